@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ELF objects that the profiled processes have loaded, opened once for the life of
+ * the collector and shared by all processes of the tree (by build id, else by
+ * device and inode).  Opening keeps the file readable even if it is deleted or
+ * replaced afterwards; symbols are read at the first question.
+ *
+ * Context: collector, main thread.
+ */
+#ifndef COLLECTOR_IMAGE_H
+#define COLLECTOR_IMAGE_H
+
+#include "profile.h"
+
+/* What is known of an object before it is opened. */
+struct image_source {
+	const char *path;       /* as the process sees it */
+	int root_fd;            /* O_PATH descriptor of the process's root, or -1: open by path */
+	uint64_t device, inode; /* 0, 0: not known */
+	const uint8_t *build_id;
+	uint32_t build_id_bytes;
+	uint32_t flags; /* CPROF_MODULE_IS_* */
+};
+
+/*
+ * Finds or opens the image; never fails hard: returns NULL when there is no file
+ * that is certainly the one which was loaded (same build id; without a build id,
+ * same device and inode).  The cache owns the image.
+ */
+struct image *image_open(const struct image_source *source);
+
+/* Releases all images. */
+void image_close_all(void);
+
+/* One source line of an address: the innermost inlined function first, the real one last. */
+struct image_line {
+	const char *name;        /* demangled, as people write it */
+	const char *system_name; /* linkage name */
+	const char *file;        /* absolute where DWARF allows, or NULL */
+	uint32_t line;           /* 0: not known */
+	uint32_t column;
+	uint32_t start_line; /* of the function; 0: not known */
+};
+
+/*
+ * Symbolises an address as the ELF file counts it.  Returns the number of lines, at
+ * most lines_max, 0 if nothing covers the address.  Strings belong to the image and
+ * live as long as it does.  Results are cached by address.
+ */
+size_t image_symbolise(struct image *image, uint64_t address, struct image_line *lines, size_t lines_max);
+
+/* Whether the image has line numbers at all (DWARF), as against symbols only. */
+bool image_has_lines(struct image *image);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The model of one profile of one process: what the aggregator hands to the pprof
+ * encoder.  Plain data; stacks still are frame words (include/cprof_shm.h), which
+ * the encoder symbolises through the modules' images.
+ *
+ * Context: collector.
+ */
+#ifndef COLLECTOR_PROFILE_H
+#define COLLECTOR_PROFILE_H
+
+#include "cprof_shm.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct image; /* image.h: an opened ELF object with its symbol sources */
+
+/* A validated copy of a row of the module table. */
+struct profile_module {
+	uint32_t id;    /* row number: what frame words refer to */
+	uint32_t flags; /* CPROF_MODULE_IS_* */
+	uint64_t bias;
+	uint64_t text_start;
+	uint64_t text_end;
+	uint64_t text_offset;
+	const char *path; /* as the process saw it; "[vdso]" for the vdso */
+	uint8_t build_id[CPROF_BUILD_ID_MAX];
+	uint32_t build_id_bytes;
+	struct image *image; /* borrowed; NULL if it could not be opened */
+};
+
+enum profile_kind {
+	PROFILE_CPU,  /* values: samples/count, cpu/nanoseconds */
+	PROFILE_HEAP, /* values: alloc_objects, alloc_space, inuse_objects, inuse_space */
+	PROFILE_KIND_COUNT
+};
+
+#define PROFILE_VALUES_MAX 4
+
+struct profile_sample {
+	const uint64_t *frames; /* leaf first; borrowed */
+	uint32_t frame_count;   /* 0: a sample without a stack, shown as [no stack] */
+	uint32_t stack_flags;   /* CPROF_STACK_*: truncated or broken ones end in a synthetic frame */
+	int64_t values[PROFILE_VALUES_MAX];
+};
+
+struct profile {
+	enum profile_kind kind;
+	const struct profile_module *modules; /* sorted by id */
+	size_t module_count;
+	const struct profile_sample *samples; /* equal stacks may come more than once */
+	size_t sample_count;
+	int64_t time_ns;     /* wall clock at the start of what is covered */
+	int64_t duration_ns; /* CPU only; 0: not written */
+	int64_t period;      /* CPU: nanoseconds; heap: bytes */
+	const char *const *comments; /* a leading '#' hides a comment from reports */
+	size_t comment_count;
+};
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The segment as the profiled process sees it: where its tables are.  The mapping
+ * is made at start, and again by a forked child at its first sample; it is never
+ * unmapped.
+ *
+ * Context: any (async-signal-safe) unless noted.
+ */
+#ifndef PRELOAD_SEGMENT_H
+#define PRELOAD_SEGMENT_H
+
+#include "cprof_compiler.h"
+#include "cprof_shm.h"
+
+struct segment {
+	unsigned char *base; /* NULL until there is a segment: nothing is recorded then */
+	struct cprof_geometry geometry;
+};
+
+/* Written by segment_create() only, while no other thread records; read by everybody. */
+extern struct segment segment;
+
+/*
+ * Creates a sealed memfd of at most `bytes_max` (reduced to what RLIMIT_AS / 16 and
+ * RLIMIT_FSIZE allow), maps it and makes it the process's segment, all zero.
+ * Returns the descriptor, which the caller hands over and closes, or -errno; then
+ * the old segment, if any, stays.  Allocates nothing, changes errno.
+ */
+int segment_create_memfd(uint64_t bytes_max);
+
+/*
+ * The same in a new file at `path` (mode 0600, O_EXCL), whose blocks are allocated
+ * beforehand so that a full disk cannot raise SIGBUS later.
+ */
+int segment_create_file(const char *path, uint64_t bytes_max);
+
+static inline struct cprof_control *segment_control(void)
+{
+	return (struct cprof_control *)(void *)segment.base;
+}
+static inline struct cprof_module *segment_module(uint32_t row)
+{
+	return (struct cprof_module *)(void *)(segment.base + segment.geometry.modules_offset) + row;
+}
+static inline char *segment_strings(void)
+{
+	return (char *)segment.base + segment.geometry.strings_offset;
+}
+static inline cprof_stack_slot *segment_stack_bucket(uint32_t bucket)
+{
+	return (cprof_stack_slot *)(void *)(segment.base + segment.geometry.stack_index_offset) +
+	       (uint64_t)bucket * CPROF_BUCKET_SLOTS;
+}
+static inline uint64_t *segment_frames(void)
+{
+	return (uint64_t *)(void *)(segment.base + segment.geometry.frames_offset);
+}
+static inline struct cprof_total_bucket *segment_total_bucket(uint32_t bucket)
+{
+	return (struct cprof_total_bucket *)(void *)(segment.base + segment.geometry.totals_offset) + bucket;
+}
+static inline struct cprof_live_bucket *segment_live_bucket(uint32_t bucket)
+{
+	return (struct cprof_live_bucket *)(void *)(segment.base + segment.geometry.live_offset) + bucket;
+}
+static inline struct cprof_thread *segment_thread(uint32_t slot)
+{
+	return (struct cprof_thread *)(void *)(segment.base + segment.geometry.threads_offset) + slot;
+}
+
+/* Adds to a loss counter.  Without a segment there is nowhere to count. */
+static inline void segment_count(enum cprof_counter counter, uint64_t n)
+{
+	if (segment.base)
+		add_relaxed(&segment_control()->counters[counter], n); /* a count orders nothing */
+}
+
+#endif
