@@ -387,6 +387,10 @@ struct cprof_control {
 	atomic_u32 heartbeat;      /* changes at least once a second while the collector lives */
 	atomic_u32 snapshots_done; /* number of the last snapshot whose file is there */
 	atomic_u32 snapshots_taken; /* the same for requests: the next take-over starts here */
+	atomic_u32 instance;        /* PID-n of this image's files, 0 while there is none */
+	atomic_u32 files_written;   /* bit per enum profile_kind: its final file is there, and is ours */
+	/* The CPU clock when this image began, not 0 after an exec.  By the program, else by the collector. */
+	atomic_u64 cpu_clock_base_ns;
 };
 _Static_assert(CPROF_COUNTER_COUNT <= 32, "counters fit");
 _Static_assert(offsetof(struct cprof_control, magic) == 0, "layout");
