@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: MIT
+#
+# What the integration tests share.  A test is a bash script that sources this file,
+# runs programs plain and under cprof, says what it found with pass/fail/expect_*,
+# and ends with `finish`: every check of a script runs, the status tells whether all
+# held.  Checks state facts of the profiles; no check compares a duration, except
+# where a program that hangs is the failure.
+#
+# From tests/run.sh: BUILD (absolute build directory) and TMP (a fresh directory).
+# Context: bash, sourced.
+
+: "${BUILD:?the build directory}" "${TMP:?a scratch directory}"
+
+CPROF_LIB=$BUILD/libcprof.so
+CPROF=$BUILD/cprof
+PPROFQ=$BUILD/tests/pprofq
+VICTIMS=$BUILD/tests/victims
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+OUT=$TMP/out
+
+for variable in $(compgen -e | grep '^CPROF_' || true); do
+	[[ $variable == CPROF_LIB || $variable == CPROF ]] || unset "$variable"
+done
+unset LD_PRELOAD LD_LIBRARY_PATH MALLOC_CONF variable
+export LC_ALL=C
+cd "$TMP"
+mkdir -p "$OUT"
+
+checks_failed=0
+checks_made=0
+
+pass()
+{
+	checks_made=$((checks_made + 1))
+	echo "ok    $*"
+}
+
+fail()
+{
+	checks_made=$((checks_made + 1))
+	checks_failed=$((checks_failed + 1))
+	echo "FAIL  $*"
+}
+
+# skip_test REASON: the whole script cannot run here.
+skip_test()
+{
+	echo "skip  $*"
+	exit 77
+}
+
+# skip_check WHAT: one check cannot be made here.
+skip_check()
+{
+	echo "skip  $*"
+}
+
+finish()
+{
+	echo "$checks_made checks, $checks_failed failed"
+	((checks_made > 0 && checks_failed == 0))
+	exit
+}
+
+# expect WHAT COMMAND...: the command succeeds.
+expect()
+{
+	local what=$1
+	shift
+	if "$@" >"$TMP/expect.log" 2>&1; then
+		pass "$what"
+	else
+		fail "$what: $*"
+		sed 's/^/      | /' "$TMP/expect.log" | head -20
+	fi
+}
+
+# expect_equal WHAT WANT GOT
+expect_equal()
+{
+	if [[ $2 == "$3" ]]; then
+		pass "$1"
+	else
+		fail "$1: want '${2:0:400}', got '${3:0:400}'"
+	fi
+}
+
+# expect_range WHAT LOW VALUE HIGH: numbers, bounds included.
+expect_range()
+{
+	if awk -v l="$2" -v v="$3" -v h="$4" 'BEGIN { exit !(v != "" && v + 0 == v && l <= v && v <= h) }'; then
+		pass "$1 ($3)"
+	else
+		fail "$1: $3 is not within $2..$4"
+	fi
+}
+
+# expect_share WHAT SAMPLES OF P: SAMPLES is binomial(OF, P) to 4 standard deviations,
+# sigma = sqrt(OF * P * (1 - P)); one sample more for the rounding to whole samples.
+expect_share()
+{
+	local verdict
+	verdict=$(awk -v k="$2" -v n="$3" -v p="$4" 'BEGIN {
+		sigma = sqrt(n * p * (1 - p)); d = k - n * p; if (d < 0) d = -d
+		printf "%s %d of %d samples, expected %.1f, sigma %.2f", (n > 0 && d <= 4 * sigma + 1) ? "in" : "out", k, n, n * p, sigma }')
+	if [[ $verdict == in* ]]; then
+		pass "$1 (${verdict#in })"
+	else
+		fail "$1: ${verdict#out }"
+	fi
+}
+
+# bounded COMMAND...: with a limit for hangs; status 124 or 137 if it was needed.
+# (kept in this shell's process group, so that job control is as in real use)
+bounded()
+{
+	timeout --foreground -k 5 "${LIMIT:-60}" "$@"
+}
+
+# profiled [VARIABLE=VALUE...] COMMAND...: under the preload, files to $OUT.
+profiled()
+{
+	bounded env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$@"
+}
+
+# status_of COMMAND...: prints the exit status, discards nothing else.
+status_of()
+{
+	local status=0
+	"$@" || status=$?
+	echo $status
+}
+
+# fresh_out: an empty $OUT for the next program.
+fresh_out()
+{
+	rm -rf "$OUT"
+	mkdir -p "$OUT"
+}
+
+# wait_until SECONDS COMMAND...: polls; a bound, not a measurement.
+wait_until()
+{
+	local polls=$(($1 * 20))
+	shift
+	while ((polls-- > 0)); do
+		if "$@" >/dev/null 2>&1; then
+			return 0
+		fi
+		sleep 0.05
+	done
+	return 1
+}
+
+# our_collectors [DIR]: pids of the collectors (and their guards) whose files go below DIR, default $TMP.
+our_collectors()
+{
+	local at=${1:-$TMP} pid
+	for pid in $(ps -eo pid=,comm= | awk '$2 ~ /^cprof-collect/ { print $1 }'); do
+		if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -q "^CPROF_OUT=$at"; then
+			echo "$pid"
+		fi
+	done
+}
+
+no_collectors()
+{
+	[[ -z $(our_collectors) ]]
+}
+
+# settle: until the collectors of this test are gone, so that all files are there.
+settle()
+{
+	wait_until 20 no_collectors
+}
+
+# profile NAME KIND: the path of the one final profile of this name; fails if there is not exactly one.
+profile()
+{
+	local found
+	found=$(compgen -G "$OUT/$1.*.$2.pb.gz" || true)
+	if [[ -z $found || $found == *$'\n'* ]]; then
+		echo "no single $1.*.$2.pb.gz in $OUT: $(ls -A "$OUT" 2>/dev/null | tr '\n' ' ')" >&2
+		echo "$OUT/missing-$1-$2"
+		return 1
+	fi
+	echo "$found"
+}
+
+# profiles_of NAME KIND: all of them, one a line.
+profiles_of()
+{
+	compgen -G "$OUT/$1.*.$2.pb.gz" || true
+}
+
+# query PROFILE WHAT...: pprofq, or nothing if that fails.
+query()
+{
+	"$PPROFQ" "$@" 2>/dev/null || true
+}
+
+# expect_profile NAME KIND WHAT: there is exactly one, and it is valid.
+expect_profile()
+{
+	local file
+	if file=$(profile "$1" "$2" 2>"$TMP/expect.log"); then
+		expect "${3:-$1}: $2 profile valid" "$PPROFQ" "$file" check
+	else
+		fail "${3:-$1}: $2 profile missing: $(<"$TMP/expect.log")"
+	fi
+}
+
+# expect_all_valid WHAT [DIR]: every profile in the directory is valid, and nothing unfinished lies there.
+expect_all_valid()
+{
+	local directory=${2:-$OUT} file bad=0 seen=0 rest
+	for file in "$directory"/*.pb.gz; do
+		[[ -e $file ]] || continue
+		seen=$((seen + 1))
+		if ! "$PPROFQ" "$file" check >"$TMP/valid.log" 2>&1; then
+			bad=$((bad + 1))
+			echo "      | $(basename "$file"): $(head -3 "$TMP/valid.log" | tr '\n' ' ')"
+		fi
+	done
+	if ((seen > 0 && bad == 0)); then
+		pass "$1: all $seen profiles valid"
+	else
+		fail "$1: $bad of $seen profiles not valid"
+	fi
+	rest=$(find "$directory" -maxdepth 1 -type f ! -name '*.pb.gz' -printf '%f ')
+	expect_equal "$1: nothing but profiles left behind" "" "$rest"
+}
+
+# expect_sane_pprof WHAT PROFILE: go tool pprof reads it and shows its figures.
+expect_sane_pprof()
+{
+	expect "$1: go tool pprof -top" pprof -top "$2"
+}
+
+# The tool once, instead of the go command's start each time.
+pprof()
+{
+	if [[ -z ${pprof_path:-} ]]; then
+		pprof_path=$(go tool -n pprof 2>/dev/null | awk '{ print $1 }' || true)
+	fi
+	if [[ -x ${pprof_path:-} ]]; then
+		PPROF_TMPDIR=$TMP PPROF_BINARY_PATH=/nonexistent "$pprof_path" "$@"
+	else
+		PPROF_TMPDIR=$TMP PPROF_BINARY_PATH=/nonexistent go tool pprof "$@"
+	fi
+}
+
+# truth FILE NAME [COLUMN]: a figure that a victim printed as "NAME figure...".
+truth()
+{
+	awk -v name="$2" -v column="${3:-1}" '$1 == name { print $(column + 1); exit }' "$1"
+}
