@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+#
+# One flat makefile.  Sources are found by wildcard: a file is in the build as soon as
+# it lies in its room.  The words to know: make, make test, make demo, make lint,
+# make bench, make install.  Variables: BUILD=dir, V=1 (show commands), SAN=asan|ubsan|tsan,
+# T=name (run only the tests whose name contains it), BENCH=name, PREFIX=, DESTDIR=.
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+SAN ?=
+V ?=
+T ?=
+BENCH ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= $(if $(SAN),build/san-$(SAN),build)
+VERSION := 0.1.0
+
+CC := gcc
+CXX := g++
+AR := ar
+RUSTC ?= $(shell command -v rustc)
+
+# ---- sources ------------------------------------------------------------------------
+
+PRELOAD_SRC := $(wildcard preload/*.c)
+COLLECTOR_SRC := $(filter-out collector/main.c,$(wildcard collector/*.c))
+TOOL_SRC := tools/cprof.c $(wildcard tools/cmd_*.c)
+BENCH_SRC := $(wildcard tools/bench_*.c)
+PRELOAD_TEST_SRC := $(wildcard tests/preload/test_*.c)
+COLLECTOR_TEST_SRC := $(wildcard tests/collector/test_*.c)
+SUPPORT_ALL := $(wildcard tests/support/*.c)
+SUPPORT_PROGRAM_SRC := $(if $(SUPPORT_ALL),$(shell grep -l '^int main' $(SUPPORT_ALL)))
+SUPPORT_LIB_SRC := $(filter-out $(SUPPORT_PROGRAM_SRC),$(SUPPORT_ALL))
+VICTIM_SRC := $(filter-out tests/integration/victims/lib%,$(wildcard tests/integration/victims/*.c \
+	tests/integration/victims/*.cc $(if $(RUSTC),tests/integration/victims/*.rs)))
+VICTIM_LIB_SRC := $(wildcard tests/integration/victims/lib*.c tests/integration/victims/lib*.cc)
+INTEGRATION := $(sort $(wildcard tests/integration/test_*.sh))
+
+# ---- products -----------------------------------------------------------------------
+
+LIBRARY := $(BUILD)/libcprof.so
+COLLECTOR := $(BUILD)/cprof-collector
+TOOL := $(BUILD)/cprof
+COLLECTOR_LIB := $(BUILD)/libcollector.a
+GEN := $(BUILD)/gen
+PROTO_H := $(GEN)/profile.pb-c.h
+
+PRELOAD_OBJ := $(PRELOAD_SRC:%.c=$(BUILD)/%.o)
+PRELOAD_TEST_OBJ := $(PRELOAD_SRC:%.c=$(BUILD)/renamed/%.o)
+COLLECTOR_OBJ := $(COLLECTOR_SRC:%.c=$(BUILD)/%.o) $(GEN)/profile.pb-c.o
+TOOL_OBJ := $(TOOL_SRC:%.c=$(BUILD)/%.o)
+SUPPORT_LIB := $(if $(SUPPORT_LIB_SRC),$(BUILD)/tests/libsupport.a)
+SUPPORT_LIB_OBJ := $(SUPPORT_LIB_SRC:%.c=$(BUILD)/%.o)
+PRELOAD_TESTS := $(PRELOAD_TEST_SRC:%.c=$(BUILD)/%)
+COLLECTOR_TESTS := $(COLLECTOR_TEST_SRC:%.c=$(BUILD)/%)
+SUPPORT_PROGRAMS := $(SUPPORT_PROGRAM_SRC:tests/support/%.c=$(BUILD)/tests/%)
+VICTIMS := $(patsubst tests/integration/victims/%,$(BUILD)/tests/victims/%,$(basename $(VICTIM_SRC))) \
+	$(patsubst tests/integration/victims/%,$(BUILD)/tests/victims/%.so,$(basename $(VICTIM_LIB_SRC)))
+BENCHES := $(BENCH_SRC:tools/%.c=$(BUILD)/bench/%)
+
+# ---- flags --------------------------------------------------------------------------
+
+SAN_FLAGS_asan := -fsanitize=address -fno-omit-frame-pointer
+SAN_FLAGS_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
+SAN_FLAGS_tsan := -fsanitize=thread
+SAN_FLAGS := $(if $(SAN),$(SAN_FLAGS_$(SAN)))
+WARN := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Werror
+BASE := -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) -MMD -MP
+# Runs inside programs: nothing exported by accident, no PLT or TLS resolver in a handler,
+# frame pointers so that unwinding starts cheaply, unwind tables so that it passes through.
+PRELOAD_FLAGS := $(BASE) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-omit-frame-pointer \
+	-fno-stack-protector -fno-plt -fno-exceptions -fasynchronous-unwind-tables -Iinclude -Ipreload
+LIBRARY_LINK := -shared -Wl,-soname,libcprof.so -Wl,-z,defs -Wl,-z,now -Wl,--as-needed \
+	-Wl,--version-script=preload/exports.map
+COLLECTOR_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Icollector -I$(GEN)
+TOOL_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Icollector -Itools -I$(GEN) -DCPROF_VERSION='"$(VERSION)"'
+TEST_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Itests/support
+# A sanitizer brings its own allocator.
+COLLECTOR_LIBS := -Wl,--as-needed $(if $(SAN),,-ljemalloc) -lprotobuf-c -lz -ldw -lelf -liberty -pthread
+TEST_LIBS := -Wl,--as-needed -lcriterion -lunwind -pthread -ldl -lm
+VICTIM_FLAGS := -O2 -g -pthread
+
+# A test or victim may extend its flags: a comment `// cflags: ...` or `// ldflags: ...`
+# among its first five lines.
+own_flags = $(shell sed -nE '1,5s@^/[/*] *$(1): *([^*]*)(\*/)?$$@\1@p' $<)
+quiet = $(if $(V),,@printf '  %-6s %s\n' $(1) '$@';)
+
+# ---- what to make -------------------------------------------------------------------
+
+.PHONY: all deps test unit integration lint bench demo install clean test-programs
+all: $(LIBRARY) $(COLLECTOR) $(TOOL)
+
+$(LIBRARY): $(PRELOAD_OBJ) preload/exports.map
+	$(call quiet,LD)$(CC) $(LIBRARY_LINK) -o $@ $(PRELOAD_OBJ)
+
+$(COLLECTOR_LIB): $(COLLECTOR_OBJ)
+	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $^
+
+$(COLLECTOR): $(BUILD)/collector/main.o $(COLLECTOR_LIB)
+	$(call quiet,LD)$(CC) $(SAN_FLAGS) -o $@ $^ $(COLLECTOR_LIBS)
+
+$(TOOL): $(TOOL_OBJ) $(COLLECTOR_LIB)
+	$(call quiet,LD)$(CC) $(SAN_FLAGS) -o $@ $^ $(COLLECTOR_LIBS)
+
+# ---- compiling ----------------------------------------------------------------------
+
+$(BUILD)/preload/%.o: preload/%.c Makefile
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(PRELOAD_FLAGS) -c -o $@ $<
+
+# For unit tests: CPROF_TEST renames what is interposed, so that a test's own malloc stays libc's.
+$(BUILD)/renamed/preload/%.o: preload/%.c Makefile
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(PRELOAD_FLAGS) $(SAN_FLAGS) -DCPROF_TEST -c -o $@ $<
+
+$(BUILD)/collector/%.o: collector/%.c Makefile | $(PROTO_H)
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(COLLECTOR_FLAGS) -c -o $@ $<
+
+$(BUILD)/tools/%.o: tools/%.c Makefile | $(PROTO_H)
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(TOOL_FLAGS) -c -o $@ $<
+
+$(GEN)/profile.pb-c.h $(GEN)/profile.pb-c.c &: collector/profile.proto
+	@mkdir -p $(@D)
+	$(call quiet,PROTOC)protoc-c --c_out=$(GEN) -Icollector $<
+
+$(GEN)/profile.pb-c.o: $(GEN)/profile.pb-c.c Makefile
+	$(call quiet,CC)$(CC) $(filter-out $(WARN),$(BASE)) $(SAN_FLAGS) -I$(GEN) -c -o $@ $<
+
+# ---- test programs ------------------------------------------------------------------
+
+$(BUILD)/tests/support/%.o: tests/support/%.c Makefile | $(PROTO_H)
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(TEST_FLAGS) -Icollector -I$(GEN) $(call own_flags,cflags) -c -o $@ $<
+
+$(BUILD)/tests/libsupport.a: $(SUPPORT_LIB_OBJ)
+	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $^
+
+$(PRELOAD_TESTS): $(BUILD)/%: %.c $(PRELOAD_TEST_OBJ) $(SUPPORT_LIB) Makefile
+	@mkdir -p $(@D)
+	$(call quiet,TEST)$(CC) $(TEST_FLAGS) -Ipreload -DCPROF_TEST $(call own_flags,cflags) -o $@ $< \
+		$(PRELOAD_TEST_OBJ) $(SUPPORT_LIB) $(call own_flags,ldflags) $(TEST_LIBS)
+
+$(COLLECTOR_TESTS): $(BUILD)/%: %.c $(COLLECTOR_LIB) $(SUPPORT_LIB) Makefile
+	@mkdir -p $(@D)
+	$(call quiet,TEST)$(CC) $(TEST_FLAGS) -Icollector -I$(GEN) $(call own_flags,cflags) -o $@ $< \
+		$(SUPPORT_LIB) $(COLLECTOR_LIB) $(call own_flags,ldflags) $(TEST_LIBS) $(COLLECTOR_LIBS)
+
+$(SUPPORT_PROGRAMS): $(BUILD)/tests/%: tests/support/%.c $(GEN)/profile.pb-c.o $(SUPPORT_LIB) Makefile
+	@mkdir -p $(@D)
+	$(call quiet,TEST)$(CC) $(filter-out $(SAN_FLAGS),$(TEST_FLAGS)) -I$(GEN) $(call own_flags,cflags) -o $@ $< \
+		$(GEN)/profile.pb-c.o $(SUPPORT_LIB) $(call own_flags,ldflags) $(SAN_FLAGS) -lprotobuf-c -lz -pthread -ldl -lm
+
+# Victims are built as any program would be; what they show must not depend on our flags.
+VICTIM_COMMON := $(wildcard tests/integration/victims/*.h) Makefile
+$(BUILD)/tests/victims/%.so: tests/integration/victims/%.c $(VICTIM_COMMON)
+	@mkdir -p $(@D)
+	$(call quiet,VICTIM)$(CC) $(VICTIM_FLAGS) -fPIC -shared $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
+$(BUILD)/tests/victims/%.so: tests/integration/victims/%.cc $(VICTIM_COMMON)
+	@mkdir -p $(@D)
+	$(call quiet,VICTIM)$(CXX) $(VICTIM_FLAGS) -fPIC -shared $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
+$(BUILD)/tests/victims/%: tests/integration/victims/%.c $(VICTIM_COMMON)
+	@mkdir -p $(@D)
+	$(call quiet,VICTIM)$(CC) -D_GNU_SOURCE $(VICTIM_FLAGS) $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
+$(BUILD)/tests/victims/%: tests/integration/victims/%.cc $(VICTIM_COMMON)
+	@mkdir -p $(@D)
+	$(call quiet,VICTIM)$(CXX) $(VICTIM_FLAGS) $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
+$(BUILD)/tests/victims/%: tests/integration/victims/%.rs Makefile
+	@mkdir -p $(@D)
+	$(call quiet,VICTIM)$(RUSTC) -g -O $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
+
+test-programs: $(SUPPORT_PROGRAMS) $(VICTIMS)
+
+# ---- running ------------------------------------------------------------------------
+
+# ThreadSanitizer needs one address space and real threads: it sees the ring and the tables.
+TSAN_STEMS := test_ring% test_stack_table% test_live% test_record% test_stress%
+UNIT_TESTS := $(PRELOAD_TESTS) $(COLLECTOR_TESTS)
+ifeq ($(SAN),tsan)
+UNIT_TESTS := $(foreach t,$(UNIT_TESTS),$(if $(filter $(TSAN_STEMS),$(notdir $(t))),$(t)))
+endif
+RUN_TESTS := BUILD='$(abspath $(BUILD))' tests/run.sh --filter '$(T)'
+
+deps:
+	@tools/install_packages.sh
+
+test: deps
+	@$(MAKE) --no-print-directory all test-programs unit-programs
+	@$(RUN_TESTS) $(UNIT_TESTS) $(INTEGRATION)
+
+unit-programs: $(UNIT_TESTS)
+
+unit: $(UNIT_TESTS)
+	@$(RUN_TESTS) $(UNIT_TESTS)
+
+integration: all test-programs
+	@$(RUN_TESTS) $(INTEGRATION)
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD='$(abspath $(BUILD))' tools/demo.sh
+
+$(BUILD)/bench/%: tools/%.c Makefile
+	@mkdir -p $(@D)
+	$(call quiet,BENCH)$(CC) $(BASE) -Iinclude $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags) -pthread -lm
+
+bench: all $(BENCHES)
+	@BUILD='$(abspath $(BUILD))' tools/bench.sh $(BENCH)
+
+lint: all
+	@BUILD='$(abspath $(BUILD))' tools/lint.sh
+
+install: all
+	install -D -m 755 $(LIBRARY) '$(DESTDIR)$(PREFIX)/lib/libcprof.so'
+	install -D -m 755 $(TOOL) '$(DESTDIR)$(PREFIX)/bin/cprof'
+	install -D -m 755 $(COLLECTOR) '$(DESTDIR)$(PREFIX)/libexec/cprof/cprof-collector'
+	install -D -m 644 tools/cprof.1 '$(DESTDIR)$(PREFIX)/share/man/man1/cprof.1'
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
