@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// cflags: -fno-optimize-sibling-calls -Wno-aligned-new -DWITH_JEMALLOC
+// cflags: -fno-optimize-sibling-calls -DWITH_JEMALLOC
 // ldflags: -ljemalloc
 /* heap_sites linked with jemalloc, and its extended calls.  Context: test program. */
-#include "heap_sites.cc"
+#include "heap_sites.h"

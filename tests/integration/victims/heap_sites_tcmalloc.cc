@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// cflags: -fno-optimize-sibling-calls -Wno-aligned-new
+// cflags: -fno-optimize-sibling-calls
 // ldflags: -Wl,--no-as-needed -l:libtcmalloc_minimal.so.4
 /* heap_sites linked with tcmalloc.  Context: test program. */
-#include "heap_sites.cc"
+#include "heap_sites.h"

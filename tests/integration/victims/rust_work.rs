@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// rustflags: -C symbol-mangling-version=v0 -C opt-level=2 -g
+// cflags: -C symbol-mangling-version=v0
 //
 // CPU and heap in Rust: a generic function in a module, a trait method, threads, and
 // a Vec of known size.  Prints what it computed.

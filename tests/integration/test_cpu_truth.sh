@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The CPU profile's shares are those that the program measured of itself.
+#
+# A share p of n samples is binomial at worst: sigma = sqrt(n p (1-p)), and 4 sigma are
+# allowed.  The sum is compared with the program's own clock: each thread's sampling begins
+# within one period and ends with its last tick, so a thread may miss or gain a period and a
+# kernel tick (4 ms at 250 Hz, as configured here and there; 10 ms are allowed), and the
+# profile may not be more than 2 % off besides.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+
+HZ=250
+
+# measured MODE MILLISECONDS THREADS: runs it and checks the three functions and the sum.
+measured()
+{
+	mode=$1
+	local threads=$3
+	fresh_out
+	expect_equal "$mode: exit status" 0 "$(status_of profiled CPROF_CPU_HZ=$HZ "$VICTIMS/cpu_shares" "$mode" "$2" >"$TMP/truth" 2>"$TMP/err")"
+	expect_equal "$mode: nothing on stderr" "" "$(<"$TMP/err")"
+	expect_profile cpu_shares cpu "$mode"
+	cpu=$(profile cpu_shares cpu 2>/dev/null || true)
+	samples=$(query "$cpu" total samples)
+	clock=$(truth "$TMP/truth" clock)
+	expect_range "$mode: samples enough to judge" $(($2 * HZ / 1000 / 2)) "${samples:-0}" $(($2 * HZ / 1000 * 2))
+	for name in f1 f2 f3; do
+		share $name
+	done
+	expect_equal "$mode: no frame of cprof" "" "$(query "$cpu" frames | grep -i cprof || true)"
+	((threads)) || return 0
+	expect_range "$mode: sampled time in ms, of $((clock / 1000000))" \
+		$((clock / 1000000 * 98 / 100 - 14 * threads)) $(($(query "$cpu" total cpu) / 1000000)) \
+		$((clock / 1000000 * 102 / 100 + 14 * threads))
+}
+
+# share NAME: its inclusive samples against its part of the clock.
+share()
+{
+	expect_share "$mode: $1" "$(query "$cpu" has "$1" samples)" "$samples" \
+		"$(awk -v f="$(truth "$TMP/truth" "$1")" -v c="$clock" 'BEGIN { print f / c }')"
+}
+
+# all_below NAME: every stack reaches this function; a sample in the loader or at exit does not.
+all_below()
+{
+	expect_range "$mode: stacks that reach $1, of $samples" $((samples - samples / 200 - 2)) \
+		"$(query "$cpu" has "$1" samples)" "$samples"
+}
+
+measured single 2000 1
+all_below main
+all_below main_work
+measured four 2000 5
+for thread in thread1 thread2 thread3 thread4; do
+	share $thread
+done
+all_below thread_main
+measured short 2000 0
+# 40 threads that end between two ticks: each may miss up to a tick, none gains more than chance allows:
+# the first expiry is uniform in a period, so n threads add sqrt(n)/2 samples of noise.
+expect_range "short: sampled time in ms, of $((clock / 1000000))" $((clock / 1000000 * 90 / 100)) \
+	$(($(query "$cpu" total cpu) / 1000000)) $((clock / 1000000 * 105 / 100))
+share thread1
+all_below thread_main
+measured small-stack 1500 2
+all_below thread1
+measured blocked 1500 2
+all_below thread1
+measured deep 1500 1
+all_below main
+expect_equal "deep: 91 frames of recursion" "$samples" "$(query "$cpu" has deep_even samples)"
+for mode in handler handler-masked handler-altstack; do
+	measured $mode 1500 1
+	share handler_work
+	# Through the signal frame to the interrupted function and on to main.
+	all_below main_work
+done
+measured fiber 1500 1
+all_below fiber_main
+measured too-deep 800 1
+expect_range "too-deep: truncated stacks are said" 1 "$(query "$cpu" comments | grep -ci trunc || true)" 5
+finish

@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# At rate 1 each call site's figures are exact to the byte, whatever the call and the allocator.
+# At the usual rates the estimate is within what sampling allows.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+
+# exact WHAT VICTIM PRELOAD: -1 in the truth stands for "not known beforehand".
+exact()
+{
+	local what=$1 victim=$2 preload=$3 file site wanted got type column
+	fresh_out
+	expect_equal "$what: exit status" 0 "$(status_of bounded env LD_PRELOAD="$preload" CPROF_OUT="$OUT" \
+		CPROF_HEAP_RATE=1 "$VICTIMS/$victim" >"$TMP/truth" 2>"$TMP/err")"
+	expect_equal "$what: nothing on stderr" "" "$(grep -v '^tcmalloc: large alloc' "$TMP/err" || true)"
+	expect_profile "$victim" heap "$what"
+	file=$(profile "$victim" heap 2>/dev/null || true)
+	expect_range "$what: call sites in the truth" 30 "$(wc -l <"$TMP/truth")" 100
+	while read -r site wanted; do
+		got=
+		column=0
+		for type in alloc_objects alloc_space inuse_objects inuse_space; do
+			column=$((column + 1))
+			if [[ $(cut -d' ' -f$column <<<"$wanted") == -1 ]]; then
+				got+="-1 "
+			else
+				got+="$(query "$file" has "$site" $type) "
+			fi
+		done
+		expect_equal "$what: $site" "$wanted" "${got% }"
+	done <"$TMP/truth"
+	expect_range "$what: fopen's buffer" 1024 "$(query "$file" has site_fopen alloc_space)" 100000
+	expect_range "$what: getline's growth" 3840 "$(query "$file" has site_getline alloc_space)" 100000
+	# malloc's caller is the leaf: neither cprof nor the allocator is seen.
+	expect_equal "$what: the caller is the leaf" "$(query "$file" has site_malloc alloc_space)" \
+		"$(query "$file" leaf site_malloc alloc_space)"
+	expect_equal "$what: the caller is the leaf of calloc" "$(query "$file" has site_calloc alloc_space)" \
+		"$(query "$file" leaf site_calloc alloc_space)"
+	expect_equal "$what: no frame of cprof" "" "$(query "$file" frames | grep -i cprof || true)"
+	expect_equal "$what: nothing lost, so no visible comment" "" "$(query "$file" comments | grep -v '^#' || true)"
+}
+
+exact "glibc" heap_sites "$CPROF_LIB"
+exact "jemalloc linked" heap_sites_jemalloc "$CPROF_LIB"
+exact "tcmalloc linked" heap_sites_tcmalloc "$CPROF_LIB"
+jemalloc=$(ldconfig -p | awk '/libjemalloc\.so\.2/ { print $NF; exit }')
+tcmalloc=$(ldconfig -p | awk '/libtcmalloc_minimal\.so\.4/ { print $NF; exit }')
+exact "jemalloc preloaded after" heap_sites "$CPROF_LIB:$jemalloc"
+exact "tcmalloc preloaded after" heap_sites "$CPROF_LIB:$tcmalloc"
+
+# Preloaded before us, the allocator is found first: exact if cprof can, else it says that it cannot.
+for allocator in "$jemalloc" "$tcmalloc"; do
+	fresh_out
+	name=$(basename "$allocator")
+	expect_equal "$name preloaded before: exit status" 0 "$(status_of bounded env LD_PRELOAD="$allocator:$CPROF_LIB" \
+		CPROF_OUT="$OUT" CPROF_HEAP_RATE=1 "$VICTIMS/heap_sites" >"$TMP/truth" 2>"$TMP/err")"
+	if file=$(profile heap_sites heap 2>/dev/null) && (( $(query "$file" has site_malloc alloc_objects) > 0 )); then
+		exact "$name preloaded before" heap_sites "$allocator:$CPROF_LIB"
+	else
+		expect_equal "$name preloaded before: one line says that there is no heap profile" 1 "$(grep -c 'heap profile' "$TMP/err" || true)"
+		expect_profile heap_sites cpu "$name preloaded before"
+	fi
+done
+
+# Sampled: |estimate - truth| <= 4 standard errors; the victim computes the variance of the
+# Horvitz-Thompson estimate, sum of s^2 (1-p)/p with p = 1 - exp(-s/rate), from its own sizes.
+for rate in 524288 4096; do
+	for seed in 1 2 3; do
+		fresh_out
+		expect_equal "rate $rate seed $seed: exit status" 0 \
+			"$(status_of profiled CPROF_HEAP_RATE=$rate "$VICTIMS/heap_mix" $rate $seed >"$TMP/truth" 2>&1)"
+		file=$(profile heap_mix heap 2>/dev/null || true)
+		expect "rate $rate seed $seed: valid" "$PPROFQ" "$file" check
+		for pair in alloc:2:alloc_objects alloc:3:alloc_space inuse:2:inuse_objects inuse:3:inuse_space; do
+			IFS=: read -r line column type <<<"$pair"
+			read -r wanted variance < <(awk -v l="$line" -v c="$column" '$1 == l { print $c, $(c + 2) }' "$TMP/truth")
+			read -r low high < <(awk -v t="$wanted" -v v="$variance" 'BEGIN { d = 4 * sqrt(v) + 1; printf "%.0f %.0f\n", t - d, t + d }')
+			expect_range "rate $rate seed $seed: $type, truth $wanted" "$low" "$(query "$file" has mixed_malloc $type)" "$high"
+		done
+	done
+done
+finish

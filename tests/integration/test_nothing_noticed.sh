@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A program that looks at itself sees nothing of cprof but what is documented: LD_PRELOAD,
+# CPROF_* and the two handlers.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+
+# The documented differences, taken out of both views.
+allowed()
+{
+	sed -E -e '/^env (LD_PRELOAD|CPROF_[A-Z_]*)=/d' -e '/^raw signal (27|10) /d' "$1"
+}
+
+compare()
+{
+	allowed "$TMP/plain" >"$TMP/plain.view"
+	allowed "$TMP/seen" >"$TMP/seen.view"
+	expect "$1: the view is the same" diff "$TMP/plain.view" "$TMP/seen.view"
+	expect_range "$1: lines in the view" 150 "$(wc -l <"$TMP/plain.view")" 1000
+}
+
+bounded "$VICTIMS/self_view" >"$TMP/plain" 2>&1 </dev/null
+profiled "$VICTIMS/self_view" >"$TMP/seen" 2>&1 </dev/null || fail "exit status $?"
+compare "first process"
+expect_equal "first process: only known variables" "" \
+	"$(grep '^env CPROF_' "$TMP/seen" | grep -vE '^env CPROF_(OUT|SESSION)=' || true)"
+expect_profile self_view cpu "first process"
+expect_equal "first process: handlers that are documented" "raw signal 10 handler raw signal 27 handler" \
+	"$(grep -E '^raw signal (27|10) ' "$TMP/seen" | xargs)"
+
+# A later process of the tree.
+fresh_out
+profiled sh -c '"$1" >"$2" 2>&1 </dev/null; true' sh "$VICTIMS/self_view" "$TMP/seen" || fail "exit status $?"
+sh -c '"$1" >"$2" 2>&1 </dev/null; true' sh "$VICTIMS/self_view" "$TMP/plain"
+compare "second process"
+settle || true
+
+# With a soft limit on descriptors, other limits, another umask, ignored and blocked signals.
+odd()
+{
+	# shellcheck disable=SC2016
+	bash -c 'ulimit -n 64; ulimit -c 0; ulimit -s 4096; umask 077; trap "" HUP USR2; cd /; exec 5</dev/null 7>/dev/null; exec nice -n 3 "$@"' bash "$@"
+}
+fresh_out
+odd env "$VICTIMS/self_view" >"$TMP/plain" 2>&1 </dev/null
+odd env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$VICTIMS/self_view" >"$TMP/seen" 2>&1 </dev/null || fail "exit status $?"
+compare "odd surroundings"
+expect_profile self_view cpu "odd surroundings"
+
+# Standard descriptors closed: nothing of ours may take their numbers.
+fresh_out
+bounded "$VICTIMS/self_view" 2>/dev/null >"$TMP/plain" <&-
+profiled "$VICTIMS/self_view" 2>/dev/null >"$TMP/seen" <&- || fail "exit status $?"
+compare "stdin closed"
+
+# A program that closes all descriptors at its start is profiled all the same.
+fresh_out
+bounded "$VICTIMS/self_view" close-all >"$TMP/plain" 2>&1 </dev/null
+profiled "$VICTIMS/self_view" close-all >"$TMP/seen" 2>&1 </dev/null || fail "exit status $?"
+compare "all descriptors closed"
+expect_profile self_view cpu "all descriptors closed"
+expect_profile self_view heap "all descriptors closed"
+expect_range "all descriptors closed: samples" 5 "$(query "$(profile self_view cpu)" has main samples)" 30
+
+# No process is left, no zombie, no file but the profiles.
+expect "the collector is gone soon after" settle
+expect_equal "no zombie" "" "$(ps -eo ppid=,stat=,comm= | awk -v me=$$ '$1 == me && $2 ~ /Z/' || true)"
+expect_all_valid "at the end"
+expect_equal "nothing in shared memory" "" "$(find /dev/shm -maxdepth 1 -name "*cprof*" 2>/dev/null || true)"
+
+# Started by nohup, which execs.
+fresh_out
+expect_equal "under nohup: same status" 4 "$(status_of profiled nohup "$VICTIMS/steady" 50 4 >"$TMP/nohup.log" 2>&1)"
+expect "under nohup: settles" settle
+expect "under nohup: profile" profile steady cpu
+finish
