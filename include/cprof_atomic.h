@@ -32,8 +32,8 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LONG_LOCK_FREE == 2, "atomics
 #define exchange_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
 
 /* Compare and swap; on failure *expected holds what was found (acquire). */
-#define cas_acq_rel(p, expected, v)                                                                \
-	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel,        \
+#define cas_acq_rel(p, expected, v)                                                         \
+	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel, \
 						memory_order_acquire)
 
 /*

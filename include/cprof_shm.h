@@ -317,28 +317,28 @@ _Static_assert(sizeof(struct cprof_module) == 128, "layout");
 
 /* Why something is missing.  Each is shown in the profiles; none is ever reset. */
 enum cprof_counter {
-	CPROF_LOST_CPU_NS,        /* CPU samples dropped, as nanoseconds of CPU time */
-	CPROF_LOST_CPU_SAMPLES,   /* the same as expiries */
-	CPROF_LOST_ALLOC_BLOCKS,  /* heap samples dropped: estimated blocks */
-	CPROF_LOST_ALLOC_BYTES,   /* the same as bytes */
-	CPROF_LOST_LIVE_BLOCKS,   /* counted as allocated but not in the live table (full) */
-	CPROF_STACKS_TRUNCATED,   /* samples whose stack was deeper than CPROF_STACK_FRAMES_MAX */
-	CPROF_STACKS_BROKEN,      /* samples whose walk did not reach the first frame */
-	CPROF_STACKS_MISSING,     /* samples kept without a stack */
-	CPROF_STACK_TABLE_FULL,   /* of these, because the stack table was full */
-	CPROF_TOTALS_FULL,        /* samples that found no room in the totals */
-	CPROF_MODULES_FULL,       /* frames whose module found no row */
-	CPROF_THREADS_NO_SLOT,    /* threads for which no slot was free */
-	CPROF_THREADS_NO_TIMER,   /* threads whose CPU timer could not be made */
-	CPROF_THREADS_STARTED,    /* not a loss: threads that got a slot */
-	CPROF_NESTED_TOO_DEEP,    /* samples taken in the 4th nesting level: kept without a stack */
-	CPROF_EARLY_ALLOCATIONS,  /* allocations before the library was ready */
-	CPROF_RECORDS_TORN,       /* ring records that were being written at the moment of death; by the collector */
+	CPROF_LOST_CPU_NS,       /* CPU samples dropped, as nanoseconds of CPU time */
+	CPROF_LOST_CPU_SAMPLES,  /* the same as expiries */
+	CPROF_LOST_ALLOC_BLOCKS, /* heap samples dropped: estimated blocks */
+	CPROF_LOST_ALLOC_BYTES,  /* the same as bytes */
+	CPROF_LOST_LIVE_BLOCKS,  /* counted as allocated but not in the live table (full) */
+	CPROF_STACKS_TRUNCATED,  /* samples whose stack was deeper than CPROF_STACK_FRAMES_MAX */
+	CPROF_STACKS_BROKEN,     /* samples whose walk did not reach the first frame */
+	CPROF_STACKS_MISSING,    /* samples kept without a stack */
+	CPROF_STACK_TABLE_FULL,  /* of these, because the stack table was full */
+	CPROF_TOTALS_FULL,       /* samples that found no room in the totals */
+	CPROF_MODULES_FULL,      /* frames whose module found no row */
+	CPROF_THREADS_NO_SLOT,   /* threads for which no slot was free */
+	CPROF_THREADS_NO_TIMER,  /* threads whose CPU timer could not be made */
+	CPROF_THREADS_STARTED,   /* not a loss: threads that got a slot */
+	CPROF_NESTED_TOO_DEEP,   /* samples taken in the 4th nesting level: kept without a stack */
+	CPROF_EARLY_ALLOCATIONS, /* allocations before the library was ready */
+	CPROF_RECORDS_TORN, /* ring records that were being written at the moment of death; by the collector */
 	CPROF_COUNTER_COUNT
 };
 
 enum cprof_heap_state {
-	CPROF_HEAP_OFF = 0,         /* heap rate 0 */
+	CPROF_HEAP_OFF = 0, /* heap rate 0 */
 	CPROF_HEAP_ON = 1,
 	CPROF_HEAP_UNAVAILABLE = 2 /* the executable, or a library before us, defines malloc */
 };
@@ -352,14 +352,14 @@ struct cprof_control {
 	/* Written once, before the segment is handed over. */
 	uint64_t magic;
 	uint32_t version;
-	uint32_t pid;          /* as the process sees itself */
-	uint32_t is_first;     /* the first process of the tree: it waits, its empty profiles are written */
-	uint32_t heap_state;   /* enum cprof_heap_state */
+	uint32_t pid;        /* as the process sees itself */
+	uint32_t is_first;   /* the first process of the tree: it waits, its empty profiles are written */
+	uint32_t heap_state; /* enum cprof_heap_state */
 	uint64_t start_realtime_ns;
 	uint64_t start_monotonic_ns;
 	uint8_t token[CPROF_TOKEN_BYTES];
-	char name[CPROF_NAME_BYTES];     /* basename of what was run, NUL-terminated */
-	char out_dir[CPROF_PATH_BYTES];  /* absolute, NUL-terminated: where the files go */
+	char name[CPROF_NAME_BYTES];    /* basename of what was run, NUL-terminated */
+	char out_dir[CPROF_PATH_BYTES]; /* absolute, NUL-terminated: where the files go */
 
 	/* Rates; may be changed at run time by the collector (relaxed: each use stands alone). */
 	atomic_u32 cpu_hz;
@@ -367,7 +367,7 @@ struct cprof_control {
 	atomic_u64 heap_rate_bytes;
 
 	/* Written by the program, read by the collector. */
-	atomic_u32 bell;         /* futex; incremented with a wake after any of the requests below */
+	atomic_u32 bell;               /* futex; incremented with a wake after any of the requests below */
 	atomic_u32 snapshot_requested; /* number of heap snapshots asked for so far */
 	atomic_u32 final_requested;    /* incremented by a process that is about to end by itself */
 	atomic_u32 collector_pid;      /* in the first process's pid namespace; by the collector */
@@ -383,9 +383,9 @@ struct cprof_control {
 	atomic_u64 counters[32]; /* enum cprof_counter */
 
 	/* Written by the collector, read by the program. */
-	atomic_u32 final_done;     /* futex; equals final_requested when the files are there */
-	atomic_u32 heartbeat;      /* changes at least once a second while the collector lives */
-	atomic_u32 snapshots_done; /* number of the last snapshot whose file is there */
+	atomic_u32 final_done;      /* futex; equals final_requested when the files are there */
+	atomic_u32 heartbeat;       /* changes at least once a second while the collector lives */
+	atomic_u32 snapshots_done;  /* number of the last snapshot whose file is there */
 	atomic_u32 snapshots_taken; /* the same for requests: the next take-over starts here */
 	atomic_u32 instance;        /* PID-n of this image's files, 0 while there is none */
 	atomic_u32 files_written;   /* bit per enum profile_kind: its final file is there, and is ours */
