@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process is only ever observed: by its pidfd, by its segment, and by its CPU
+ * clock, which has to be read while the process still can be named.
+ *
+ * Context: collector, main thread.
+ */
+#include "client.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* ---- the process ------------------------------------------------------------------------- */
+
+/* Whether the process still can be named: it runs, or nobody has waited for it yet. */
+static bool is_nameable(const struct client *client)
+{
+	if (client->handle.pidfd >= 0)
+		return syscall(SYS_pidfd_send_signal, client->handle.pidfd, 0, NULL, 0) == 0 || errno == EPERM;
+	return client->handle.peer_pid > 0 && (kill(client->handle.peer_pid, 0) == 0 || errno == EPERM);
+}
+
+bool client_is_gone(const struct client *client)
+{
+	if (client->handle.pidfd < 0)
+		return !is_nameable(client);
+	struct pollfd gone = {.fd = client->handle.pidfd, .events = POLLIN};
+	return poll(&gone, 1, 0) == 1 && gone.revents;
+}
+
+static void read_clock(struct client *client)
+{
+	clockid_t clock;
+	struct timespec time;
+	if (client->handle.peer_pid <= 0 || clock_getcpuclockid(client->handle.peer_pid, &clock) ||
+	    clock_gettime(clock, &time))
+		return;
+	/* Asked after the clock was read: the pid was still this process's then. */
+	if (!is_nameable(client))
+		return;
+	client->clock_ns = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+	client->clock_at_ns = monotonic_ns();
+}
+
+/* The best that is known of the image's CPU time at `now_ns`. */
+static struct comments_clock image_clock(const struct client *client, uint64_t now_ns)
+{
+	const struct cprof_control *control = segment_reader_control(&client->reader);
+	uint64_t base = load_relaxed(&control->cpu_clock_base_ns); /* written once */
+	uint64_t said = load_relaxed(&control->cpu_clock_ns);      /* stored before final_requested */
+	struct comments_clock clock = {0};
+	if (client->clock_ns)
+		clock = (struct comments_clock){true, client->clock_ns, now_ns - client->clock_at_ns};
+	if (said > client->clock_ns)
+		clock = (struct comments_clock){true, said, 0};
+	if (clock.age_ns < 1000000)
+		clock.age_ns = 0;
+	clock.clock_ns = clock.clock_ns > base ? clock.clock_ns - base : 0;
+	return clock;
+}
+
+/* ---- the segment --------------------------------------------------------------------------- */
+
+static void report_damage(struct client *client, uint32_t corrupt_rings)
+{
+	if (corrupt_rings && !client->is_corrupt_reported) {
+		client->is_corrupt_reported = true;
+		log_warn("the segment of %s (%u) was overwritten: its profiles may miss samples",
+			 client->writer.name, client->writer.pid);
+	}
+	if (!client->is_damage_reported && segment_reader_is_damaged(&client->reader)) {
+		client->is_damage_reported = true;
+		log_warn("the segment of %s (%u) was shortened or found no memory: its profiles may miss samples",
+			 client->writer.name, client->writer.pid);
+	}
+}
+
+/*
+ * A segment kept as a file has done its duty once the profiles exist.  Only a file
+ * that looks like ours and is the one we hold is removed.
+ */
+static void unlink_segment_file(const struct client *client)
+{
+	char link[64];
+	char path[PATH_MAX];
+	struct stat held;
+	struct stat named;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", client->reader.fd);
+	ssize_t n = readlink(link, path, sizeof path - 1);
+	if (n <= 0)
+		return;
+	path[n] = '\0';
+	const char *slash = strrchr(path, '/');
+	size_t suffix = strlen(CPROF_SEGMENT_FILE_SUFFIX);
+	if (!slash || strncmp(slash + 1, CPROF_SEGMENT_FILE_PREFIX, strlen(CPROF_SEGMENT_FILE_PREFIX)) != 0 ||
+	    (size_t)n < suffix || strcmp(path + n - suffix, CPROF_SEGMENT_FILE_SUFFIX) != 0)
+		return;
+	if (fstat(client->reader.fd, &held) || lstat(path, &named) || held.st_dev != named.st_dev ||
+	    held.st_ino != named.st_ino)
+		return;
+	if (unlink(path))
+		log_warn("cannot remove %s: %s", path, strerror(errno));
+}
+
+static const char *open_error(int error)
+{
+	switch (error) {
+	case -EINVAL:
+		return "not a sealed segment";
+	case -EPROTO:
+		return "not a segment";
+	case -EPROTONOSUPPORT:
+		return "a segment of another version of libcprof.so";
+	default:
+		return strerror(-error);
+	}
+}
+
+struct client *client_open(const struct client_handle *handle, struct writer_dir *dir)
+{
+	struct client *client = calloc(1, sizeof *client);
+	struct client_handle owned = *handle;
+	int error = client ? segment_reader_open(owned.segment_fd, &client->reader) : -ENOMEM;
+	if (error) {
+		log_warn("process %u is not profiled: %s", handle->pid, open_error(error));
+		client_handle_close(&owned);
+		free(client);
+		return NULL;
+	}
+	struct cprof_control *control = segment_reader_control(&client->reader);
+	owned.segment_fd = -1; /* the reader's now */
+	client->handle = owned;
+	writer_init(&client->writer, &client->reader, &client->rows, dir, owned.is_first);
+	if (ring_consumer_replay(&client->reader))
+		report_damage(client, 1);
+	store_relaxed(&control->collector_pid, (uint32_t)getpid()); /* for people */
+	if (control->heap_state == CPROF_HEAP_UNAVAILABLE && owned.is_first)
+		log_warn("no heap profile of %s (%u): the program, or a library loaded before libcprof.so, "
+			 "defines malloc itself",
+			 client->writer.name, client->writer.pid);
+	struct ring_drained drained;
+	client_drain(client, &drained);
+	log_debug("%s (%u) registered", client->writer.name, client->writer.pid);
+	return client;
+}
+
+void client_drain(struct client *client, struct ring_drained *out_drained)
+{
+	struct cprof_control *control = segment_reader_control(&client->reader);
+	add_relaxed(&control->heartbeat, 1); /* says nothing but "alive" */
+	if (!client->end_monotonic_ns)
+		read_clock(client);
+	ring_consumer_drain(&client->reader, RING_OWNER_RUNNING, out_drained);
+	report_damage(client, out_drained->corrupt);
+}
+
+void client_update_modules(struct client *client)
+{
+	module_rows_update(&client->rows, &client->reader, client->handle.root_fd);
+}
+
+/* ---- requests and files -------------------------------------------------------------------- */
+
+bool client_has_request(const struct client *client)
+{
+	const struct cprof_control *control = segment_reader_control(&client->reader);
+	/* Relaxed: whether; what the request covers is loaded again, with order, when it is answered. */
+	return load_relaxed(&control->final_requested) != load_relaxed(&control->final_done) ||
+	       load_relaxed(&control->snapshot_requested) != load_relaxed(&control->snapshots_taken);
+}
+
+static struct writer_moment moment_now(const struct client *client, void (*tick)(void *), void *tick_arg)
+{
+	uint64_t now = client->end_monotonic_ns ? client->end_monotonic_ns : monotonic_ns();
+	return (struct writer_moment){
+		.owner = client->end_monotonic_ns ? RING_OWNER_DEAD : RING_OWNER_RUNNING,
+		.root_fd = client->handle.root_fd,
+		.cpu_clock = image_clock(client, now),
+		.end_monotonic_ns = now,
+		.tick = tick,
+		.tick_arg = tick_arg,
+	};
+}
+
+static void answer_final(struct client *client, uint32_t request, void (*tick)(void *), void *tick_arg)
+{
+	struct cprof_control *control = segment_reader_control(&client->reader);
+	struct writer_moment moment = moment_now(client, tick, tick_arg);
+	if (writer_write_final(&client->writer, &moment) == 0)
+		unlink_segment_file(client);
+	/* Release: who sees the number finds the files. */
+	store_release(&control->final_done, request);
+	syscall(SYS_futex, &control->final_done, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void client_answer(struct client *client, void (*tick)(void *), void *tick_arg)
+{
+	struct cprof_control *control = segment_reader_control(&client->reader);
+	/* Acquire: the records and the clock stored before the request are seen. */
+	uint32_t final = load_acquire(&control->final_requested);
+	if (final != load_relaxed(&control->final_done)) /* ours */
+		answer_final(client, final, tick, tick_arg);
+	uint32_t snapshot = load_acquire(&control->snapshot_requested);
+	if (snapshot != load_relaxed(&control->snapshots_taken)) {
+		struct writer_moment moment = moment_now(client, tick, tick_arg);
+		writer_write_snapshot(&client->writer, &moment);
+		store_release(&control->snapshots_taken, snapshot);
+	}
+	report_damage(client, 0);
+}
+
+void client_end_by_death(struct client *client)
+{
+	read_clock(client);
+	client->end_monotonic_ns = monotonic_ns();
+}
+
+void client_end_by_exec(struct client *client, struct client *successor)
+{
+	struct cprof_control *control = segment_reader_control(&successor->reader);
+	client_end_by_death(client);
+	/* Relaxed: the program stores it before it registers, or never. */
+	if (load_relaxed(&control->cpu_clock_base_ns) == 0)
+		store_relaxed(&control->cpu_clock_base_ns, client->clock_ns);
+}
+
+void client_finish(struct client *client, void (*tick)(void *), void *tick_arg)
+{
+	if (client_has_request(client))
+		client_answer(client, tick, tick_arg);
+	struct writer_moment moment = moment_now(client, tick, tick_arg);
+	if (writer_write_final(&client->writer, &moment) == 0)
+		unlink_segment_file(client);
+	report_damage(client, 0);
+}
+
+void client_close(struct client *client)
+{
+	module_rows_free(&client->rows);
+	segment_reader_close(&client->reader);
+	client_handle_close(&client->handle);
+	free(client);
+}

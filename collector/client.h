@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One registered process image, from its registration to its last file.
+ *
+ * Context: collector, main thread.
+ */
+#ifndef COLLECTOR_CLIENT_H
+#define COLLECTOR_CLIENT_H
+
+#include "registration.h"
+#include "writer.h"
+
+struct client {
+	struct client *next; /* the loop's list */
+	struct client_handle handle;
+	struct segment_reader reader;
+	struct module_rows rows;
+	struct writer writer;
+	uint64_t clock_ns;         /* the process's CPU clock when last read, 0: never */
+	uint64_t clock_at_ns;      /* monotonic time of that */
+	uint64_t end_monotonic_ns; /* 0 while the image runs */
+	bool is_corrupt_reported;
+	bool is_damage_reported;
+};
+
+/*
+ * Opens the segment of a handle, completes what a former collector left half done and
+ * reads what is there already.  Takes over the handle's descriptors in any case.
+ * Returns NULL (said why) if the segment cannot be used.
+ */
+struct client *client_open(const struct client_handle *handle, struct writer_dir *dir);
+
+/* Cheap and never long: shows that the collector lives, drains, reads the CPU clock. */
+void client_drain(struct client *client, struct ring_drained *out_drained);
+
+/* Opens the images of objects loaded since the last call. */
+void client_update_modules(struct client *client);
+
+/* Whether the process has asked for something that is not done yet. */
+bool client_has_request(const struct client *client);
+
+/* Does it.  May take long; tick(tick_arg) is called meanwhile. */
+void client_answer(struct client *client, void (*tick)(void *), void *tick_arg);
+
+/* Whether the process is gone: its pidfd says so, or nobody has its pid. */
+bool client_is_gone(const struct client *client);
+
+/*
+ * The image is over: by its process's end, or (exec) by the next image of the same
+ * process, whose clock then starts where this one's ends.
+ */
+void client_end_by_death(struct client *client);
+void client_end_by_exec(struct client *client, struct client *successor);
+
+/* Writes the last files of an ended image.  May take long, see client_answer(). */
+void client_finish(struct client *client, void (*tick)(void *), void *tick_arg);
+
+/* Releases everything; the client is freed. */
+void client_close(struct client *client);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything prompt hangs on a descriptor: registrations on the socket, ends on the
+ * pidfds, the first process's requests on the bell.  The tick does the rest: it drains
+ * the rings, as often as they fill.
+ *
+ * Writing files may take seconds.  The encoder calls tick_while_busy() meanwhile,
+ * which does what cannot wait: registrations (a process may end before we come to
+ * it), rings and heartbeats; it never touches images, which the encoder is using.
+ *
+ * Context: collector, main thread.
+ */
+#include "loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bell.h"
+#include "client.h"
+#include "image.h"
+#include "log.h"
+
+/* How often rings are drained. */
+#define TICK_MIN_MS 10
+#define TICK_BUSY_MS 100
+#define TICK_IDLE_MS 250
+
+/* A ring this full within one tick is likely to overflow within the next. */
+#define RING_FILLS_FAST (CPROF_RING_RECORDS / 4)
+
+/* The library connects right after it has started us; later it never will. */
+#define FIRST_PEER_PATIENCE_MS 10000
+
+struct loop {
+	int link_fd;
+	uint32_t next_id;
+	struct registration registration;
+	struct bell bell;
+	struct writer_dir dir;
+	struct client *clients; /* newest first */
+	/* Registered, but not opened yet. */
+	struct client_handle *arrived;
+	size_t arrived_count;
+	int32_t first_peer_pid; /* of the first process; 0 before it registered and after its end */
+	bool has_started;       /* somebody has registered */
+	int tick_ms;
+	int64_t last_tick_ms;
+	struct pollfd *poll_fds;
+	size_t poll_capacity;
+};
+
+static int64_t monotonic_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- arrivals ------------------------------------------------------------------------------ */
+
+/* Takes all that stand at the door.  Returns whether the listening socket still serves. */
+static bool take_arrivals(struct loop *loop)
+{
+	struct client_handle handle;
+	int got;
+	while ((got = registration_next(&loop->registration, monotonic_ms(), &handle)) == 1) {
+		handle.id = loop->next_id++;
+		/* Only the process that made the session can be first, and only it can be again (exec). */
+		if (handle.is_first && loop->has_started && handle.peer_pid != loop->first_peer_pid)
+			handle.is_first = 0;
+		if (handle.is_first)
+			loop->first_peer_pid = handle.peer_pid;
+		loop->has_started = true;
+		supervisor_tell_registered(loop->link_fd, &handle);
+		struct client_handle *grown =
+			realloc(loop->arrived, (loop->arrived_count + 1) * sizeof *grown);
+		if (!grown) {
+			log_warn("process %u is not profiled: no memory", handle.pid);
+			client_handle_close(&handle);
+			supervisor_tell_finished(loop->link_fd, handle.id);
+			continue;
+		}
+		loop->arrived = grown;
+		loop->arrived[loop->arrived_count++] = handle;
+	}
+	return got == 0;
+}
+
+/* Drains everybody and sets the pace. */
+static void drain_all(struct loop *loop)
+{
+	uint32_t fullest = 0;
+	for (struct client *client = loop->clients; client; client = client->next) {
+		struct ring_drained drained;
+		client_drain(client, &drained);
+		if (drained.fullest > fullest)
+			fullest = drained.fullest;
+	}
+	if (fullest > RING_FILLS_FAST)
+		loop->tick_ms = loop->tick_ms / 2 > TICK_MIN_MS ? loop->tick_ms / 2 : TICK_MIN_MS;
+	else if (fullest > 0)
+		loop->tick_ms = loop->tick_ms * 2 < TICK_BUSY_MS ? loop->tick_ms * 2 : TICK_BUSY_MS;
+	else
+		loop->tick_ms = loop->tick_ms * 2 < TICK_IDLE_MS ? loop->tick_ms * 2 : TICK_IDLE_MS;
+	loop->last_tick_ms = monotonic_ms();
+}
+
+static void tick_while_busy(void *argument)
+{
+	struct loop *loop = argument;
+	if (monotonic_ms() - loop->last_tick_ms < loop->tick_ms)
+		return;
+	take_arrivals(loop);
+	drain_all(loop);
+}
+
+/* ---- clients ------------------------------------------------------------------------------- */
+
+static void retire(struct loop *loop, struct client *client)
+{
+	struct client **link = &loop->clients;
+	while (*link != client)
+		link = &(*link)->next;
+	client_finish(client, tick_while_busy, loop);
+	/* Only now: until it is finished the rings are drained and a restart would find it. */
+	*link = client->next;
+	if (loop->bell.word == &segment_reader_control(&client->reader)->bell)
+		bell_unlisten(&loop->bell);
+	supervisor_tell_finished(loop->link_fd, client->handle.id);
+	client_close(client);
+}
+
+static struct client *same_process(struct loop *loop, const struct client_handle *handle)
+{
+	for (struct client *client = loop->clients; client; client = client->next)
+		if (handle->peer_pid > 0 && client->handle.peer_pid == handle->peer_pid &&
+		    client->end_monotonic_ns == 0)
+			return client;
+	return NULL;
+}
+
+static void open_out_dir(struct loop *loop, const struct client *first)
+{
+	const struct cprof_control *control = segment_reader_control(&first->reader);
+	char path[CPROF_PATH_BYTES];
+	memcpy(path, control->out_dir, sizeof path);
+	path[sizeof path - 1] = '\0';
+	writer_dir_open(&loop->dir, path);
+	supervisor_tell_out_dir(loop->link_fd, loop->dir.path);
+}
+
+static void open_client(struct loop *loop, const struct client_handle *handle)
+{
+	struct client *earlier = same_process(loop, handle);
+	struct client *client = client_open(handle, &loop->dir);
+	if (!client) {
+		supervisor_tell_finished(loop->link_fd, handle->id);
+		return;
+	}
+	if (loop->dir.path[0] == '\0')
+		open_out_dir(loop, client);
+	client->next = loop->clients;
+	loop->clients = client;
+	if (handle->is_first)
+		bell_listen(&loop->bell, &segment_reader_control(&client->reader)->bell);
+	client_update_modules(client);
+	if (earlier)
+		client_end_by_exec(earlier, client);
+}
+
+static void open_arrived(struct loop *loop)
+{
+	while (loop->arrived_count) {
+		struct client_handle handle = loop->arrived[0];
+		loop->arrived_count--;
+		memmove(loop->arrived, loop->arrived + 1, loop->arrived_count * sizeof handle);
+		open_client(loop, &handle);
+	}
+}
+
+static void notice_deaths(struct loop *loop)
+{
+	for (struct client *client = loop->clients; client; client = client->next) {
+		if (client->end_monotonic_ns || !client_is_gone(client))
+			continue;
+		client_end_by_death(client);
+		if (!client->handle.is_first)
+			continue;
+		/* Who reads the first process's output must not wait for us. */
+		log_close();
+		supervisor_tell_first_ended(loop->link_fd);
+		loop->first_peer_pid = 0;
+	}
+}
+
+/*
+ * Does one thing that may take long.  Requests come before the last files of the dead,
+ * and the first process's before the others': it may be waiting.  False: nothing to do.
+ */
+static bool do_one_job(struct loop *loop)
+{
+	struct client *asking = NULL;
+	struct client *ended = NULL;
+	for (struct client *client = loop->clients; client; client = client->next) {
+		if (client->end_monotonic_ns)
+			ended = client; /* the one that registered first */
+		else if (client_has_request(client) && (!asking || client->handle.is_first))
+			asking = client;
+	}
+	if (asking)
+		client_answer(asking, tick_while_busy, loop);
+	else if (ended)
+		retire(loop, ended);
+	return asking || ended;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------- */
+
+static void wait_for_something(struct loop *loop)
+{
+	size_t wanted = REGISTRATION_PENDING_MAX + 2;
+	for (const struct client *client = loop->clients; client; client = client->next)
+		wanted++;
+	if (wanted > loop->poll_capacity) {
+		struct pollfd *grown = realloc(loop->poll_fds, wanted * 2 * sizeof *grown);
+		if (grown) {
+			loop->poll_fds = grown;
+			loop->poll_capacity = wanted * 2;
+		}
+	}
+	int64_t now = monotonic_ms();
+	int64_t left = loop->last_tick_ms + loop->tick_ms - now;
+	if (wanted > loop->poll_capacity) {
+		poll(NULL, 0, TICK_MIN_MS); /* no memory: look at everything now and then */
+		return;
+	}
+	struct pollfd *fds = loop->poll_fds;
+	size_t bell_at = registration_poll_fds(&loop->registration, now, fds);
+	size_t count = bell_at;
+	fds[count++] = (struct pollfd){.fd = loop->bell.event_fd, .events = POLLIN};
+	for (const struct client *client = loop->clients; client; client = client->next)
+		fds[count++] = (struct pollfd){.fd = client->handle.pidfd, .events = POLLIN};
+	if (poll(fds, (nfds_t)count, left > 0 ? (int)left : 0) > 0 && fds[bell_at].revents)
+		bell_hear(&loop->bell);
+}
+
+/* Closes the door; who slipped in before that is still served. */
+static bool is_finished(struct loop *loop)
+{
+	if (loop->clients || loop->arrived_count || loop->registration.pending_count)
+		return false;
+	shutdown(loop->registration.listen_fd, SHUT_RDWR);
+	take_arrivals(loop);
+	return !loop->arrived_count && !loop->registration.pending_count;
+}
+
+static void take_over(struct loop *loop, const struct inheritance *inheritance)
+{
+	loop->next_id = inheritance->next_id;
+	loop->has_started = inheritance->has_started;
+	if (inheritance->out_dir[0])
+		writer_dir_open(&loop->dir, inheritance->out_dir);
+	for (size_t i = 0; i < inheritance->handle_count; i++) {
+		if (inheritance->handles[i].is_first)
+			loop->first_peer_pid = inheritance->handles[i].peer_pid;
+		open_client(loop, &inheritance->handles[i]);
+	}
+}
+
+int loop_run(const struct inheritance *inheritance, void *argument)
+{
+	const struct loop_config *config = argument;
+	struct loop loop = {.link_fd = inheritance->link_fd, .tick_ms = TICK_BUSY_MS, .dir = {.fd = -1}};
+	int64_t started_ms = monotonic_ms();
+	prctl(PR_SET_NAME, "cprof-collector");
+	registration_init(&loop.registration, config->listen_fd, &config->session);
+	bell_init(&loop.bell);
+	take_over(&loop, inheritance);
+	for (;;) {
+		bool is_serving = take_arrivals(&loop);
+		open_arrived(&loop);
+		notice_deaths(&loop);
+		if (monotonic_ms() - loop.last_tick_ms >= loop.tick_ms) {
+			drain_all(&loop);
+			for (struct client *client = loop.clients; client; client = client->next)
+				client_update_modules(client);
+		}
+		if (do_one_job(&loop))
+			continue;
+		if (!loop.has_started && monotonic_ms() - started_ms < FIRST_PEER_PATIENCE_MS && is_serving)
+			;
+		else if (is_finished(&loop))
+			break;
+		wait_for_something(&loop);
+	}
+	bell_unlisten(&loop.bell);
+	free(loop.arrived);
+	free(loop.poll_fds);
+	image_close_all();
+	return 0;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cprof-collector --serve: started by libcprof.so in the first process of a tree,
+ * with descriptor 2 = that process's stderr and 3 = the listening socket.  From here
+ * on nothing may tie us to the program: no descriptor, directory, session or signal.
+ *
+ * Context: collector.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cprof_version.h"
+#include "log.h"
+#include "loop.h"
+
+/* Signals whose default would end a collector that did nothing wrong. */
+static void reset_signals(void)
+{
+	static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGXFSZ, SIGXCPU};
+	sigset_t none;
+	for (int signal_number = 1; signal_number < NSIG; signal_number++)
+		signal(signal_number, SIG_DFL); /* fails for KILL, STOP and libc's own: as it should */
+	for (size_t i = 0; i < ARRAY_LENGTH(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* The program's soft limits are not meant for us: we hold the segments of a whole tree. */
+static void raise_limits(void)
+{
+	static const int resources[] = {RLIMIT_AS, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU};
+	for (size_t i = 0; i < ARRAY_LENGTH(resources); i++) {
+		struct rlimit limit;
+		if (getrlimit(resources[i], &limit))
+			continue;
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(resources[i], &limit);
+	}
+}
+
+/* Leaves stderr to log.c alone, as a descriptor that dies with an exec. */
+static void detach(void)
+{
+	int log_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, CPROF_COLLECTOR_LISTEN_FD + 1);
+	if (log_fd >= 0)
+		log_open(log_fd, log_level_of(getenv("CPROF_LOG")));
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+	if (null > STDERR_FILENO)
+		close(null);
+	fcntl(CPROF_COLLECTOR_LISTEN_FD, F_SETFD, FD_CLOEXEC);
+	if (chdir("/"))
+		log_warn("cannot change to the root directory");
+	setsid(); /* fails when we lead a session already, which is as good */
+	umask(077);
+}
+
+static int serve(void)
+{
+	struct loop_config config = {.listen_fd = CPROF_COLLECTOR_LISTEN_FD};
+	int is_listening = 0;
+	socklen_t size = sizeof is_listening;
+	bool is_worker;
+	syscall(SYS_close_range, CPROF_COLLECTOR_LISTEN_FD + 1, ~0u, 0);
+	reset_signals();
+	raise_limits();
+	detach();
+	if (getsockopt(CPROF_COLLECTOR_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) || !is_listening) {
+		log_error("cprof-collector: descriptor %d is no listening socket", CPROF_COLLECTOR_LISTEN_FD);
+		return 2;
+	}
+	if (session_parse(getenv(CPROF_SESSION_ENV), &config.session)) {
+		log_error("cprof-collector: " CPROF_SESSION_ENV " is missing or malformed");
+		return 2;
+	}
+	fcntl(CPROF_COLLECTOR_LISTEN_FD, F_SETFL, O_NONBLOCK);
+	return supervisor_run(loop_run, &config, &is_worker);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "--serve") == 0)
+		return serve();
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		puts("cprof-collector " CPROF_VERSION);
+		return 0;
+	}
+	fputs("usage: cprof-collector --serve\nStarted by libcprof.so; see cprof(1).\n", stderr);
+	return 2;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Anybody on the machine may connect, so nothing is done for a peer before its token
+ * was compared, and a peer costs at most one descriptor for one second.  When too
+ * many are silent the oldest makes room.
+ *
+ * Context: collector, main thread.
+ */
+#include "registration.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "log.h"
+
+/* More than a peer may send, so that too many are seen rather than guessed. */
+#define FDS_MAX 4
+
+/* The socket's name can be read in /proc/net/unix: strangers must not fill anybody's screen. */
+#define COMPLAINTS_MAX 8
+
+#define STARVED_MS 100
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+int session_parse(const char *text, struct session *out_session)
+{
+	struct session session;
+	if (!text || strnlen(text, 2 * CPROF_SESSION_HEX + 2) != 2 * CPROF_SESSION_HEX + 2 ||
+	    text[CPROF_SESSION_HEX] != ':' || text[2 * CPROF_SESSION_HEX + 1] != ':')
+		return -EINVAL;
+	const char *hex = text + CPROF_SESSION_HEX + 1;
+	for (size_t i = 0; i < CPROF_TOKEN_BYTES; i++) {
+		int high = hex_digit(hex[2 * i]);
+		int low = hex_digit(hex[2 * i + 1]);
+		if (high < 0 || low < 0)
+			return -EINVAL;
+		session.token[i] = (uint8_t)(high << 4 | low);
+	}
+	const char *digits = text + 2 * CPROF_SESSION_HEX + 2;
+	char *end;
+	errno = 0;
+	unsigned long pid = strtoul(digits, &end, 10);
+	if (*digits < '0' || *digits > '9' || *end || errno || pid == 0 || pid > INT32_MAX)
+		return -EINVAL;
+	session.root_pid = (uint32_t)pid;
+	*out_session = session;
+	return 0;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void client_handle_close(struct client_handle *handle)
+{
+	close_fd(handle->segment_fd);
+	close_fd(handle->pidfd);
+	close_fd(handle->root_fd);
+	handle->segment_fd = handle->pidfd = handle->root_fd = -1;
+}
+
+void registration_init(struct registration *registration, int listen_fd, const struct session *session)
+{
+	*registration = (struct registration){.listen_fd = listen_fd, .session = *session};
+}
+
+/* Takes the same time wherever the first difference is. */
+static bool is_same_token(const uint8_t *a, const uint8_t *b)
+{
+	unsigned difference = 0;
+	for (size_t i = 0; i < CPROF_TOKEN_BYTES; i++)
+		difference |= (unsigned)(a[i] ^ b[i]);
+	return difference == 0;
+}
+
+/*
+ * Whether fd is a pidfd, and of `pid` as far as can be told: the kernel says 0 for a
+ * process that is not visible from here, -1 for one that is gone.
+ */
+static bool is_pidfd_of(int fd, pid_t pid)
+{
+	char path[64];
+	char text[1024];
+	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+	int info = open(path, O_RDONLY | O_CLOEXEC);
+	if (info < 0)
+		return false;
+	ssize_t n = read(info, text, sizeof text - 1);
+	close(info);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	const char *line = strstr(text, "\nPid:");
+	if (!line)
+		return false;
+	long said = strtol(line + 5, NULL, 10);
+	return said <= 0 || said == pid;
+}
+
+/* The pidfd that was sent if it is what it should be, else one of our own, else -1. */
+static int choose_pidfd(int sent, pid_t peer_pid)
+{
+	if (sent >= 0 && is_pidfd_of(sent, peer_pid))
+		return sent;
+	close_fd(sent);
+	return peer_pid > 0 ? (int)syscall(SYS_pidfd_open, peer_pid, 0) : -1;
+}
+
+static int open_root(pid_t peer_pid)
+{
+	char path[64];
+	if (peer_pid <= 0)
+		return -1;
+	snprintf(path, sizeof path, "/proc/%d/root", peer_pid);
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static size_t received_fds(struct msghdr *message, int fds[FDS_MAX])
+{
+	size_t count = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t bytes = c->cmsg_len - CMSG_LEN(0);
+		for (size_t i = 0; i < bytes / sizeof(int) && count < FDS_MAX; i++)
+			memcpy(&fds[count++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+	}
+	return count;
+}
+
+/* What is wrong with a message, or NULL. */
+static const char *judge(const struct registration *registration, const struct cprof_hello *hello, ssize_t size,
+			 int flags, size_t fd_count)
+{
+	if (size < (ssize_t)offsetof(struct cprof_hello, pid) || hello->magic != CPROF_MAGIC)
+		return "it is not a registration";
+	if (hello->version != CPROF_SHM_VERSION)
+		return "it uses another version of libcprof.so than this collector";
+	if (size != sizeof *hello || flags & MSG_TRUNC)
+		return "its registration has the wrong size";
+	if (!is_same_token(hello->token, registration->session.token))
+		return "it does not belong to this process tree";
+	if (flags & MSG_CTRUNC || fd_count < 1 || fd_count > 2)
+		return "its descriptors did not arrive (RLIMIT_NOFILE?)";
+	return NULL;
+}
+
+/* Reads the peer's message.  1: out_handle is set; 0: refused; -EAGAIN: nothing there yet. */
+static int receive(struct registration *registration, int fd, struct client_handle *out_handle)
+{
+	struct cprof_hello hello = {0};
+	union {
+		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control = {.bytes = {0}};
+	struct iovec io = {.iov_base = &hello, .iov_len = sizeof hello};
+	struct msghdr message = {
+		.msg_iov = &io, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+	ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+		return -EAGAIN;
+	int fds[FDS_MAX] = {-1, -1, -1, -1};
+	size_t fd_count = size < 0 ? 0 : received_fds(&message, fds);
+	struct ucred peer = {0};
+	socklen_t peer_size = sizeof peer;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size))
+		peer.pid = 0;
+	if (size <= 0)
+		return 0;
+	const char *wrong = judge(registration, &hello, size, message.msg_flags, fd_count);
+	if (wrong) {
+		if (registration->complaints++ < COMPLAINTS_MAX)
+			log_warn("process %d is not profiled: %s", peer.pid, wrong);
+		for (size_t i = 0; i < fd_count; i++)
+			close(fds[i]);
+		return 0;
+	}
+	*out_handle = (struct client_handle){
+		.is_first = hello.is_first && hello.pid == registration->session.root_pid,
+		.pid = hello.pid,
+		.peer_pid = peer.pid,
+		.segment_fd = fds[0],
+		.pidfd = choose_pidfd(fds[1], peer.pid),
+		.root_fd = open_root(peer.pid),
+	};
+	return 1;
+}
+
+static void forget_pending(struct registration *registration, size_t i)
+{
+	close(registration->pending[i].fd);
+	registration->pending_count--;
+	memmove(&registration->pending[i], &registration->pending[i + 1],
+		(registration->pending_count - i) * sizeof registration->pending[0]);
+}
+
+static void add_pending(struct registration *registration, int fd, int64_t now_ms)
+{
+	if (registration->pending_count == REGISTRATION_PENDING_MAX)
+		forget_pending(registration, 0);
+	size_t i = registration->pending_count++;
+	registration->pending[i].fd = fd;
+	registration->pending[i].deadline_ms = now_ms + REGISTRATION_PATIENCE_MS;
+}
+
+int registration_next(struct registration *registration, int64_t now_ms, struct client_handle *out_handle)
+{
+	for (size_t i = 0; i < registration->pending_count;) {
+		int got = receive(registration, registration->pending[i].fd, out_handle);
+		if (got == -EAGAIN && now_ms < registration->pending[i].deadline_ms) {
+			i++;
+			continue;
+		}
+		if (got == -EAGAIN)
+			log_info("a peer connected and said nothing: dropped");
+		forget_pending(registration, i);
+		if (got == 1)
+			return 1;
+	}
+	while (now_ms >= registration->accept_at_ms) {
+		int fd = accept4(registration->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+			registration->accept_at_ms = now_ms + STARVED_MS;
+		if (fd < 0)
+			return errno == EAGAIN || registration->accept_at_ms > now_ms ? 0 : -errno;
+		int got = receive(registration, fd, out_handle);
+		if (got == -EAGAIN)
+			add_pending(registration, fd, now_ms);
+		else
+			close(fd);
+		if (got == 1)
+			return 1;
+	}
+	return 0;
+}
+
+size_t registration_poll_fds(const struct registration *registration, int64_t now_ms, struct pollfd *fds)
+{
+	/* A socket that cannot be served now would only wake us up; a negative one is skipped by poll(). */
+	int listen_fd = now_ms < registration->accept_at_ms ? -1 : registration->listen_fd;
+	fds[0] = (struct pollfd){.fd = listen_fd, .events = POLLIN};
+	for (size_t i = 0; i < registration->pending_count; i++)
+		fds[i + 1] = (struct pollfd){.fd = registration->pending[i].fd, .events = POLLIN};
+	return registration->pending_count + 1;
+}

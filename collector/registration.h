@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The front door: peers connect to the listening socket and send one message each;
+ * those that prove their descent become handles, the rest is closed.
+ *
+ * Context: collector, main thread.  Never blocks.
+ */
+#ifndef COLLECTOR_REGISTRATION_H
+#define COLLECTOR_REGISTRATION_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cprof_wire.h"
+
+/* CPROF_SESSION, parsed. */
+struct session {
+	uint8_t token[CPROF_TOKEN_BYTES];
+	uint32_t root_pid; /* of the first process, as it sees itself */
+};
+
+/* Parses "<name>:<token>:<pid>".  0 or -EINVAL. */
+int session_parse(const char *text, struct session *out_session);
+
+/* A registered process, before anything in its segment was believed.  Owns its descriptors. */
+struct client_handle {
+	uint32_t id;        /* given by the worker, unique in the tree */
+	uint32_t is_first;
+	uint32_t pid;       /* as the process sees itself */
+	int32_t peer_pid;   /* as we see it; 0: not visible from here */
+	int segment_fd;
+	int pidfd;          /* -1: none; then it is dead already, or kill(pid, 0) has to do */
+	int root_fd;        /* O_PATH of its root directory, or -1 */
+};
+
+void client_handle_close(struct client_handle *handle);
+
+#define REGISTRATION_PENDING_MAX 64
+#define REGISTRATION_PATIENCE_MS 1000
+
+/* Peers that have connected but not spoken. */
+struct registration {
+	int listen_fd;
+	struct session session;
+	unsigned complaints;  /* lines about refused peers so far */
+	int64_t accept_at_ms; /* no descriptors left: not before this moment */
+	size_t pending_count;
+	struct {
+		int fd;
+		int64_t deadline_ms; /* monotonic */
+	} pending[REGISTRATION_PENDING_MAX];
+};
+
+void registration_init(struct registration *registration, int listen_fd, const struct session *session);
+
+/*
+ * Takes the next registered process: accepts, reads and verifies as needed.  Returns
+ * 1 with out_handle (id 0), or 0 if nobody is waiting, or -errno if the listening
+ * socket is at its end.
+ */
+int registration_next(struct registration *registration, int64_t now_ms, struct client_handle *out_handle);
+
+/* Descriptors to poll for the next call.  fds has room for REGISTRATION_PENDING_MAX + 1. */
+size_t registration_poll_fds(const struct registration *registration, int64_t now_ms, struct pollfd *fds);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The link is a SOCK_SEQPACKET pair; its end closes with the worker, whichever way
+ * that died, so one blocking recvmsg() waits for everything.  The worker tells of a
+ * registration before it looks into the segment: a segment that kills workers is in
+ * good hands all the same, and costs at most RESTARTS_MAX of them.
+ *
+ * Context: collector; see supervisor.h.
+ */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define RESTARTS_MAX 60
+#define RESTARTS_WINDOW_S 3600
+#define RESTART_PAUSE_S 1
+
+enum link_kind { LINK_REGISTERED = 1, LINK_FINISHED, LINK_OUT_DIR, LINK_FIRST_ENDED };
+
+struct link_message {
+	uint32_t kind;
+	uint32_t id;
+	uint32_t is_first;
+	uint32_t pid;
+	int32_t peer_pid;
+	uint32_t has_pidfd;
+	uint32_t has_root;
+	char out_dir[CPROF_PATH_BYTES]; /* sent with LINK_OUT_DIR only */
+};
+#define LINK_SHORT_BYTES offsetof(struct link_message, out_dir)
+#define LINK_FDS_MAX 3
+
+/* ---- worker side ----------------------------------------------------------------------- */
+
+static void tell(int link_fd, const struct link_message *what, size_t size, const int *fds, size_t fd_count)
+{
+	union {
+		char bytes[CMSG_SPACE(LINK_FDS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control = {.bytes = {0}};
+	struct iovec io = {.iov_base = (void *)(uintptr_t)what, .iov_len = size};
+	struct msghdr message = {.msg_iov = &io, .msg_iovlen = 1};
+	if (link_fd < 0)
+		return;
+	if (fd_count) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+		struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+		memcpy(CMSG_DATA(rights), fds, fd_count * sizeof(int));
+	}
+	while (sendmsg(link_fd, &message, MSG_NOSIGNAL) < 0 && errno == EINTR)
+		;
+}
+
+void supervisor_tell_registered(int link_fd, const struct client_handle *handle)
+{
+	struct link_message message = {
+		.kind = LINK_REGISTERED,
+		.id = handle->id,
+		.is_first = handle->is_first,
+		.pid = handle->pid,
+		.peer_pid = handle->peer_pid,
+		.has_pidfd = handle->pidfd >= 0,
+		.has_root = handle->root_fd >= 0,
+	};
+	int fds[LINK_FDS_MAX] = {handle->segment_fd};
+	size_t count = 1;
+	if (message.has_pidfd)
+		fds[count++] = handle->pidfd;
+	if (message.has_root)
+		fds[count++] = handle->root_fd;
+	tell(link_fd, &message, LINK_SHORT_BYTES, fds, count);
+}
+
+void supervisor_tell_finished(int link_fd, uint32_t id)
+{
+	struct link_message message = {.kind = LINK_FINISHED, .id = id};
+	tell(link_fd, &message, LINK_SHORT_BYTES, NULL, 0);
+}
+
+void supervisor_tell_out_dir(int link_fd, const char *path)
+{
+	struct link_message message = {.kind = LINK_OUT_DIR};
+	strncpy(message.out_dir, path, sizeof message.out_dir - 1);
+	tell(link_fd, &message, sizeof message, NULL, 0);
+}
+
+void supervisor_tell_first_ended(int link_fd)
+{
+	struct link_message message = {.kind = LINK_FIRST_ENDED};
+	tell(link_fd, &message, LINK_SHORT_BYTES, NULL, 0);
+}
+
+/* ---- supervisor side --------------------------------------------------------------------- */
+
+static void keep(struct inheritance *kept, const struct link_message *message, int *fds, size_t fd_count)
+{
+	size_t wanted = 1 + (message->has_pidfd != 0) + (message->has_root != 0);
+	struct client_handle *grown = NULL;
+	if (fd_count == wanted)
+		grown = realloc(kept->handles, (kept->handle_count + 1) * sizeof *grown);
+	if (!grown) {
+		log_warn("process %u would be lost with this collector: %s", message->pid,
+			 fd_count == wanted ? "no memory" : "no descriptors");
+		for (size_t i = 0; i < fd_count; i++)
+			close(fds[i]);
+		return;
+	}
+	size_t next = 1;
+	kept->handles = grown;
+	struct client_handle *handle = &grown[kept->handle_count++];
+	*handle = (struct client_handle){
+		.id = message->id,
+		.is_first = message->is_first,
+		.pid = message->pid,
+		.peer_pid = message->peer_pid,
+		.segment_fd = fds[0],
+	};
+	handle->pidfd = message->has_pidfd ? fds[next++] : -1;
+	handle->root_fd = message->has_root ? fds[next++] : -1;
+	kept->next_id = message->id + 1;
+	kept->has_started = true;
+}
+
+static void release(struct inheritance *kept, uint32_t id)
+{
+	for (size_t i = 0; i < kept->handle_count; i++) {
+		if (kept->handles[i].id != id)
+			continue;
+		client_handle_close(&kept->handles[i]);
+		kept->handle_count--;
+		memmove(&kept->handles[i], &kept->handles[i + 1],
+			(kept->handle_count - i) * sizeof kept->handles[0]);
+		return;
+	}
+}
+
+/* Handles one message.  False: the worker's end is closed. */
+static bool listen_once(int link_fd, struct inheritance *kept)
+{
+	static struct link_message received; /* too large for a stack; one thread */
+	union {
+		char bytes[CMSG_SPACE(LINK_FDS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec io = {.iov_base = &received, .iov_len = sizeof received};
+	struct msghdr message = {
+		.msg_iov = &io, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+	ssize_t size = recvmsg(link_fd, &message, MSG_CMSG_CLOEXEC);
+	if (size < 0 && errno == EINTR)
+		return true;
+	if (size < (ssize_t)LINK_SHORT_BYTES)
+		return false;
+	int fds[LINK_FDS_MAX];
+	size_t fd_count = 0;
+	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+	if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {
+		fd_count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(rights), fd_count * sizeof(int));
+	}
+	if (received.kind == LINK_REGISTERED)
+		keep(kept, &received, fds, fd_count);
+	else if (received.kind == LINK_FINISHED)
+		release(kept, received.id);
+	else if (received.kind == LINK_OUT_DIR && size == (ssize_t)sizeof received)
+		memcpy(kept->out_dir, received.out_dir, sizeof kept->out_dir);
+	else if (received.kind == LINK_FIRST_ENDED)
+		log_close(); /* our copy would keep a reader of the program's output waiting */
+	return true;
+}
+
+/* Waits for the worker's end.  Returns whether it had done all its work. */
+static bool supervise(int link_fd, pid_t worker, struct inheritance *kept)
+{
+	int status = 0;
+	while (listen_once(link_fd, kept))
+		;
+	while (waitpid(worker, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return true;
+	log_warn("the collector ended unexpectedly (%s %d): another one takes over",
+		 WIFSIGNALED(status) ? "signal" : "status",
+		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	return false;
+}
+
+static time_t monotonic_s(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+/* Whether another start is allowed now; remembers it if so. */
+static bool may_start(time_t starts[RESTARTS_MAX], unsigned *start_count)
+{
+	time_t now = monotonic_s();
+	time_t *oldest = &starts[*start_count % RESTARTS_MAX];
+	if (*start_count >= RESTARTS_MAX && now - *oldest < RESTARTS_WINDOW_S)
+		return false;
+	*oldest = now;
+	++*start_count;
+	return true;
+}
+
+int supervisor_run(int (*work)(const struct inheritance *inheritance, void *argument), void *argument,
+		   bool *out_is_worker)
+{
+	static struct inheritance kept; /* large, and there is one */
+	time_t starts[RESTARTS_MAX];
+	unsigned start_count = 0;
+	*out_is_worker = false;
+	kept = (struct inheritance){.next_id = 1};
+	while (may_start(starts, &start_count)) {
+		int link[2] = {-1, -1};
+		bool has_link = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) == 0;
+		pid_t worker = has_link ? fork() : -1;
+		if (worker <= 0) {
+			/* The worker; without a link or a second process, this process does the work alone. */
+			if (has_link)
+				close(link[0]);
+			if (has_link && worker < 0)
+				close(link[1]);
+			kept.link_fd = worker == 0 ? link[1] : -1;
+			*out_is_worker = true;
+			return work(&kept, argument);
+		}
+		close(link[1]);
+		prctl(PR_SET_NAME, "cprof-supervise");
+		bool is_done = supervise(link[0], worker, &kept);
+		close(link[0]);
+		if (is_done)
+			return 0;
+		sleep(RESTART_PAUSE_S);
+	}
+	log_error("the collector ended %d times within an hour: the profiles of this run are lost", RESTARTS_MAX);
+	return 1;
+}
