@@ -24,7 +24,7 @@ extern struct segment segment;
  * Creates a sealed memfd of at most `bytes_max` (reduced to what RLIMIT_AS / 16 and
  * RLIMIT_FSIZE allow), maps it and makes it the process's segment, all zero.
  * Returns the descriptor, which the caller hands over and closes, or -errno; then
- * the old segment, if any, stays.  Allocates nothing, changes errno.
+ * the old segment, if any, stays.  Allocates nothing, leaves errno alone.
  */
 int segment_create_memfd(uint64_t bytes_max);
 

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of variables and the parsers of their values.  getenv() is not used: some
+ * programs (bash) define their own, which is not ready when we run.
+ *
+ * Context: init.
+ */
+#include "config.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+#include "cprof_compiler.h"
+#include "cprof_wire.h"
+#include "sys.h"
+#include "text.h"
+
+#define CPU_HZ_DEFAULT 100
+#define HEAP_RATE_DEFAULT (UINT64_C(512) << 10)
+#define MEM_DEFAULT (UINT64_C(256) << 20)
+#define EXIT_WAIT_DEFAULT_NS (UINT64_C(10) * 1000 * 1000 * 1000)
+
+struct config config = {
+	.heap_rate_bytes = HEAP_RATE_DEFAULT,
+	.mem_bytes = MEM_DEFAULT,
+	.exit_wait_ns = EXIT_WAIT_DEFAULT_NS,
+	.cpu_hz = CPU_HZ_DEFAULT,
+	.snapshot_signal = SIGUSR1,
+	.follow = true,
+	.segment = CONFIG_SEGMENT_AUTO,
+	.log_level = LOG_WARN,
+};
+
+/* Reads decimal digits; returns the rest, or NULL if there are none or the number is too large. */
+static const char *read_number(const char *s, uint64_t *out_number)
+{
+	uint64_t number = 0;
+	const char *start = s;
+	for (; *s >= '0' && *s <= '9'; s++)
+		if (__builtin_mul_overflow(number, 10u, &number) ||
+		    __builtin_add_overflow(number, (uint64_t)(*s - '0'), &number))
+			return NULL;
+	if (s == start)
+		return NULL;
+	*out_number = number;
+	return s;
+}
+
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+static bool read_with_unit(const char *s, const struct unit *units, size_t unit_count, uint64_t *out_number)
+{
+	uint64_t number;
+	s = read_number(s, &number);
+	if (!s)
+		return false;
+	for (size_t i = 0; i < unit_count; i++)
+		if (text_equals(s, units[i].name))
+			return !__builtin_mul_overflow(number, units[i].factor, out_number);
+	return false;
+}
+
+static bool read_size(const char *s, uint64_t *out_bytes)
+{
+	static const struct unit units[] = {{"", 1},           {"K", 1 << 10}, {"k", 1 << 10},
+					    {"M", 1 << 20},    {"m", 1 << 20}, {"G", 1 << 30},
+					    {"g", 1 << 30},    {"KiB", 1 << 10}, {"MiB", 1 << 20},
+					    {"GiB", 1 << 30}};
+	return read_with_unit(s, units, ARRAY_LENGTH(units), out_bytes);
+}
+
+static bool read_duration(const char *s, uint64_t *out_ns)
+{
+	static const struct unit units[] = {{"ns", 1},
+					    {"us", 1000},
+					    {"ms", 1000 * 1000},
+					    {"s", UINT64_C(1000000000)},
+					    {"m", UINT64_C(60) * 1000000000},
+					    {"h", UINT64_C(3600) * 1000000000}};
+	uint64_t zero;
+	if (text_equals(s, "0") && read_number(s, &zero)) {
+		*out_ns = 0;
+		return true;
+	}
+	return read_with_unit(s, units, ARRAY_LENGTH(units), out_ns);
+}
+
+static bool set_out(const char *value)
+{
+	struct text path;
+	text_init(&path, config.out_dir, sizeof config.out_dir);
+	if (!*value)
+		value = ".";
+	if (value[0] != '/') {
+		char cwd[CPROF_PATH_BYTES];
+		if (sys_is_error(sys_call2(SYS_getcwd, (long)cwd, sizeof cwd)) || cwd[0] != '/')
+			return false;
+		text_add(&path, cwd);
+		if (text_equals(value, "."))
+			return true;
+		text_add(&path, "/");
+	}
+	text_add(&path, value);
+	return !path.is_cut;
+}
+
+static bool set_cpu_hz(const char *value)
+{
+	uint64_t hz;
+	const char *rest = read_number(value, &hz);
+	if (!rest || *rest || hz > 10000)
+		return false;
+	config.cpu_hz = (uint32_t)hz;
+	return true;
+}
+
+static bool set_heap_rate(const char *value)
+{
+	uint64_t bytes;
+	if (!read_size(value, &bytes) || bytes > UINT64_C(1) << 40)
+		return false;
+	config.heap_rate_bytes = bytes;
+	return true;
+}
+
+static bool set_signal(const char *value)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} signals[] = {{"none", 0},        {"HUP", SIGHUP},     {"USR1", SIGUSR1},
+		       {"USR2", SIGUSR2},  {"WINCH", SIGWINCH}, {"URG", SIGURG},
+		       {"IO", SIGIO},      {"PWR", SIGPWR},     {"QUIT", SIGQUIT},
+		       {"TRAP", SIGTRAP},  {"VTALRM", SIGVTALRM}};
+	const char *name = text_after(value, "SIG");
+	if (!name)
+		name = value;
+	for (size_t i = 0; i < ARRAY_LENGTH(signals); i++)
+		if (text_equals(name, signals[i].name)) {
+			config.snapshot_signal = signals[i].number;
+			return true;
+		}
+	uint64_t number;
+	const char *rest = read_number(value, &number);
+	/* Real-time signals by number; what the kernel, libc or cprof itself needs is refused. */
+	if (rest && !*rest && number >= 34 && number <= 64) {
+		config.snapshot_signal = (int)number;
+		return true;
+	}
+	return false;
+}
+
+static bool read_bool(const char *value, bool *out)
+{
+	if (!text_equals(value, "0") && !text_equals(value, "1"))
+		return false;
+	*out = value[0] == '1';
+	return true;
+}
+
+static bool set_follow(const char *value)
+{
+	return read_bool(value, &config.follow);
+}
+
+static bool set_debuginfod(const char *value)
+{
+	return read_bool(value, &config.debuginfod);
+}
+
+static bool set_match(const char *value)
+{
+	config.match = *value ? value : NULL;
+	return true;
+}
+
+static bool set_skip(const char *value)
+{
+	config.skip = *value ? value : NULL;
+	return true;
+}
+
+static bool set_mem(const char *value)
+{
+	uint64_t bytes;
+	if (!read_size(value, &bytes) || bytes < CPROF_SEGMENT_BYTES_MIN || bytes > CPROF_SEGMENT_BYTES_MAX)
+		return false;
+	config.mem_bytes = bytes;
+	config.mem_is_set = true;
+	return true;
+}
+
+static bool set_segment(const char *value)
+{
+	if (text_equals(value, "auto"))
+		config.segment = CONFIG_SEGMENT_AUTO;
+	else if (text_equals(value, "memfd"))
+		config.segment = CONFIG_SEGMENT_MEMFD;
+	else if (text_equals(value, "file"))
+		config.segment = CONFIG_SEGMENT_FILE;
+	else
+		return false;
+	return true;
+}
+
+static bool set_exit_wait(const char *value)
+{
+	return read_duration(value, &config.exit_wait_ns);
+}
+
+static bool set_collector(const char *value)
+{
+	config.collector = *value ? value : NULL;
+	return true;
+}
+
+static bool set_log(const char *value)
+{
+	static const char *const names[] = {"error", "warn", "info", "debug"};
+	for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+		if (text_equals(value, names[i])) {
+			config.log_level = (enum log_level)i;
+			return true;
+		}
+	return false;
+}
+
+static bool set_session(const char *value)
+{
+	config.session = value;
+	return true;
+}
+
+/* LOG comes first, so that it governs the lines about the others. */
+static const struct variable {
+	const char *name;
+	bool (*set)(const char *value);
+	const char *accepted; /* and what is used instead */
+} variables[] = {
+	{"CPROF_LOG", set_log, "error, warn, info or debug; using warn"},
+	{CPROF_SESSION_ENV, set_session, ""},
+	{"CPROF_OUT", set_out, "a directory whose path is shorter than 4096 bytes; using ."},
+	{"CPROF_CPU_HZ", set_cpu_hz, "a number from 0 to 10000; using 100"},
+	{"CPROF_HEAP_RATE", set_heap_rate, "a size such as 1, 4096, 512K or 2M, 0 for off; using 512K"},
+	{"CPROF_SIGNAL", set_signal, "USR1, USR2, another catchable signal's name, 34 to 64, or none; using USR1"},
+	{"CPROF_FOLLOW", set_follow, "0 or 1; using 1"},
+	{"CPROF_MATCH", set_match, "a glob"},
+	{"CPROF_SKIP", set_skip, "a glob"},
+	{"CPROF_MEM", set_mem, "a size from 1M to 16G; using 256M"},
+	{"CPROF_SEGMENT", set_segment, "auto, memfd or file; using auto"},
+	{"CPROF_EXIT_WAIT", set_exit_wait, "a duration such as 500ms, 10s or 1m, or 0; using 10s"},
+	{"CPROF_COLLECTOR", set_collector, "a path"},
+	{"CPROF_DEBUGINFOD", set_debuginfod, "0 or 1; using 0"},
+};
+
+/* The value of the variable in "NAME=value", or NULL if `entry` is of another variable. */
+static const char *value_of(const char *entry, const char *name)
+{
+	const char *rest = text_after(entry, name);
+	return rest && *rest == '=' ? rest + 1 : NULL;
+}
+
+static void warn_unknown(char *const *environment)
+{
+	for (; *environment; environment++) {
+		if (!text_after(*environment, "CPROF_"))
+			continue;
+		bool is_known = false;
+		for (size_t i = 0; i < ARRAY_LENGTH(variables); i++)
+			is_known = is_known || value_of(*environment, variables[i].name);
+		if (!is_known)
+			LOG(LOG_WARN, *environment, ": there is no such variable; it is ignored");
+	}
+}
+
+void config_read(char *const *environment)
+{
+	if (!set_out("."))
+		config.out_dir[0] = '\0';
+	for (size_t i = 0; i < ARRAY_LENGTH(variables); i++)
+		for (char *const *entry = environment; *entry; entry++) {
+			const char *value = value_of(*entry, variables[i].name);
+			if (!value)
+				continue;
+			/* Descendants read the same values: the first process has said it. */
+			if (!variables[i].set(value) && !config.session)
+				LOG(LOG_WARN, *entry, ": accepted is ", variables[i].accepted);
+			break;
+		}
+	if (!config.session)
+		warn_unknown(environment);
+}
+
+/* Matches one character against the set behind '['; *pattern is moved behind its ']'. */
+static bool set_matches(const char **pattern, char c)
+{
+	const char *p = *pattern;
+	bool negate = *p == '!' || *p == '^';
+	bool found = false;
+	if (negate)
+		p++;
+	const char *start = p;
+	for (; *p && (*p != ']' || p == start); p++) {
+		if (p[1] == '-' && p[2] && p[2] != ']') {
+			found = found || (*p <= c && c <= p[2]);
+			p += 2;
+		} else {
+			found = found || *p == c;
+		}
+	}
+	*pattern = *p ? p + 1 : p;
+	return found != negate;
+}
+
+bool config_glob_matches(const char *pattern, const char *name)
+{
+	const char *star = NULL; /* where to go back to: behind the last *, with one more character eaten */
+	const char *star_name = NULL;
+	while (*name) {
+		const char *p = pattern;
+		bool matches;
+		if (*p == '*') {
+			star = ++pattern;
+			star_name = name;
+			continue;
+		}
+		if (*p == '[') {
+			p++;
+			matches = set_matches(&p, *name);
+		} else {
+			if (*p == '\\' && p[1])
+				p++;
+			else if (*p == '?') {
+				pattern++;
+				name++;
+				continue;
+			}
+			matches = *p == *name;
+			p += *p != '\0';
+		}
+		if (matches) {
+			pattern = p;
+			name++;
+		} else if (star) {
+			pattern = star;
+			name = ++star_name;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return !*pattern;
+}

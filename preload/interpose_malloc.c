@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The malloc family.  Each function has a fast path of a few instructions that ends
+ * in a tail call, and a sampled_ twin for the rare rest, which unwinds from its
+ * caller's caller: the fast path left no frame of its own.
+ *
+ * Order: a free is recorded before the real free, an allocation after the real
+ * malloc, so that no address is ever in the live table twice.
+ *
+ * Context: any (async-signal-safe beyond what the real function is).
+ */
+#include "interpose_malloc.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bootstrap.h"
+#include "live.h"
+#include "process.h"
+#include "record.h"
+#include "sampler.h"
+#include "segment.h"
+
+void heap_record(const void *block, size_t size, const struct unwind_regs *regs)
+{
+	struct guard guard;
+	if (!block)
+		return;
+	if (!guard_enter(&guard)) {
+		sampler_rest();
+		return;
+	}
+	uint64_t rate_bytes;
+	if (sampler_decide(size, &rate_bytes)) {
+		struct sampler_weight w = sampler_weigh(size, rate_bytes);
+		uint32_t stack = record_stack(&guard, regs);
+		/* In this order: a reader never finds more in use than was allocated. */
+		record_add(&guard, stack, CPROF_KIND_ALLOC, w.weight, w.value);
+		live_insert(block, stack, w.weight, w.value);
+	}
+	guard_leave(&guard);
+}
+
+void heap_forget(const void *block)
+{
+	/* In a forked child that has no segment yet the table still is the parent's. */
+	if (process_is_recording())
+		live_remove(block);
+}
+
+struct live_entry heap_detach(const void *block)
+{
+	if (block && process_is_recording())
+		return live_detach(block);
+	return (struct live_entry){.found = false};
+}
+
+static COLD NOINLINE void *sampled_malloc(size_t size)
+{
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	void *block = real.malloc(size);
+	heap_record(block, size, &regs);
+	return block;
+}
+
+EXPORT HOT void *INTERPOSED(malloc)(size_t size)
+{
+	if (unlikely(sampler_take(size)))
+		return sampled_malloc(size);
+	return real.malloc(size);
+}
+
+static COLD NOINLINE void sampled_free(void *block)
+{
+	if (bootstrap_owns(block))
+		return;
+	heap_forget(block);
+	real.free(block);
+}
+
+EXPORT HOT void INTERPOSED(free)(void *block)
+{
+	if (unlikely(!live_is_unknown(block))) {
+		sampled_free(block);
+		return;
+	}
+	real.free(block);
+}
+
+static COLD NOINLINE void *sampled_calloc(size_t count, size_t size)
+{
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	void *block = real.calloc(count, size);
+	heap_record(block, count * size, &regs); /* no overflow: the real calloc looked */
+	return block;
+}
+
+EXPORT HOT void *INTERPOSED(calloc)(size_t count, size_t size)
+{
+	if (unlikely(sampler_take(count * size)))
+		return sampled_calloc(count, size);
+	return real.calloc(count, size);
+}
+
+/* A block of the bootstrap arena moves to the real heap. */
+static void *move_from_bootstrap(void *block, size_t size)
+{
+	void *moved = real.malloc(size);
+	size_t old_size = bootstrap_size(block);
+	if (moved)
+		memcpy(moved, block, size < old_size ? size : old_size);
+	return moved;
+}
+
+/*
+ * After the real reallocation of `block` gave `moved`: settles the old block's entry and
+ * records the new block if `regs` is not NULL.
+ */
+static void *finish_realloc(struct live_entry entry, const void *block, void *moved, size_t size,
+			    const struct unwind_regs *regs)
+{
+	/* NULL for size 0 means freed, as with glibc and tcmalloc; otherwise that it failed. */
+	if (!moved && (size != 0 || !block)) {
+		live_reattach(entry, block);
+		return NULL;
+	}
+	live_drop(entry, block);
+	if (regs)
+		heap_record(moved, size, regs);
+	return moved;
+}
+
+/* `take`: what sampler_take() said. */
+static COLD NOINLINE void *sampled_realloc(void *block, size_t size, bool take)
+{
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	if (bootstrap_owns(block))
+		return move_from_bootstrap(block, size);
+	struct live_entry entry = heap_detach(block);
+	return finish_realloc(entry, block, real.realloc(block, size), size, take ? &regs : NULL);
+}
+
+EXPORT HOT void *INTERPOSED(realloc)(void *block, size_t size)
+{
+	bool take = sampler_take(size);
+	if (unlikely(take || !live_is_unknown(block)))
+		return sampled_realloc(block, size, take);
+	return real.realloc(block, size);
+}
+
+static COLD NOINLINE void *sampled_reallocarray(void *block, size_t count, size_t size, bool take)
+{
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	size_t bytes;
+	if (__builtin_mul_overflow(count, size, &bytes))
+		return real.reallocarray(block, count, size); /* fails */
+	if (bootstrap_owns(block))
+		return move_from_bootstrap(block, bytes);
+	struct live_entry entry = heap_detach(block);
+	return finish_realloc(entry, block, real.reallocarray(block, count, size), bytes, take ? &regs : NULL);
+}
+
+EXPORT void *INTERPOSED(reallocarray)(void *block, size_t count, size_t size)
+{
+	bool take = sampler_take(count * size);
+	if (unlikely(take || !live_is_unknown(block)))
+		return sampled_reallocarray(block, count, size, take);
+	return real.reallocarray(block, count, size);
+}
+
+static COLD NOINLINE int sampled_posix_memalign(void **out_block, size_t alignment, size_t size)
+{
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	int error = real.posix_memalign(out_block, alignment, size);
+	if (!error)
+		heap_record(*out_block, size, &regs);
+	return error;
+}
+
+EXPORT int INTERPOSED(posix_memalign)(void **out_block, size_t alignment, size_t size)
+{
+	if (unlikely(sampler_take(size)))
+		return sampled_posix_memalign(out_block, alignment, size);
+	return real.posix_memalign(out_block, alignment, size);
+}
+
+/* aligned_alloc and memalign differ in their callers' rights only. */
+static COLD NOINLINE void *sampled_aligned(void *(*next)(size_t, size_t), size_t alignment, size_t size)
+{
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	void *block = next(alignment, size);
+	heap_record(block, size, &regs);
+	return block;
+}
+
+EXPORT void *INTERPOSED(aligned_alloc)(size_t alignment, size_t size)
+{
+	if (unlikely(sampler_take(size)))
+		return sampled_aligned(real.aligned_alloc, alignment, size);
+	return real.aligned_alloc(alignment, size);
+}
+
+EXPORT void *INTERPOSED(memalign)(size_t alignment, size_t size)
+{
+	if (unlikely(sampler_take(size)))
+		return sampled_aligned(real.memalign, alignment, size);
+	return real.memalign(alignment, size);
+}
+
+static COLD NOINLINE void *sampled_paged(void *(*next)(size_t), size_t size)
+{
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	void *block = next(size);
+	heap_record(block, size, &regs);
+	return block;
+}
+
+EXPORT void *INTERPOSED(valloc)(size_t size)
+{
+	if (unlikely(sampler_take(size)))
+		return sampled_paged(real.valloc, size);
+	return real.valloc(size);
+}
+
+EXPORT void *INTERPOSED(pvalloc)(size_t size)
+{
+	if (unlikely(sampler_take(size)))
+		return sampled_paged(real.pvalloc, size);
+	return real.pvalloc(size);
+}
+
+/* C23. A libc without them gets plain free(), which is what they mean. */
+EXPORT void INTERPOSED(free_sized)(void *block, size_t size)
+{
+	if (unlikely(!live_is_unknown(block)))
+		heap_forget(block);
+	if (real.free_sized)
+		real.free_sized(block, size);
+	else
+		INTERPOSED(free)(block);
+}
+
+EXPORT void INTERPOSED(free_aligned_sized)(void *block, size_t alignment, size_t size)
+{
+	if (unlikely(!live_is_unknown(block)))
+		heap_forget(block);
+	if (real.free_aligned_sized)
+		real.free_aligned_sized(block, alignment, size);
+	else
+		INTERPOSED(free)(block);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the interposers of all allocation interfaces (C, C++, jemalloc's) share.
+ *
+ * Context: any (async-signal-safe).
+ */
+#ifndef PRELOAD_INTERPOSE_MALLOC_H
+#define PRELOAD_INTERPOSE_MALLOC_H
+
+#include "cprof_compiler.h"
+#include "live.h"
+#include "real.h"
+#include "unwind.h"
+
+/*
+ * After sampler_take() said true and the real function gave `block` (NULL: nothing
+ * happens): decides, and if so records the allocation at the stack of `regs`.
+ */
+void heap_record(const void *block, size_t size, const struct unwind_regs *regs);
+
+/* Before the real free: takes the block out of the live table if it is there. */
+void heap_forget(const void *block);
+
+/* live_detach(), when the table is this process's own. */
+struct live_entry heap_detach(const void *block);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What changes the process: fork, the ends of its life, giving up rights, unloading
+ * libraries.  execve is not here: a new image registers for itself.
+ *
+ * Context: as the real functions.
+ */
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cprof_compiler.h"
+#include "cpu_timer.h"
+#include "modules.h"
+#include "process.h"
+#include "real.h"
+#include "sys.h"
+#include "thread.h"
+
+#define KERNEL_SIGSET_BYTES 8
+
+/*
+ * A CPU-bound child that allocates nothing would have no first sample: timers are not
+ * inherited.  The child is registered by that first sample, not here: one that execs at
+ * once pays for the timer alone.
+ */
+static void begin_child(bool parent_recorded)
+{
+	if (parent_recorded && !process_is_recording())
+		cpu_timer_start_in_child();
+}
+
+EXPORT pid_t INTERPOSED(fork)(void)
+{
+	real_resolve();
+	bool is_recording = process_is_recording();
+	/*
+	 * A timer that expires during a long fork makes the kernel begin it again, and
+	 * with a large program never finish it: the signal waits until it is done.
+	 */
+	uint64_t sigprof = UINT64_C(1) << (SIGPROF - 1);
+	if (is_recording)
+		(void)sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&sigprof, 0, KERNEL_SIGSET_BYTES);
+	pid_t pid = real.fork();
+	if (pid == 0)
+		begin_child(is_recording);
+	if (is_recording)
+		(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&sigprof, 0, KERNEL_SIGSET_BYTES);
+	return pid;
+}
+
+/* Forks inside libc; it is the child that comes back. */
+EXPORT int INTERPOSED(daemon)(int keeps_directory, int keeps_files)
+{
+	real_resolve();
+	bool is_recording = process_is_recording();
+	int result = real.daemon(keeps_directory, keeps_files);
+	if (result == 0)
+		begin_child(is_recording);
+	return result;
+}
+
+EXPORT void INTERPOSED(_exit)(int status)
+{
+	real_resolve();
+	process_finish();
+	real._exit(status);
+	__builtin_unreachable();
+}
+
+void INTERPOSED(_Exit)(int status);
+EXPORT void INTERPOSED(_Exit)(int status)
+{
+	INTERPOSED(_exit)(status);
+}
+
+EXPORT int INTERPOSED(dlclose)(void *handle)
+{
+	real_resolve();
+	int result = real.dlclose(handle);
+	if (process_is_recording())
+		modules_after_dlclose();
+	return result;
+}
+
+/* After these a forked child might not be able to register any more. */
+#define DEFINE_CONFINING(name, parameters, arguments)                                              \
+	EXPORT int INTERPOSED(name) parameters                                                     \
+	{                                                                                          \
+		real_resolve();                                                                    \
+		process_before_confinement();                                                      \
+		return real.name arguments;                                                        \
+	}
+
+DEFINE_CONFINING(setuid, (uid_t user), (user))
+DEFINE_CONFINING(seteuid, (uid_t user), (user))
+DEFINE_CONFINING(setreuid, (uid_t user, uid_t effective), (user, effective))
+DEFINE_CONFINING(setresuid, (uid_t user, uid_t effective, uid_t saved), (user, effective, saved))
+DEFINE_CONFINING(setgid, (gid_t group), (group))
+DEFINE_CONFINING(setegid, (gid_t group), (group))
+DEFINE_CONFINING(setregid, (gid_t group, gid_t effective), (group, effective))
+DEFINE_CONFINING(setresgid, (gid_t group, gid_t effective, gid_t saved), (group, effective, saved))
+DEFINE_CONFINING(chroot, (const char *path), (path))
+DEFINE_CONFINING(unshare, (int flags), (flags))
+DEFINE_CONFINING(setns, (int fd, int type), (fd, type))
+
+/* Variadic in the header, but always these five words. */
+EXPORT int INTERPOSED(prctl)(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{
+	real_resolve();
+	/* libseccomp sets NO_NEW_PRIVS first and then loads its filter by a system call of its own. */
+	if (option == PR_SET_SECCOMP || option == PR_SET_NO_NEW_PRIVS)
+		process_before_confinement();
+	if (option == PR_SET_SECCOMP)
+		process_forbid_syscalls();
+	return real.prctl(option, a, b, c, d);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pthread_create: the new thread starts in a trampoline that gives it its slot and
+ * CPU timer, and leaves by a destructor of thread-specific data, which covers return,
+ * pthread_exit and cancellation alike.
+ *
+ * Context: any thread; not from handlers, like pthread_create itself.
+ */
+#include "interpose_thread.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdint.h>
+
+#include "process.h"
+#include "real.h"
+#include "segment.h"
+#include "signals.h"
+#include "thread.h"
+
+/* What pthread_create leaves in the slot's private words for the trampoline. */
+struct start {
+	void *(*function)(void *);
+	void *argument;
+	uint64_t stack_bytes; /* at least, 0 if not known */
+	uint64_t stack_low;   /* 0: the stack is glibc's own */
+	bool sigprof_blocked;
+};
+_Static_assert(sizeof(struct start) <= sizeof(((struct cprof_thread *)0)->private_words), "fits the slot");
+
+/* Set once at load. */
+static pthread_key_t end_key;
+static bool has_end_key;
+static size_t default_stack_bytes;
+
+/*
+ * Runs in each round of destructors, and asks for the next one until the last, so
+ * that what other destructors allocate and free still has a slot.
+ */
+static void on_thread_end(void *unused)
+{
+	(void)unused;
+	if (++thread_tls.exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
+		(void)pthread_setspecific(end_key, &thread_tls);
+		return;
+	}
+	thread_detach();
+}
+
+void interpose_thread_load(void)
+{
+	has_end_key = pthread_key_create(&end_key, on_thread_end) == 0;
+	pthread_attr_t attributes;
+	if (pthread_getattr_default_np(&attributes) == 0) {
+		(void)pthread_attr_getstacksize(&attributes, &default_stack_bytes);
+		(void)pthread_attr_destroy(&attributes);
+	}
+}
+
+void interpose_thread_watch_end(void)
+{
+	if (has_end_key)
+		(void)pthread_setspecific(end_key, &thread_tls);
+}
+
+/*
+ * The thread's stack.  glibc keeps the thread's descriptor at its upper end, also in a
+ * stack that the program gave, and the frames above the trampoline are few.
+ */
+static struct unwind_bounds bounds_of(const struct start *start)
+{
+	uint64_t here = (uint64_t)(uintptr_t)__builtin_frame_address(0);
+	uint64_t high = (uint64_t)pthread_self();
+	struct unwind_bounds bounds = {0, 0};
+	if (start->stack_bytes == 0 || here >= high || high - here >= start->stack_bytes)
+		return bounds;
+	bounds.high = high;
+	bounds.low = start->stack_low ? start->stack_low : high - start->stack_bytes;
+	return bounds;
+}
+
+static void *trampoline(void *argument)
+{
+	struct cprof_thread *slot = argument;
+	const struct start start = *(const struct start *)(const void *)slot->private_words;
+	struct unwind_bounds bounds = bounds_of(&start);
+	thread_tls.sigprof_blocked = start.sigprof_blocked;
+	signals_keep_sigprof_open();
+	thread_attach(slot, &bounds);
+	interpose_thread_watch_end();
+	return start.function(start.argument);
+}
+
+EXPORT int INTERPOSED(pthread_create)(pthread_t *thread, const pthread_attr_t *attributes,
+				      void *(*function)(void *), void *argument)
+{
+	real_resolve();
+	struct cprof_thread *slot = process_ensure_recording() ? thread_slot_take() : NULL;
+	if (!slot)
+		return real.pthread_create(thread, attributes, function, argument);
+	struct start *start = (struct start *)(void *)slot->private_words;
+	*start = (struct start){
+		.function = function,
+		.argument = argument,
+		.stack_bytes = default_stack_bytes,
+		.sigprof_blocked = thread_tls.sigprof_blocked,
+	};
+	if (attributes) {
+		size_t bytes = 0;
+		void *low = NULL;
+		start->stack_bytes = 0;
+		if (pthread_attr_getstacksize(attributes, &bytes) == 0)
+			start->stack_bytes = bytes;
+		/* A size without an address makes the address come out as minus the size. */
+		if (pthread_attr_getstack(attributes, &low, &bytes) == 0 && (uintptr_t)low < UINTPTR_MAX / 2)
+			start->stack_low = (uint64_t)(uintptr_t)low;
+	}
+	int error = real.pthread_create(thread, attributes, trampoline, slot);
+	if (error)
+		thread_slot_untake(slot);
+	return error;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The live table: a levelled hash table whose only shared state is the address word
+ * of each slot.
+ *
+ *   0 --insert: CAS--> BUSY --payload written, release--> address
+ *   address --remove: CAS--> 0
+ *   address --detach: CAS--> address|DETACHED --drop--> 0, or --reattach--> address
+ *
+ * A key lies in its bucket of some level, so emptied slots need no tombstones.
+ *
+ * Context: any (async-signal-safe).
+ */
+#include "live.h"
+
+#include "segment.h"
+
+atomic_u8 live_filter[LIVE_FILTER_COUNTERS];
+
+static void filter_raise(const void *block)
+{
+	atomic_u8 *counter = &live_filter[live_filter_index(block)];
+	uint8_t seen = load_relaxed(counter); /* the counter publishes nothing but itself */
+	while (seen != LIVE_FILTER_STICKY && !cas_acq_rel(counter, &seen, (uint8_t)(seen + 1)))
+		;
+}
+
+static void filter_lower(const void *block)
+{
+	atomic_u8 *counter = &live_filter[live_filter_index(block)];
+	uint8_t seen = load_relaxed(counter); /* as above */
+	while (seen != LIVE_FILTER_STICKY && seen != 0 && !cas_acq_rel(counter, &seen, (uint8_t)(seen - 1)))
+		;
+}
+
+void live_filter_pin(const void *start, size_t bytes)
+{
+	const char *p = start;
+	const size_t granule = (size_t)1 << LIVE_FILTER_GRANULE_SHIFT;
+	for (size_t at = 0; at < bytes + granule; at += granule)
+		store_relaxed(&live_filter[live_filter_index(p + at)], (uint8_t)LIVE_FILTER_STICKY);
+}
+
+static uint64_t hash_block(const void *block)
+{
+	return cprof_mix64((uint64_t)(uintptr_t)block);
+}
+
+static void raise_levels_used(uint32_t level)
+{
+	atomic_u32 *used = &segment_control()->live_levels_used;
+	uint32_t seen = load_relaxed(used);
+	/* Ordered before the block is handed out, so that its free() searches this level. */
+	while (seen <= level && !cas_acq_rel(used, &seen, level + 1))
+		;
+}
+
+bool live_insert(const void *block, uint32_t stack, uint64_t weight, uint64_t value)
+{
+	const struct cprof_levels *levels = &segment.geometry.live;
+	uint64_t hash = hash_block(block);
+	for (uint32_t level = 0; level < levels->level_count; level++) {
+		struct cprof_live_bucket *bucket = segment_live_bucket(cprof_levels_bucket(levels, level, hash));
+		for (uint32_t i = 0; i < CPROF_BUCKET_SLOTS; i++) {
+			uint64_t empty = load_relaxed(&bucket->address[i]); /* the CAS decides */
+			if (empty != 0 || !cas_acq_rel(&bucket->address[i], &empty, CPROF_LIVE_BUSY))
+				continue;
+			struct cprof_live_payload *payload = &bucket->payload[i];
+			store_relaxed(&payload->weight, weight); /* ordered by the release below */
+			store_relaxed(&payload->value, value);
+			store_relaxed(&payload->stack_label, (uint64_t)stack << 32);
+			raise_levels_used(level);
+			filter_raise(block);
+			/* Release: pairs with the reader's acquire; else it counts an old payload. */
+			store_release(&bucket->address[i], (uint64_t)(uintptr_t)block);
+			return true;
+		}
+	}
+	segment_count(CPROF_LOST_LIVE_BLOCKS, 1);
+	return false;
+}
+
+/* Replaces the block's address word by `replacement`, if it is there. */
+static struct live_entry replace(const void *block, uint64_t replacement)
+{
+	const struct cprof_levels *levels = &segment.geometry.live;
+	uint64_t hash = hash_block(block);
+	/* Relaxed: raised before the block was handed out to whoever frees it. */
+	uint32_t used = load_relaxed(&segment_control()->live_levels_used);
+	if (used > levels->level_count)
+		used = levels->level_count;
+	for (uint32_t level = used; level-- > 0;) {
+		uint32_t b = cprof_levels_bucket(levels, level, hash);
+		struct cprof_live_bucket *bucket = segment_live_bucket(b);
+		for (uint32_t i = 0; i < CPROF_BUCKET_SLOTS; i++) {
+			uint64_t address = (uint64_t)(uintptr_t)block;
+			if (load_relaxed(&bucket->address[i]) == address &&
+			    cas_acq_rel(&bucket->address[i], &address, replacement))
+				return (struct live_entry){.bucket = b, .slot = i, .found = true};
+		}
+	}
+	return (struct live_entry){.found = false};
+}
+
+void live_remove(const void *block)
+{
+	if (replace(block, 0).found)
+		filter_lower(block);
+}
+
+struct live_entry live_detach(const void *block)
+{
+	return replace(block, (uint64_t)(uintptr_t)block | CPROF_LIVE_DETACHED);
+}
+
+void live_drop(struct live_entry entry, const void *block)
+{
+	if (!entry.found)
+		return;
+	/* Release: whoever takes the slot next writes its payload after this. */
+	store_release(&segment_live_bucket(entry.bucket)->address[entry.slot], UINT64_C(0));
+	filter_lower(block);
+}
+
+void live_reattach(struct live_entry entry, const void *block)
+{
+	if (entry.found)
+		store_release(&segment_live_bucket(entry.bucket)->address[entry.slot],
+			      (uint64_t)(uintptr_t)block); /* release: as at the insertion */
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The order of the start, which the constructor, or whoever allocates first, goes
+ * through once for each process image:
+ *
+ *   resolve the next functions - read the variables - shall this process be profiled?
+ *   - the page that fork wipes - the segment - the collector, and registration -
+ *   environment - signals - exit hooks - RECORDING - this thread's slot and timer
+ *
+ * Whatever fails ends in OFF: the program runs as if cprof were not there.
+ *
+ * Context: init.
+ */
+#include "load.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "cprof_compiler.h"
+#include "environment.h"
+#include "interpose_thread.h"
+#include "launch.h"
+#include "modules.h"
+#include "process.h"
+#include "real.h"
+#include "segment.h"
+#include "segment_file.h"
+#include "session.h"
+#include "signals.h"
+#include "sys.h"
+#include "text.h"
+#include "thread.h"
+
+#define PAGE_BYTES UINT64_C(4096)
+/* Nothing else is mapped this close below the main thread's stack, whatever RLIMIT_STACK says. */
+#define MAIN_STACK_BYTES_MAX (UINT64_C(64) << 20)
+#define MAIN_STACK_BYTES_DEFAULT (UINT64_C(8) << 20)
+
+/* Registration with libc's exit lists, in front of everything the program registers. */
+int __cxa_atexit(void (*function)(void *), void *argument, void *object);
+int __cxa_at_quick_exit(void (*function)(void *), void *object);
+
+static enum cprof_heap_state heap_state;
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now = {0};
+	(void)sys_call2(SYS_clock_gettime, clock, (long)&now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+void load_fill_control(uint32_t pid, bool is_first)
+{
+	struct cprof_control *control = segment_control();
+	control->magic = CPROF_MAGIC;
+	control->version = CPROF_SHM_VERSION;
+	control->pid = pid;
+	control->is_first = is_first;
+	control->heap_state = heap_state;
+	control->start_realtime_ns = clock_ns(CLOCK_REALTIME);
+	control->start_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+	memcpy(control->token, session.token, sizeof control->token);
+	struct text text;
+	text_init(&text, control->name, sizeof control->name);
+	text_add(&text, segment_file_program_name());
+	text_init(&text, control->out_dir, sizeof control->out_dir);
+	text_add(&text, config.out_dir);
+	store_relaxed(&control->cpu_hz, config.cpu_hz); /* not shared with anybody yet */
+	store_relaxed(&control->heap_rate_bytes,
+		      heap_state == CPROF_HEAP_ON ? config.heap_rate_bytes : UINT64_C(0));
+}
+
+static bool is_wanted(void)
+{
+	const char *name = segment_file_program_name();
+	if (config.session && !config.follow && session.root_pid != (uint32_t)sys_call0(SYS_getpid))
+		return false;
+	return (!config.match || config_glob_matches(config.match, name)) &&
+	       (!config.skip || !config_glob_matches(config.skip, name));
+}
+
+static void measure_main_stack(void)
+{
+	/* The executed file's name lies at the upper end of the main thread's stack. */
+	uint64_t high = (getauxval(AT_EXECFN) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	uint64_t bytes = MAIN_STACK_BYTES_DEFAULT;
+	struct rlimit limit;
+	if (sys_call4(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit) == 0)
+		bytes = limit.rlim_cur < MAIN_STACK_BYTES_MAX ? limit.rlim_cur : MAIN_STACK_BYTES_MAX;
+	if (high > bytes)
+		thread_main_bounds = (struct unwind_bounds){.low = high - bytes, .high = high};
+}
+
+/* A word that a forked child finds zeroed.  NULL where the kernel cannot (before 4.14). */
+static atomic_u32 *map_wiped_word(void)
+{
+	long page = sys_call6(SYS_mmap, 0, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sys_is_error(page))
+		return NULL;
+	if (sys_call3(SYS_madvise, page, PAGE_BYTES, MADV_WIPEONFORK) != 0) {
+		(void)sys_call2(SYS_munmap, page, PAGE_BYTES);
+		return NULL;
+	}
+	return (atomic_u32 *)page;
+}
+
+/* The absolute path of libcprof.so. */
+static void find_library(char *out_path, size_t capacity)
+{
+	Dl_info info;
+	struct text path;
+	text_init(&path, out_path, capacity);
+	if (!dladdr(&segment, &info) || !info.dli_fname)
+		return;
+	if (info.dli_fname[0] != '/' && !sys_is_error(sys_call2(SYS_getcwd, (long)out_path, (long)capacity))) {
+		while (out_path[path.length])
+			path.length++;
+		text_add(&path, "/");
+	}
+	text_add(&path, info.dli_fname);
+}
+
+/* Joins the tree that the environment names.  False: its collector is gone. */
+static bool join_tree(uint32_t pid)
+{
+	if (config.segment == CONFIG_SEGMENT_FILE || (session.root_pid == 1 && config.segment == CONFIG_SEGMENT_AUTO))
+		segment_file_choose();
+	int fd = segment_create(pid);
+	if (fd < 0)
+		return false;
+	bool is_first = pid == session.root_pid;
+	process_set_registered(pid, is_first);
+	load_fill_control(pid, is_first);
+	int error = session_register(fd, pid, is_first);
+	(void)sys_call1(SYS_close, fd);
+	return error == 0;
+}
+
+/* Begins a tree: this process starts the collector, or records into a file without one. */
+static bool begin_tree(uint32_t pid)
+{
+	char library[CPROF_PATH_BYTES];
+	char collector[CPROF_PATH_BYTES];
+	session_create(pid);
+	find_library(library, sizeof library);
+	bool can_collect = launch_find_collector(library, collector, sizeof collector);
+	/* Without a collector nobody else holds the segment: it must be a file, whatever was asked for. */
+	if (!can_collect || config.segment == CONFIG_SEGMENT_FILE ||
+	    (pid == 1 && config.segment == CONFIG_SEGMENT_AUTO))
+		segment_file_choose();
+	int fd = segment_create(pid);
+	if (fd < 0) {
+		LOG(LOG_ERROR, "no memory for the profiles can be had (CPROF_OUT=", config.out_dir,
+		    "): ", log_error_text(fd), "; the program runs without profiling");
+		return false;
+	}
+	process_set_registered(pid, true);
+	load_fill_control(pid, true);
+	int error = 0;
+	if (can_collect) {
+		int listen_fd = session_listen();
+		error = listen_fd < 0 ? listen_fd : launch_collector(collector, environ, listen_fd);
+		if (!error)
+			error = session_register(fd, pid, true);
+		if (listen_fd >= 0)
+			(void)sys_call1(SYS_close, listen_fd);
+	}
+	(void)sys_call1(SYS_close, fd);
+	if (!can_collect) {
+		char path[CPROF_PATH_BYTES + 128];
+		segment_file_path(pid, path, sizeof path);
+		LOG(LOG_ERROR, "there is no collector at ", collector, "; the data stay in ", path,
+		    ", see `cprof recover`");
+	} else if (error) {
+		LOG(LOG_ERROR, "the collector ", collector, " cannot be started: ", log_error_text(error));
+	}
+	return true;
+}
+
+static void on_exit_hook(void *unused)
+{
+	(void)unused;
+	process_finish();
+}
+
+static void on_quick_exit_hook(void *unused)
+{
+	(void)unused;
+	process_finish();
+}
+
+/* All of it. Returns the word that the process's state lives in from now on, or NULL: cprof stays off. */
+static atomic_u32 *load(void)
+{
+	real_resolve();
+	config_read(environ);
+	bool has_session = config.session && session_parse(config.session);
+	if (!has_session)
+		config.session = NULL;
+	if (!is_wanted() || (config.cpu_hz == 0 && config.heap_rate_bytes == 0))
+		return NULL;
+	heap_state = config.heap_rate_bytes == 0 ? CPROF_HEAP_OFF
+		     : real_malloc_is_ours()     ? CPROF_HEAP_ON
+						 : CPROF_HEAP_UNAVAILABLE;
+	measure_main_stack();
+	modules_init();
+	atomic_u32 *word = map_wiped_word();
+	if (!word) {
+		LOG(LOG_ERROR, "the kernel has no MADV_WIPEONFORK (Linux 4.14); the program runs without profiling");
+		return NULL;
+	}
+	uint32_t pid = (uint32_t)sys_call0(SYS_getpid);
+	if (!(has_session && join_tree(pid))) {
+		if (!begin_tree(pid))
+			return NULL;
+		char entry[160];
+		session_format(entry, sizeof entry);
+		environment_publish(entry);
+	}
+	interpose_thread_load();
+	signals_load();
+	/*
+	 * Registered without an object: such handlers run in the order of registration
+	 * reversed, and ours came before the dynamic linker's own, so it runs last.
+	 */
+	(void)__cxa_atexit(on_exit_hook, NULL, NULL);
+	(void)__cxa_at_quick_exit(on_quick_exit_hook, NULL);
+	return word;
+}
+
+void process_load(void)
+{
+	static atomic_u32 was_loaded;
+	uint32_t no = 0;
+	/* Before libc's own start there is no environment to read: somebody calls again. */
+	if (!environ || !cas_acq_rel(&was_loaded, &no, UINT32_C(1)))
+		return;
+	int saved_errno = errno;
+	store_relaxed(process_word, (uint32_t)PROCESS_STARTING); /* what load() itself does is not recorded */
+	atomic_u32 *word = load();
+	if (word) {
+		segment_count(CPROF_EARLY_ALLOCATIONS, load_relaxed(&process_early_allocations));
+		store_relaxed(word, (uint32_t)PROCESS_RECORDING); /* published with the pointer */
+		fence_signal();
+		process_word = word;
+		struct guard guard;
+		if (guard_enter(&guard)) /* this thread's slot and timer */
+			guard_leave(&guard);
+		interpose_thread_watch_end();
+	} else {
+		store_relaxed(process_word, (uint32_t)PROCESS_OFF); /* for good */
+	}
+	errno = saved_errno;
+}
+
+__attribute__((constructor)) static void on_load(void)
+{
+	process_load();
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything that a process does about itself after it was loaded: a forked child's
+ * beginning, and any process's end.
+ *
+ * Context: any (async-signal-safe).
+ */
+#include "process.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "config.h"
+#include "cpu_timer.h"
+#include "load.h"
+#include "modules.h"
+#include "segment.h"
+#include "segment_file.h"
+#include "session.h"
+#include "sys.h"
+#include "thread.h"
+#include "unwind.h"
+
+/* Before there is a page that fork wipes: nothing can fork before this image was loaded. */
+static atomic_u32 early_word;
+
+atomic_u32 *process_word = &early_word;
+
+atomic_u32 process_early_allocations;
+
+/* Of the process that registered; written by it before it is RECORDING. */
+static uint32_t registered_pid;
+static bool is_first;
+
+/* Set before the program confines itself: system calls may kill from then on. */
+static atomic_u32 is_confined;
+
+void process_forbid_syscalls(void)
+{
+	store_relaxed(&is_confined, UINT32_C(1)); /* read by this process's own later calls */
+	unwind_forbid_syscalls();
+}
+
+bool process_may_call(void)
+{
+	return !load_relaxed(&is_confined); /* as above */
+}
+
+void process_set_registered(uint32_t pid, bool first)
+{
+	registered_pid = pid;
+	is_first = first;
+}
+
+bool process_is_self(void)
+{
+	return (uint32_t)sys_call0(SYS_getpid) == registered_pid;
+}
+
+/*
+ * A forked child's first recording: it gets a segment of its own, at the same address,
+ * and registers.  May run in a signal handler.
+ */
+static COLD bool begin_forked_child(void)
+{
+	uint32_t expected = PROCESS_UNKNOWN;
+	if (!cas_acq_rel(process_word, &expected, (uint32_t)PROCESS_STARTING))
+		return expected == PROCESS_RECORDING;
+	uint32_t pid = (uint32_t)sys_call0(SYS_getpid);
+	int fd = config.follow && process_may_call() ? segment_create(pid) : -1;
+	if (fd < 0) {
+		cpu_timer_stop();
+		store_release(process_word, (uint32_t)PROCESS_OFF);
+		return false;
+	}
+	thread_forget();
+	modules_forget();
+	process_set_registered(pid, false);
+	load_fill_control(pid, false);
+	/* A collector that is gone already cannot be told; the segment then is this child's alone. */
+	(void)session_register(fd, pid, false);
+	(void)sys_call1(SYS_close, fd);
+	store_release(process_word, (uint32_t)PROCESS_RECORDING); /* the segment is complete */
+	return true;
+}
+
+bool process_ensure_recording(void)
+{
+	/* Acquire: pairs with the releases that make it RECORDING. */
+	uint32_t state = load_acquire(process_word);
+	if (likely(state == PROCESS_RECORDING))
+		return true;
+	if (state != PROCESS_UNKNOWN)
+		return false;
+	if (process_word == &early_word) {
+		process_load();
+		return process_is_recording();
+	}
+	return begin_forked_child();
+}
+
+void process_before_confinement(void)
+{
+	/* A process that was never loaded or is off has nothing to register. */
+	if (process_word != &early_word)
+		(void)process_ensure_recording();
+}
+
+static bool has_samples(void)
+{
+	/* Relaxed: this process's own records, and it is about to end. */
+	const struct cprof_control *control = segment_control();
+	uint32_t used = load_relaxed(&control->threads_used);
+	for (uint32_t i = 0; i < used && i < segment.geometry.thread_count; i++)
+		if (load_relaxed(&segment_thread(i)->head) != 0)
+			return true;
+	return load_relaxed(&control->total_levels_used) != 0;
+}
+
+void process_finish(void)
+{
+	if (!process_is_recording() || !process_may_call() || !process_is_self())
+		return;
+	struct cprof_control *control = segment_control();
+	struct timespec clock;
+	if (sys_call2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&clock) == 0)
+		store_release(&control->cpu_clock_ns, /* before final_requested */
+			      (uint64_t)clock.tv_sec * UINT64_C(1000000000) + (uint64_t)clock.tv_nsec);
+	if (!is_first || !has_samples())
+		return;
+	if (session_finish(config.exit_wait_ns) == -ESRCH)
+		segment_file_save();
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What this process is to cprof, across fork.
+ *
+ * The state word lies in a private page with MADV_WIPEONFORK, so a forked child,
+ * however it was forked, finds 0 there and knows that the mapped segment is its
+ * parent's.  A vfork child shares the page and rightly records for its parent.
+ *
+ *      at load and in a forked child
+ *                  |
+ *              UNKNOWN --process_begin(), one winner--> STARTING --> RECORDING
+ *                                                           |
+ *                                                           +------> OFF
+ *
+ * Context: any (async-signal-safe).
+ */
+#ifndef PRELOAD_PROCESS_H
+#define PRELOAD_PROCESS_H
+
+#include "cprof_atomic.h"
+#include "cprof_compiler.h"
+
+#include <stddef.h>
+
+enum process_state {
+	PROCESS_UNKNOWN = 0,
+	PROCESS_STARTING = 1,
+	PROCESS_RECORDING = 2,
+	PROCESS_OFF = 3
+};
+
+/* The state word.  Points into the library until process_init() has the page. */
+extern atomic_u32 *process_word __attribute__((visibility("hidden")));
+
+/* True while events of this process may be recorded in `segment`. */
+static ALWAYS_INLINE bool process_is_recording(void)
+{
+	/* Acquire: pairs with the release that made it RECORDING, after the segment was mapped. */
+	return load_acquire(process_word) == PROCESS_RECORDING;
+}
+
+static ALWAYS_INLINE bool process_is_off(void)
+{
+	return load_relaxed(process_word) == PROCESS_OFF; /* final: nothing was set up before it */
+}
+
+/* Allocations that came while the process was STARTING: counted in the segment once there is one. */
+extern atomic_u32 process_early_allocations;
+
+/*
+ * The same as process_is_recording(), after having tried to start: the first call in a process image or in a
+ * forked child sets everything up.
+ */
+bool process_ensure_recording(void);
+
+/* True in the process that registered, false in a vfork child running on its memory. */
+bool process_is_self(void);
+
+/*
+ * The process is about to end by itself (exit, _exit, quick_exit): the first process of
+ * a tree waits for its files.  Does nothing in a vfork child.
+ */
+void process_finish(void);
+
+/*
+ * The process is about to give up means that a registration needs (its uid, its root
+ * directory, system calls): registers a forked child that has not yet.
+ */
+void process_before_confinement(void);
+
+/* From here on the program's own seccomp filter decides over every system call of ours: none is made. */
+void process_forbid_syscalls(void);
+bool process_may_call(void);
+
+/* At load and in a forked child: who is registered with the collector. */
+void process_set_registered(uint32_t pid, bool is_first);
+
+/* Context: init.  The library was loaded: called by the constructor, or by what needs it earlier. */
+void process_load(void);
+
+#endif

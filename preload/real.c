@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Resolution by dlsym(RTLD_NEXT), once, at the first call of anything.  dlsym may
+ * allocate; that is served by the bootstrap arena.
+ *
+ * Context: init, except the bootstrap versions of the allocation functions, which run
+ * wherever the program first allocates.
+ */
+#include "real.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bootstrap.h"
+#include "cprof_atomic.h"
+#include "cprof_compiler.h"
+
+enum { UNRESOLVED, RESOLVING, RESOLVED };
+static atomic_u32 progress;
+
+/* Resolves, unless this is the resolution itself. True: `real` is complete. */
+static bool resolve_or_bootstrap(void)
+{
+	real_resolve();
+	return load_acquire(&progress) == RESOLVED; /* pairs with the release in real_resolve() */
+}
+
+static void *boot_malloc(size_t size)
+{
+	return resolve_or_bootstrap() ? real.malloc(size) : bootstrap_alloc(1, size);
+}
+
+static void boot_free(void *block)
+{
+	if (!bootstrap_owns(block) && resolve_or_bootstrap())
+		real.free(block);
+}
+
+static void *boot_calloc(size_t count, size_t size)
+{
+	size_t bytes;
+	if (resolve_or_bootstrap())
+		return real.calloc(count, size);
+	return __builtin_mul_overflow(count, size, &bytes) ? NULL : bootstrap_alloc(1, bytes);
+}
+
+static void *boot_realloc(void *block, size_t size)
+{
+	if (resolve_or_bootstrap())
+		return real.realloc(block, size);
+	char *moved = bootstrap_alloc(1, size);
+	size_t old_size = block ? bootstrap_size(block) : 0;
+	for (size_t i = 0; moved && i < size && i < old_size; i++)
+		moved[i] = ((const char *)block)[i];
+	return moved;
+}
+
+static void *boot_reallocarray(void *block, size_t count, size_t size)
+{
+	size_t bytes;
+	if (resolve_or_bootstrap())
+		return real.reallocarray(block, count, size);
+	return __builtin_mul_overflow(count, size, &bytes) ? NULL : boot_realloc(block, bytes);
+}
+
+static int boot_posix_memalign(void **out_block, size_t alignment, size_t size)
+{
+	if (resolve_or_bootstrap())
+		return real.posix_memalign(out_block, alignment, size);
+	*out_block = bootstrap_alloc(alignment, size);
+	return *out_block ? 0 : ENOMEM;
+}
+
+static void *boot_aligned_alloc(size_t alignment, size_t size)
+{
+	return resolve_or_bootstrap() ? real.aligned_alloc(alignment, size) : bootstrap_alloc(alignment, size);
+}
+
+static void *boot_memalign(size_t alignment, size_t size)
+{
+	return resolve_or_bootstrap() ? real.memalign(alignment, size) : bootstrap_alloc(alignment, size);
+}
+
+static void *boot_valloc(size_t size)
+{
+	return resolve_or_bootstrap() ? real.valloc(size) : bootstrap_alloc(4096, size);
+}
+
+static void *boot_pvalloc(size_t size)
+{
+	return resolve_or_bootstrap() ? real.pvalloc(size) : bootstrap_alloc(4096, (size + 4095) & ~4095UL);
+}
+
+/* Until somebody resolves; afterwards only what is still missing is called through these. */
+#define BOOT(type, name, parameters) .name = boot_##name,
+struct real real = {REAL_MALLOC_FUNCTIONS(BOOT)};
+#undef BOOT
+
+static void *object_of(const void *function)
+{
+	Dl_info info;
+	return function && dladdr(function, &info) ? info.dli_fbase : NULL;
+}
+
+/* operator new counts for itself if it and malloc come from one object: it then does not call malloc. */
+static void judge_cxx(void)
+{
+	void *allocator = object_of((const void *)(uintptr_t)real.malloc);
+	real.cxx_counts = allocator && allocator == object_of((const void *)(uintptr_t)real._Znwm);
+}
+
+void real_resolve(void)
+{
+	uint32_t expected = UNRESOLVED;
+	if (!cas_acq_rel(&progress, &expected, (uint32_t)RESOLVING))
+		return;
+	int saved_errno = errno;
+	struct real found = real;
+	/* A function that is missing from this libc keeps what it has: bootstrap version or NULL. */
+#define RESOLVE(type, name, parameters)                                                            \
+	do {                                                                                       \
+		type(*next) parameters = (type(*) parameters)(uintptr_t)dlsym(RTLD_NEXT, #name);   \
+		if (next)                                                                          \
+			found.name = next;                                                         \
+	} while (0);
+	REAL_MALLOC_FUNCTIONS(RESOLVE)
+	REAL_SYSTEM_FUNCTIONS(RESOLVE)
+	REAL_CXX_NEW_FUNCTIONS(RESOLVE)
+	REAL_CXX_DELETE_FUNCTIONS(RESOLVE)
+	REAL_OPTIONAL_FUNCTIONS(RESOLVE)
+#undef RESOLVE
+	real = found;
+	judge_cxx();
+	errno = saved_errno;
+	store_release(&progress, (uint32_t)RESOLVED); /* after the pointers */
+}
+
+void real_find_cxx(const void *caller)
+{
+	static const char *const names[] = {
+#define NAME(type, name, parameters) #name,
+		REAL_CXX_NEW_FUNCTIONS(NAME) REAL_CXX_DELETE_FUNCTIONS(NAME)
+#undef NAME
+	};
+	_Static_assert(offsetof(struct real, free_sized) - offsetof(struct real, _Znwm) == sizeof names,
+		       "the C++ functions are one run of pointers");
+	int saved_errno = errno;
+	Dl_info info;
+	void *library = NULL;
+	if (caller && dladdr(caller, &info) && info.dli_fname)
+		library = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+	if (!library)
+		library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
+	if (library) {
+		void **next = (void **)(void *)&real._Znwm;
+		for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+			if (!next[i])
+				next[i] = dlsym(library, names[i]);
+		/* The handle is kept: the library must stay as long as we call into it. */
+	}
+	judge_cxx();
+	errno = saved_errno;
+}
+
+bool real_malloc_is_ours(void)
+{
+	int saved_errno = errno;
+	void *first = dlsym(RTLD_DEFAULT, "malloc");
+	errno = saved_errno;
+	return first && object_of(first) == object_of(&real);
+}

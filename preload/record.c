@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The common end of every sample.  A full ring is no loss: the producer adds to the
+ * producer halves of the totals itself, with atomic additions that need no order
+ * among each other (the reader takes sums, not histories).
+ *
+ * Context: any (async-signal-safe).
+ */
+#include "record.h"
+
+#include "cprof_ring.h"
+#include "segment.h"
+#include "stack_table.h"
+
+uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs)
+{
+	if (!guard->frames) {
+		segment_count(CPROF_NESTED_TOO_DEEP, 1);
+		segment_count(CPROF_STACKS_MISSING, 1);
+		return 0;
+	}
+	uint16_t flags = 0;
+	uint32_t frame_count = unwind_walk(regs, &guard->bounds, guard->frames, CPROF_STACK_FRAMES_MAX, &flags);
+	if (flags & CPROF_STACK_TRUNCATED)
+		segment_count(CPROF_STACKS_TRUNCATED, 1);
+	if (flags & CPROF_STACK_BROKEN)
+		segment_count(CPROF_STACKS_BROKEN, 1);
+	uint32_t stack = frame_count ? stack_table_intern(guard->frames, frame_count, flags) : 0;
+	if (!stack)
+		segment_count(CPROF_STACKS_MISSING, 1);
+	return stack;
+}
+
+static void count_lost(enum cprof_kind kind, uint64_t weight, uint64_t value)
+{
+	segment_count(CPROF_TOTALS_FULL, 1);
+	if (kind == CPROF_KIND_CPU) {
+		segment_count(CPROF_LOST_CPU_SAMPLES, weight / CPROF_WEIGHT_ONE);
+		segment_count(CPROF_LOST_CPU_NS, value);
+	} else if (kind == CPROF_KIND_ALLOC) {
+		segment_count(CPROF_LOST_ALLOC_BLOCKS, weight / CPROF_WEIGHT_ONE);
+		segment_count(CPROF_LOST_ALLOC_BYTES, value);
+	}
+}
+
+static void raise_levels_used(uint32_t level)
+{
+	atomic_u32 *used = &segment_control()->total_levels_used;
+	uint32_t seen = load_relaxed(used); /* a hint, as in stack_table.c */
+	while (seen <= level && !cas_acq_rel(used, &seen, level + 1))
+		;
+}
+
+static void totals_add(uint64_t key, uint64_t weight, uint64_t value)
+{
+	const struct cprof_levels *levels = &segment.geometry.totals;
+	uint64_t hash = cprof_mix64(key);
+	for (uint32_t level = 0; level < levels->level_count; level++) {
+		struct cprof_total_bucket *bucket =
+			segment_total_bucket(cprof_levels_bucket(levels, level, hash));
+		for (uint32_t i = 0; i < CPROF_BUCKET_SLOTS; i++) {
+			/* Relaxed: the key guards nothing but itself; the sums start at 0. */
+			uint64_t found = load_relaxed(&bucket->key[i]);
+			if (found == 0 && cas_acq_rel(&bucket->key[i], &found, key)) {
+				raise_levels_used(level);
+				found = key;
+			}
+			if (found == key) {
+				add_relaxed(&bucket->sums[i].producer_value, value);
+				add_relaxed(&bucket->sums[i].producer_weight, weight);
+				return;
+			}
+		}
+	}
+	count_lost((enum cprof_kind)cprof_total_key_kind(key), weight, value);
+}
+
+void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint64_t weight, uint64_t value)
+{
+	if (guard->slot && ring_push(guard->slot, stack, kind, 0, weight, value))
+		return;
+	totals_add(cprof_total_key(stack, kind, 0), weight, value);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From an event to the segment: unwind, intern, and add to the thread's ring or,
+ * when that is full, to the totals.
+ *
+ * Context: any (async-signal-safe), under a guard.
+ */
+#ifndef PRELOAD_RECORD_H
+#define PRELOAD_RECORD_H
+
+#include "thread.h"
+
+/* Unwinds and interns.  0 (counted): the event is kept without a stack. */
+uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs);
+
+/* Adds an event to what is counted for (stack, kind).  Never waits; what is lost is counted. */
+void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint64_t weight, uint64_t value);
+
+#endif

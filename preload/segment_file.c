@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A file-backed segment outlives everything; it is chosen when the collector dies with
+ * the program (PID 1 of its namespace) or cannot run at all.
+ *
+ * Context: any (async-signal-safe).
+ */
+#include "segment_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+#include "config.h"
+#include "cprof_wire.h"
+#include "segment.h"
+#include "sys.h"
+#include "text.h"
+
+/* A file's blocks are taken from the disk at once: less, unless CPROF_MEM asks for more. */
+#define FILE_BYTES_DEFAULT (UINT64_C(32) << 20)
+#define COPY_CHUNK (UINT64_C(64) << 10)
+#define PAGE_BYTES UINT64_C(4096)
+
+/* Set at load, read-only afterwards. */
+static bool uses_files;
+
+void segment_file_choose(void)
+{
+	uses_files = true;
+}
+
+const char *segment_file_program_name(void)
+{
+	const char *executed = (const char *)getauxval(AT_EXECFN); /* reads an array in libc: safe */
+	const char *name = executed ? text_basename(executed) : "";
+	return *name ? name : "program";
+}
+
+void segment_file_path(uint32_t pid, char *out_path, size_t capacity)
+{
+	struct text path;
+	text_init(&path, out_path, capacity);
+	text_add(&path, config.out_dir);
+	text_add(&path, "/" CPROF_SEGMENT_FILE_PREFIX);
+	text_add(&path, segment_file_program_name());
+	text_add(&path, ".");
+	text_add_u64(&path, pid);
+	text_add(&path, CPROF_SEGMENT_FILE_SUFFIX);
+}
+
+/* CPROF_OUT is made if it is missing, with what leads to it. */
+static void make_out_dir(void)
+{
+	char path[CPROF_PATH_BYTES];
+	struct text text;
+	text_init(&text, path, sizeof path);
+	for (const char *p = config.out_dir; *p; p++) {
+		if (*p == '/' && text.length > 0)
+			(void)sys_call3(SYS_mkdirat, AT_FDCWD, (long)path, 0700);
+		text_add_bytes(&text, p, 1);
+	}
+	(void)sys_call3(SYS_mkdirat, AT_FDCWD, (long)path, 0700);
+}
+
+int segment_create(uint32_t pid)
+{
+	if (!uses_files)
+		return segment_create_memfd(config.mem_bytes);
+	char path[CPROF_PATH_BYTES + 128];
+	uint64_t bytes = config.mem_is_set ? config.mem_bytes : FILE_BYTES_DEFAULT;
+	segment_file_path(pid, path, sizeof path);
+	make_out_dir();
+	int fd = segment_create_file(path, bytes);
+	if (fd == -EEXIST) {
+		/* Of an earlier process with this pid that was never recovered: its data stay. */
+		struct text text = {.bytes = path, .capacity = sizeof path};
+		while (path[text.length])
+			text.length++;
+		size_t length = text.length - (sizeof CPROF_SEGMENT_FILE_SUFFIX - 1);
+		for (uint64_t n = 2; n < 100 && fd == -EEXIST; n++) {
+			text.length = length;
+			text_add(&text, "-");
+			text_add_u64(&text, n);
+			text_add(&text, CPROF_SEGMENT_FILE_SUFFIX);
+			fd = segment_create_file(path, bytes);
+		}
+	}
+	return fd;
+}
+
+/* Copies what the segment has in memory; the rest becomes a hole. */
+static long copy_to(int fd)
+{
+	uint64_t bytes = segment.geometry.segment_bytes;
+	long error = sys_call2(SYS_ftruncate, fd, (long)bytes);
+	for (uint64_t at = 0; at < bytes && !sys_is_error(error); at += COPY_CHUNK) {
+		unsigned char resident[COPY_CHUNK / PAGE_BYTES];
+		bool has_data = false;
+		if (sys_call3(SYS_mincore, (long)(segment.base + at), COPY_CHUNK, (long)resident) != 0)
+			has_data = true;
+		else
+			for (size_t i = 0; i < sizeof resident; i++)
+				has_data = has_data || (resident[i] & 1);
+		for (uint64_t done = 0; has_data && done < COPY_CHUNK;) {
+			error = sys_call4(SYS_pwrite64, fd, (long)(segment.base + at + done),
+					  (long)(COPY_CHUNK - done), (long)(at + done));
+			if (error <= 0)
+				return error ? error : -ENOSPC;
+			done += (uint64_t)error;
+		}
+	}
+	return sys_is_error(error) ? error : 0;
+}
+
+void segment_file_save(void)
+{
+	char path[CPROF_PATH_BYTES + 128];
+	if (uses_files)
+		return; /* it is there */
+	segment_file_path((uint32_t)sys_call0(SYS_getpid), path, sizeof path);
+	make_out_dir();
+	long fd = sys_call4(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			    0600);
+	long error = fd;
+	if (!sys_is_error(fd)) {
+		error = copy_to((int)fd);
+		(void)sys_call1(SYS_close, fd);
+		if (sys_is_error(error))
+			(void)sys_call3(SYS_unlinkat, AT_FDCWD, (long)path, 0);
+	}
+	if (sys_is_error(error))
+		LOG(LOG_ERROR, "the collector is gone and ", path, " cannot be written: ", log_error_text(error),
+		    "; the profiles are lost");
+	else
+		LOG(LOG_WARN, "the collector is gone; the data are in ", path, ", see `cprof recover`");
+}

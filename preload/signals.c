@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sigaction() and the signal mask as the program sees them.  What the program set for
+ * SIGPROF is kept in `program_action`; of other signals only whether their sa_mask held
+ * SIGPROF, which is taken out so that CPU time in handlers is seen.
+ *
+ * Context: as the interposed functions; handlers: any (async-signal-safe).
+ */
+#include "signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "config.h"
+#include "cpu_timer.h"
+#include "process.h"
+#include "real.h"
+#include "segment.h"
+#include "session.h"
+#include "sys.h"
+#include "thread.h"
+
+#define KERNEL_SIGSET_BYTES 8
+#define SIGPROF_BIT (UINT64_C(1) << (SIGPROF - 1))
+
+/* Set at load. */
+static bool is_sigprof_ours;
+
+/*
+ * What the program wants for SIGPROF.  Two copies: a handler reads the one that
+ * `current` names while sigaction() writes the other.
+ */
+static struct sigaction program_actions[2];
+static atomic_u32 current_action;
+
+/* True while the snapshot signal's handler is ours. */
+static atomic_u32 is_snapshot_ours;
+
+/* Bit n-1: the program's sa_mask for signal n holds SIGPROF. */
+static atomic_u64 masks_with_sigprof;
+
+
+static void open_sigprof(void)
+{
+	uint64_t only_sigprof = SIGPROF_BIT;
+	(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only_sigprof, 0, KERNEL_SIGSET_BYTES);
+}
+
+/* The default action of SIGPROF is to end the process. */
+static void die_of_sigprof(void)
+{
+	struct sigaction default_action = {.sa_handler = SIG_DFL};
+	is_sigprof_ours = false;
+	(void)real.sigaction(SIGPROF, &default_action, NULL);
+	open_sigprof();
+	(void)sys_call3(SYS_tgkill, sys_call0(SYS_getpid), thread_id(), SIGPROF);
+}
+
+/* A SIGPROF that the program, or somebody else, sent. */
+static void serve_program(int number, siginfo_t *info, void *context)
+{
+	if (thread_tls.sigprof_blocked) {
+		thread_tls.sigprof_pending = true;
+		return;
+	}
+	uint32_t index = load_acquire(&current_action); /* pairs with the release in set_sigprof_action() */
+	const struct sigaction action = program_actions[index & 1];
+	if (action.sa_handler == SIG_IGN)
+		return;
+	if (action.sa_handler == SIG_DFL) {
+		die_of_sigprof();
+		return;
+	}
+	if (action.sa_flags & (int)SA_RESETHAND) {
+		program_actions[index & 1].sa_handler = SIG_DFL;
+		program_actions[index & 1].sa_flags &= ~SA_SIGINFO;
+	}
+	uint64_t old_mask = 0;
+	(void)sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&action.sa_mask, (long)&old_mask,
+			KERNEL_SIGSET_BYTES);
+	/* SA_NODEFER apart, the program's handler is not to be entered again while it runs. */
+	bool defers = !(action.sa_flags & SA_NODEFER);
+	thread_tls.sigprof_blocked = defers;
+	open_sigprof();
+	if (action.sa_flags & SA_SIGINFO)
+		action.sa_sigaction(number, info, context);
+	else
+		action.sa_handler(number);
+	if (defers)
+		thread_tls.sigprof_blocked = false;
+	(void)sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old_mask, 0, KERNEL_SIGSET_BYTES);
+}
+
+static void on_sigprof(int number, siginfo_t *info, void *context)
+{
+	if (cpu_timer_is_ours(info))
+		cpu_timer_sample(info, context);
+	else
+		serve_program(number, info, context);
+}
+
+static void on_snapshot(int number)
+{
+	(void)number;
+	if (!process_ensure_recording())
+		return;
+	add_release(&segment_control()->snapshot_requested, UINT32_C(1)); /* before the bell */
+	session_ring_bell();
+}
+
+/* Installs our SIGPROF handler; `restart`: SA_RESTART or 0, as the program wants it. */
+static void install_sigprof(int restart)
+{
+	struct sigaction action = {.sa_sigaction = on_sigprof, .sa_flags = SA_SIGINFO | SA_ONSTACK | restart};
+	(void)real.sigaction(SIGPROF, &action, NULL);
+}
+
+void signals_keep_sigprof_open(void)
+{
+	if (!is_sigprof_ours)
+		return;
+	uint64_t only_sigprof = SIGPROF_BIT;
+	uint64_t old = 0;
+	(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only_sigprof, (long)&old, KERNEL_SIGSET_BYTES);
+	if (old & SIGPROF_BIT)
+		thread_tls.sigprof_blocked = true;
+}
+
+void signals_load(void)
+{
+	if (config.cpu_hz) {
+		struct sigaction inherited;
+		if (real.sigaction(SIGPROF, NULL, &inherited) == 0)
+			program_actions[0] = inherited;
+		install_sigprof(SA_RESTART);
+		is_sigprof_ours = true;
+		signals_keep_sigprof_open();
+	}
+	if (config.snapshot_signal) {
+		struct sigaction inherited;
+		struct sigaction action = {.sa_handler = on_snapshot, .sa_flags = SA_RESTART | SA_ONSTACK};
+		/* nohup and the like: an inherited SIG_IGN is somebody's wish. */
+		if (real.sigaction(config.snapshot_signal, NULL, &inherited) == 0 &&
+		    inherited.sa_handler == SIG_DFL && real.sigaction(config.snapshot_signal, &action, NULL) == 0)
+			store_relaxed(&is_snapshot_ours, UINT32_C(1)); /* read by this process's own calls */
+	}
+}
+
+static void set_sigprof_action(const struct sigaction *action, struct sigaction *old_action)
+{
+	uint32_t index = load_relaxed(&current_action); /* concurrent setters race as without us */
+	struct sigaction previous = program_actions[index & 1];
+	if (action) {
+		program_actions[(index + 1) & 1] = *action;
+		store_release(&current_action, index + 1); /* the action is complete */
+		bool is_handler = action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+		install_sigprof(is_handler ? action->sa_flags & SA_RESTART : SA_RESTART);
+	}
+	if (old_action)
+		*old_action = previous;
+}
+
+/* Any signal: keeps SIGPROF out of the sa_mask that the kernel sees. */
+static int set_action(int number, const struct sigaction *action, struct sigaction *old_action)
+{
+	uint64_t bit = number >= 1 && number <= 64 ? UINT64_C(1) << (number - 1) : 0;
+	uint64_t old_masks = load_relaxed(&masks_with_sigprof); /* of this signal: ordered by the caller */
+	struct sigaction open_action;
+	if (action && is_sigprof_ours) {
+		open_action = *action;
+		(void)sigdelset(&open_action.sa_mask, SIGPROF);
+	}
+	int result = real.sigaction(number, action && is_sigprof_ours ? &open_action : action, old_action);
+	if (result != 0)
+		return result;
+	if (action && sigismember(&action->sa_mask, SIGPROF) == 1)
+		or_relaxed(&masks_with_sigprof, bit);
+	else if (action)
+		(void)atomic_fetch_and_explicit(&masks_with_sigprof, ~bit, memory_order_relaxed);
+	if (old_action && is_sigprof_ours && (old_masks & bit))
+		(void)sigaddset(&old_action->sa_mask, SIGPROF);
+	return 0;
+}
+
+EXPORT int INTERPOSED(sigaction)(int number, const struct sigaction *action, struct sigaction *old_action)
+{
+	real_resolve();
+	if (number == SIGPROF && is_sigprof_ours) {
+		set_sigprof_action(action, old_action);
+		return 0;
+	}
+	bool was_ours = number == config.snapshot_signal && number != 0 && load_relaxed(&is_snapshot_ours);
+	int result = set_action(number, action, old_action);
+	if (result == 0 && was_ours) {
+		if (old_action)
+			*old_action = (struct sigaction){.sa_handler = SIG_DFL};
+		if (action) {
+			store_relaxed(&is_snapshot_ours, UINT32_C(0)); /* as at load */
+			LOG(LOG_INFO, "the program handles the snapshot signal itself; cprof steps aside "
+				      "(CPROF_SIGNAL takes another one)");
+		}
+	}
+	return result;
+}
+
+/* signal() and its kin do not go through sigaction's symbol in libc. */
+static void (*set_handler(int number, void (*handler)(int), int flags))(int)
+{
+	struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
+	struct sigaction old;
+	if (INTERPOSED(sigaction)(number, &action, &old) != 0)
+		return SIG_ERR;
+	return old.sa_handler;
+}
+
+typedef void (*handler_fn)(int);
+handler_fn INTERPOSED(signal)(int number, handler_fn handler);
+handler_fn INTERPOSED(bsd_signal)(int number, handler_fn handler);
+handler_fn INTERPOSED(ssignal)(int number, handler_fn handler);
+handler_fn INTERPOSED(sysv_signal)(int number, handler_fn handler);
+handler_fn INTERPOSED(__sysv_signal)(int number, handler_fn handler);
+
+EXPORT handler_fn INTERPOSED(signal)(int number, handler_fn handler)
+{
+	return set_handler(number, handler, SA_RESTART);
+}
+
+EXPORT handler_fn INTERPOSED(bsd_signal)(int number, handler_fn handler)
+{
+	return set_handler(number, handler, SA_RESTART);
+}
+
+EXPORT handler_fn INTERPOSED(ssignal)(int number, handler_fn handler)
+{
+	return set_handler(number, handler, SA_RESTART);
+}
+
+EXPORT handler_fn INTERPOSED(sysv_signal)(int number, handler_fn handler)
+{
+	return set_handler(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
+}
+
+EXPORT handler_fn INTERPOSED(__sysv_signal)(int number, handler_fn handler)
+{
+	return set_handler(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
+}
+
+/* The program's SIGPROF came while it believed it blocked, and it has opened it now. */
+static void deliver_pending(void)
+{
+	if (thread_tls.sigprof_pending && !thread_tls.sigprof_blocked) {
+		thread_tls.sigprof_pending = false;
+		(void)sys_call3(SYS_tgkill, sys_call0(SYS_getpid), thread_id(), SIGPROF);
+	}
+}
+
+/* Either mask function: `next` is the real one. */
+static int set_mask(int (*next)(int, const sigset_t *, sigset_t *), int how, const sigset_t *set,
+		    sigset_t *old_set)
+{
+	if (!is_sigprof_ours)
+		return next(how, set, old_set);
+	bool was_blocked = thread_tls.sigprof_blocked;
+	sigset_t open_set;
+	bool names_sigprof = false;
+	if (set) {
+		open_set = *set;
+		names_sigprof = sigismember(set, SIGPROF) == 1;
+		if (how != SIG_UNBLOCK)
+			(void)sigdelset(&open_set, SIGPROF);
+	}
+	int result = next(how, set ? &open_set : NULL, old_set);
+	if (result != 0)
+		return result;
+	if (old_set && was_blocked)
+		(void)sigaddset(old_set, SIGPROF);
+	if (set) {
+		if (how == SIG_SETMASK)
+			thread_tls.sigprof_blocked = names_sigprof;
+		else if (names_sigprof)
+			thread_tls.sigprof_blocked = how == SIG_BLOCK;
+		deliver_pending();
+	}
+	return 0;
+}
+
+EXPORT int INTERPOSED(pthread_sigmask)(int how, const sigset_t *set, sigset_t *old_set)
+{
+	real_resolve();
+	return set_mask(real.pthread_sigmask, how, set, old_set);
+}
+
+EXPORT int INTERPOSED(sigprocmask)(int how, const sigset_t *set, sigset_t *old_set)
+{
+	real_resolve();
+	return set_mask(real.sigprocmask, how, set, old_set);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The two signals that cprof takes, and what the program believes about them.
+ *
+ * SIGPROF: our handler stays installed and the signal stays open in every thread,
+ * also when the program blocks it (threads that block everything are common and would
+ * vanish from the profile).  The program's own handler and mask are remembered,
+ * reported back to it, and served: a SIGPROF that is not from our timers goes to the
+ * program's handler, or has the default action that it would have had.
+ *
+ * The snapshot signal (CPROF_SIGNAL): taken only while the program does not want it.
+ *
+ * Context: as the interposed functions, unless noted.
+ */
+#ifndef PRELOAD_SIGNALS_H
+#define PRELOAD_SIGNALS_H
+
+/* Context: init.  Installs the handlers. */
+void signals_load(void);
+
+/* Opens SIGPROF in the calling thread and remembers if it was blocked. */
+void signals_keep_sigprof_open(void);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Slots are found by walking the table from where the last one was found; a slot is
+ * taken and given back by a CAS of its state.  Nothing is allocated and nobody waits.
+ *
+ * Context: any (async-signal-safe).
+ */
+#include "thread.h"
+
+#include "cpu_timer.h"
+#include "process.h"
+#include "segment.h"
+#include "sys.h"
+
+__thread struct thread_tls thread_tls;
+
+struct unwind_bounds thread_main_bounds;
+
+/* Where the last free slot was found: a hint, any thread writes it. */
+static atomic_u32 slot_hint;
+
+/* Scratch for threads without a slot: taken by whoever sets its word from 0 to 1. */
+#define POOL_COUNT 4
+static struct {
+	atomic_u32 taken;
+	uint64_t frames[CPROF_STACK_FRAMES_MAX];
+} pool[POOL_COUNT];
+
+uint32_t thread_id(void)
+{
+	return (uint32_t)sys_call0(SYS_gettid);
+}
+
+uint64_t thread_random(void)
+{
+	/* SplitMix64 (Steele, Lea, Flood 2014), seeded at the first use. */
+	if (thread_tls.random_state == 0) {
+		uint64_t seed = 0;
+		if (sys_call3(SYS_getrandom, (long)&seed, sizeof seed, 0) != sizeof seed || seed == 0) {
+			/* No entropy to be had: thread id and stack address still tell threads apart. */
+			seed = cprof_mix64((uint64_t)thread_id() << 32 ^ (uint64_t)(uintptr_t)&seed) | 1;
+		}
+		thread_tls.random_state = seed;
+	}
+	return cprof_mix64(thread_tls.random_state += UINT64_C(0x9e3779b97f4a7c15));
+}
+
+static void raise_threads_used(uint32_t count)
+{
+	atomic_u32 *used = &segment_control()->threads_used;
+	uint32_t seen = load_relaxed(used);
+	/* Ordered before the slot's first record by the CAS. */
+	while (seen < count && !cas_acq_rel(used, &seen, count))
+		;
+}
+
+struct cprof_thread *thread_slot_take(void)
+{
+	uint32_t count = segment.geometry.thread_count;
+	uint32_t start = load_relaxed(&slot_hint); /* a hint */
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t index = (start + i) % count;
+		struct cprof_thread *slot = segment_thread(index);
+		uint32_t state = load_relaxed(&slot->state); /* the CAS decides */
+		if (state != CPROF_THREAD_FREE || !cas_acq_rel(&slot->state, &state, CPROF_THREAD_STARTING))
+			continue;
+		store_relaxed(&slot_hint, index); /* a hint; low slots are used again, so few pages are touched */
+		raise_threads_used(index + 1);
+		add_relaxed(&slot->generation, 1); /* for readers of dumps only */
+		segment_count(CPROF_THREADS_STARTED, 1);
+		return slot;
+	}
+	segment_count(CPROF_THREADS_NO_SLOT, 1);
+	return NULL;
+}
+
+void thread_slot_untake(struct cprof_thread *slot)
+{
+	store_release(&slot->state, (uint32_t)CPROF_THREAD_FREE); /* nothing was recorded in it */
+}
+
+void thread_attach(struct cprof_thread *slot, const struct unwind_bounds *bounds)
+{
+	if (!slot)
+		slot = thread_slot_take();
+	if (slot) {
+		store_relaxed(&slot->tid, thread_id()); /* published by state */
+		store_relaxed(&slot->stack_low, bounds->low);
+		store_relaxed(&slot->stack_high, bounds->high);
+		store_release(&slot->state, (uint32_t)CPROF_THREAD_LIVE);
+	}
+	thread_tls.slot = slot;
+	thread_tls.bounds = *bounds;
+	fence_signal(); /* a handler must find the slot once it sees the thread LIVE */
+	thread_tls.state = THREAD_LIVE;
+	cpu_timer_start();
+}
+
+void thread_detach(void)
+{
+	struct cprof_thread *slot = thread_tls.slot;
+	cpu_timer_stop();
+	thread_tls.state = THREAD_GONE;
+	thread_tls.slot = NULL;
+	fence_signal(); /* no handler may use the slot any more */
+	if (slot && process_is_recording())
+		store_release(&slot->state, (uint32_t)CPROF_THREAD_ENDED); /* after its last record */
+}
+
+void thread_forget(void)
+{
+	thread_tls.slot = NULL;
+	thread_tls.state = THREAD_NEW;
+	thread_tls.drawn_rate_bytes = 0;
+	thread_tls.countdown_bytes = 0;
+	thread_tls.random_state = 0; /* parent and child must not draw the same numbers */
+	store_relaxed(&slot_hint, UINT32_C(0)); /* a hint */
+	/* The timer armed in fork's child branch is this process's own: it stays. */
+}
+
+/*
+ * A thread that pthread_create's trampoline did not see: the main one, one of clone()'s,
+ * or the one that goes on in a forked child, whose stack is known already.
+ */
+static void attach_unknown(void)
+{
+	struct unwind_bounds bounds = thread_tls.bounds;
+	uint64_t here = (uint64_t)(uintptr_t)&bounds;
+	if (bounds.high == 0 && here >= thread_main_bounds.low && here < thread_main_bounds.high)
+		bounds = thread_main_bounds;
+	thread_attach(NULL, &bounds);
+}
+
+static void borrow_from_pool(struct guard *guard)
+{
+	for (int32_t i = 0; i < POOL_COUNT; i++)
+		if (exchange_acquire(&pool[i].taken, UINT32_C(1)) == 0) {
+			guard->pool_index = i;
+			guard->frames = pool[i].frames;
+			return;
+		}
+}
+
+bool guard_enter(struct guard *out_guard)
+{
+	if (unlikely(!process_is_recording()) && !process_ensure_recording())
+		return false;
+	if (unlikely(thread_tls.state == THREAD_NEW))
+		attach_unknown();
+	uint32_t level = thread_tls.nesting++;
+	fence_signal(); /* a handler from here on must use the next level */
+	struct cprof_thread *slot = thread_tls.slot;
+	out_guard->slot = slot;
+	out_guard->frames = NULL;
+	out_guard->pool_index = -1;
+	out_guard->bounds = thread_tls.bounds;
+	if (likely(slot != NULL)) {
+		if (likely(level < CPROF_SCRATCH_LEVELS))
+			out_guard->frames = slot->scratch[level].frames;
+	} else {
+		borrow_from_pool(out_guard);
+	}
+	return true;
+}
+
+void guard_leave(struct guard *guard)
+{
+	if (unlikely(guard->pool_index >= 0))
+		store_release(&pool[guard->pool_index].taken, UINT32_C(0)); /* pairs with the exchange */
+	fence_signal(); /* the scratch is free before the level is */
+	thread_tls.nesting--;
+}
