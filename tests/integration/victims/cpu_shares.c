@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -77,11 +78,12 @@ static void *thread_main(void *argument)
 {
 	static void (*const bodies[4])(const struct job *) = {thread1, thread2, thread3, thread4};
 	const struct job *j = argument;
-	if (j->block_signals) {
-		sigset_t all;
-		sigfillset(&all);
+	sigset_t all;
+	sigfillset(&all);
+	if (j->block_signals == 1)
 		pthread_sigmask(SIG_BLOCK, &all, NULL);
-	}
+	else if (j->block_signals == 2) /* behind everyone's back: cannot be sampled */
+		syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, NULL, 8);
 	bodies[j->number](j);
 	return NULL;
 }
@@ -231,6 +233,8 @@ int main(int argc, char **argv)
 		mode_one_thread(ns, 16384, 0);
 	else if (!strcmp(mode, "blocked"))
 		mode_one_thread(ns, 0, 1);
+	else if (!strcmp(mode, "raw-blocked"))
+		mode_one_thread(ns, 0, 2);
 	else if (!strcmp(mode, "handler"))
 		mode_handler(ns, 0, 0);
 	else if (!strcmp(mode, "handler-masked"))

@@ -72,7 +72,7 @@ static void show_tasks(void)
 	const pid_t waited = waitpid(-1, NULL, 0);
 	printf("waitpid %d %s\n", (int)waited, strerrorname_np(errno));
 	errno = 0;
-	const pid_t cloned = waitpid(-1, NULL, __WALL);
+	const pid_t cloned = waitpid(-1, NULL, __WALL | WNOHANG);
 	printf("waitpid __WALL %d %s\n", (int)cloned, strerrorname_np(errno));
 }
 
