@@ -112,8 +112,10 @@ static int visit_total(const struct segment_reader *reader, uint32_t bucket_inde
 			continue;
 		/* Relaxed: two halves of a sum; a snapshot may fall between any two additions. */
 		const struct cprof_sums *halves = &bucket->sums[slot];
-		uint64_t weight = load_relaxed(&halves->producer_weight) + load_relaxed(&halves->collector_weight);
-		uint64_t value = load_relaxed(&halves->producer_value) + load_relaxed(&halves->collector_value);
+		uint64_t weight = load_relaxed(&halves->producer_weight) +
+				  load_relaxed(&halves->collector_weight);
+		uint64_t value = load_relaxed(&halves->producer_value) +
+				 load_relaxed(&halves->collector_value);
 		struct stack_sums_entry *entry = stack_sums_at(sums, cprof_total_key_stack(key));
 		if (!entry)
 			return -ENOMEM;
@@ -132,14 +134,16 @@ static int visit_total(const struct segment_reader *reader, uint32_t bucket_inde
 static uint64_t *copy_frames(const struct segment_reader *reader, uint64_t *out_words, int *out_error)
 {
 	/* Ids count from 1, so the last stack ends one word further. */
-	uint64_t words = load_acquire(&segment_reader_control(reader)->stacks_used); /* their frames are there */
+	uint64_t words =
+		load_acquire(&segment_reader_control(reader)->stacks_used); /* their frames are there */
 	uint64_t words_max = reader->geometry.frames_bytes / sizeof(uint64_t);
 	words = words < words_max ? words + 1 : words_max;
 	uint64_t *frames = calloc(words, sizeof *frames);
 	*out_error = -ENOMEM;
 	if (!frames)
 		return NULL;
-	*out_error = segment_reader_copy(reader, reader->geometry.frames_offset, words * sizeof *frames, frames);
+	*out_error = segment_reader_copy(reader, reader->geometry.frames_offset, words * sizeof *frames,
+					 frames);
 	if (*out_error) {
 		free(frames);
 		return NULL;
@@ -264,7 +268,8 @@ static int make_samples(const struct stack_sums *sums, uint64_t arena_words, str
 			    ? 0
 			    : -ENOMEM;
 	if (!error) {
-		size_t count = resolve_all(sums, aggregate->frames, arena_words, stacks, index, index_slots - 1);
+		size_t count = resolve_all(sums, aggregate->frames, arena_words, stacks, index,
+					   index_slots - 1);
 		for (size_t i = 0; i < count; i++)
 			emit_stack(aggregate, &stacks[i]);
 	}
@@ -275,8 +280,8 @@ static int make_samples(const struct stack_sums *sums, uint64_t arena_words, str
 
 /* ---- public -------------------------------------------------------------------------------- */
 
-int aggregate_take(const struct segment_reader *reader, enum ring_owner owner, struct aggregate *out_aggregate,
-		   struct ring_drained *out_drained)
+int aggregate_take(const struct segment_reader *reader, enum ring_owner owner,
+		   struct aggregate *out_aggregate, struct ring_drained *out_drained)
 {
 	const struct cprof_control *control = segment_reader_control(reader);
 	const struct cprof_geometry *g = &reader->geometry;
@@ -289,7 +294,8 @@ int aggregate_take(const struct segment_reader *reader, enum ring_owner owner, s
 	ring_consumer_drain(reader, owner, out_drained);
 	if (!error)
 		error = visit_buckets(reader, &g->totals, load_relaxed(&control->total_levels_used),
-				      g->totals_offset, sizeof(struct cprof_total_bucket), visit_total, &sums);
+				      g->totals_offset, sizeof(struct cprof_total_bucket), visit_total,
+				      &sums);
 	if (!error)
 		aggregate.frames = copy_frames(reader, &arena_words, &error);
 	if (!error)

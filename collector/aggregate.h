@@ -34,8 +34,8 @@ struct aggregate {
  * Takes a moment's state; out_drained as ring_consumer_drain().  Returns 0, -ENOMEM
  * or a read error; then *out_aggregate is untouched (records may have been drained).
  */
-int aggregate_take(const struct segment_reader *reader, enum ring_owner owner, struct aggregate *out_aggregate,
-		   struct ring_drained *out_drained);
+int aggregate_take(const struct segment_reader *reader, enum ring_owner owner,
+		   struct aggregate *out_aggregate, struct ring_drained *out_drained);
 
 /* Accepts a zeroed aggregate. */
 void aggregate_free(struct aggregate *aggregate);

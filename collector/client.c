@@ -34,7 +34,8 @@ static uint64_t monotonic_ns(void)
 static bool is_nameable(const struct client *client)
 {
 	if (client->handle.pidfd >= 0)
-		return syscall(SYS_pidfd_send_signal, client->handle.pidfd, 0, NULL, 0) == 0 || errno == EPERM;
+		return syscall(SYS_pidfd_send_signal, client->handle.pidfd, 0, NULL, 0) == 0 ||
+		       errno == EPERM;
 	return client->handle.peer_pid > 0 && (kill(client->handle.peer_pid, 0) == 0 || errno == EPERM);
 }
 
@@ -88,7 +89,8 @@ static void report_damage(struct client *client, uint32_t corrupt_rings)
 	}
 	if (!client->is_damage_reported && segment_reader_is_damaged(&client->reader)) {
 		client->is_damage_reported = true;
-		log_warn("the segment of %s (%u) was shortened or found no memory: its profiles may miss samples",
+		log_warn("the segment of %s (%u) was shortened or found no memory: its profiles may miss "
+			 "samples",
 			 client->writer.name, client->writer.pid);
 	}
 }

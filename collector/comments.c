@@ -23,17 +23,25 @@ static const struct {
 	unsigned kinds;
 	const char *words;
 } plain_counters[] = {
-	{CPROF_LOST_LIVE_BLOCKS, IN_HEAP, "sampled blocks are missing from what is in use: the live table is full (CPROF_MEM)"},
-	{CPROF_STACKS_TRUNCATED, IN_CPU | IN_HEAP, "samples have more than 128 frames: only the innermost are kept"},
+	{CPROF_LOST_LIVE_BLOCKS, IN_HEAP,
+	 "sampled blocks are missing from what is in use: the live table is full (CPROF_MEM)"},
+	{CPROF_STACKS_TRUNCATED, IN_CPU | IN_HEAP,
+	 "samples have more than 128 frames: only the innermost are kept"},
 	{CPROF_STACKS_BROKEN, IN_CPU | IN_HEAP, "samples have a stack that could not be followed to its end"},
 	{CPROF_STACKS_MISSING, IN_CPU | IN_HEAP, "samples are kept without a stack"},
 	{CPROF_STACK_TABLE_FULL, IN_CPU | IN_HEAP, "samples found the stack table full (CPROF_MEM)"},
-	{CPROF_TOTALS_FULL, IN_CPU | IN_HEAP, "samples found the table of totals full (CPROF_MEM) and are lost"},
-	{CPROF_MODULES_FULL, IN_CPU | IN_HEAP, "frames belong to objects for which the module table had no room"},
-	{CPROF_THREADS_NO_SLOT, IN_CPU | IN_HEAP, "threads are not in the CPU profile: no slot was free (CPROF_MEM)"},
-	{CPROF_THREADS_NO_TIMER, IN_CPU, "threads are not in the CPU profile: they got no timer (RLIMIT_SIGPENDING?)"},
-	{CPROF_NESTED_TOO_DEEP, IN_CPU | IN_HEAP, "samples were taken in signal handlers nested too deep: kept without a stack"},
-	{CPROF_RECORDS_TORN, IN_CPU | IN_HEAP, "samples were being written when their thread or process ended, and are lost"},
+	{CPROF_TOTALS_FULL, IN_CPU | IN_HEAP,
+	 "samples found the table of totals full (CPROF_MEM) and are lost"},
+	{CPROF_MODULES_FULL, IN_CPU | IN_HEAP,
+	 "frames belong to objects for which the module table had no room"},
+	{CPROF_THREADS_NO_SLOT, IN_CPU | IN_HEAP,
+	 "threads are not in the CPU profile: no slot was free (CPROF_MEM)"},
+	{CPROF_THREADS_NO_TIMER, IN_CPU,
+	 "threads are not in the CPU profile: they got no timer (RLIMIT_SIGPENDING?)"},
+	{CPROF_NESTED_TOO_DEEP, IN_CPU | IN_HEAP,
+	 "samples were taken in signal handlers nested too deep: kept without a stack"},
+	{CPROF_RECORDS_TORN, IN_CPU | IN_HEAP,
+	 "samples were being written when their thread or process ended, and are lost"},
 };
 
 static void add(struct comments *comments, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -71,15 +79,17 @@ static void add_cpu(struct comments *comments, const struct cprof_control *contr
 	if (cpu_clock->age_ns)
 		snprintf(age, sizeof age, " (read %.3f s before the end)", seconds(cpu_clock->age_ns));
 	if (cpu_clock->is_known)
-		add(comments, "%scprof " CPROF_VERSION
+		add(comments,
+		    "%scprof " CPROF_VERSION
 		    ": cpu clock %.3f s%s = sampled %.3f s + lost %.3f s + not covered %.3f s",
 		    mark, seconds(cpu_clock->clock_ns), age, seconds(sums->cpu_ns), seconds(lost_ns),
 		    seconds(cpu_clock->clock_ns) - seconds(sums->cpu_ns) - seconds(lost_ns));
 	else
-		add(comments, "%scprof " CPROF_VERSION ": cpu clock not known; sampled %.3f s + lost %.3f s", mark,
-		    seconds(sums->cpu_ns), seconds(lost_ns));
+		add(comments, "%scprof " CPROF_VERSION ": cpu clock not known; sampled %.3f s + lost %.3f s",
+		    mark, seconds(sums->cpu_ns), seconds(lost_ns));
 	if (lost_samples)
-		add(comments, "cprof: %" PRIu64 " CPU samples (%.3f s) are lost", lost_samples, seconds(lost_ns));
+		add(comments, "cprof: %" PRIu64 " CPU samples (%.3f s) are lost", lost_samples,
+		    seconds(lost_ns));
 }
 
 static void add_heap(struct comments *comments, const struct cprof_control *control,
@@ -89,14 +99,16 @@ static void add_heap(struct comments *comments, const struct cprof_control *cont
 	uint64_t lost_blocks = count_of(control, CPROF_LOST_ALLOC_BLOCKS);
 	uint64_t lost_bytes = count_of(control, CPROF_LOST_ALLOC_BYTES);
 	uint64_t early = count_of(control, CPROF_EARLY_ALLOCATIONS);
-	add(comments, "%scprof " CPROF_VERSION ": heap %s%" PRIu64 "%s: allocated %" PRIu64 " blocks, %" PRIu64
+	add(comments,
+	    "%scprof " CPROF_VERSION ": heap %s%" PRIu64 "%s: allocated %" PRIu64 " blocks, %" PRIu64
 	    " bytes; in use %" PRIu64 " blocks, %" PRIu64 " bytes",
-	    lost_blocks || lost_bytes ? "" : "# ", rate == 1 ? "counted exactly (rate " : "sampled about every ",
-	    rate, rate == 1 ? ")" : " bytes", sums->alloc_weight / CPROF_WEIGHT_ONE, sums->alloc_bytes,
-	    sums->live_weight / CPROF_WEIGHT_ONE, sums->live_bytes);
+	    lost_blocks || lost_bytes ? "" : "# ",
+	    rate == 1 ? "counted exactly (rate " : "sampled about every ", rate, rate == 1 ? ")" : " bytes",
+	    sums->alloc_weight / CPROF_WEIGHT_ONE, sums->alloc_bytes, sums->live_weight / CPROF_WEIGHT_ONE,
+	    sums->live_bytes);
 	if (lost_blocks || lost_bytes)
-		add(comments, "cprof: about %" PRIu64 " allocations (%" PRIu64 " bytes) are lost", lost_blocks,
-		    lost_bytes);
+		add(comments, "cprof: about %" PRIu64 " allocations (%" PRIu64 " bytes) are lost",
+		    lost_blocks, lost_bytes);
 	/* Every program has a few, made by the loader: no reason to head every report. */
 	if (early)
 		add(comments, "# cprof: %" PRIu64 " allocations were made before sampling began", early);

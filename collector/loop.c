@@ -77,8 +77,8 @@ static bool take_arrivals(struct loop *loop)
 			loop->first_peer_pid = handle.peer_pid;
 		loop->has_started = true;
 		supervisor_tell_registered(loop->link_fd, &handle);
-		struct client_handle *grown =
-			realloc(loop->arrived, (loop->arrived_count + 1) * sizeof *grown);
+		struct client_handle *grown = realloc(loop->arrived,
+						      (loop->arrived_count + 1) * sizeof *grown);
 		if (!grown) {
 			log_warn("process %u is not profiled: no memory", handle.pid);
 			client_handle_close(&handle);

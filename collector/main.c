@@ -76,7 +76,8 @@ static int serve(void)
 	reset_signals();
 	raise_limits();
 	detach();
-	if (getsockopt(CPROF_COLLECTOR_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) || !is_listening) {
+	if (getsockopt(CPROF_COLLECTOR_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) ||
+	    !is_listening) {
 		log_error("cprof-collector: descriptor %d is no listening socket", CPROF_COLLECTOR_LISTEN_FD);
 		return 2;
 	}

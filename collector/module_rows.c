@@ -57,7 +57,8 @@ static int insert(struct module_rows *rows, const struct segment_reader *reader,
 		  const struct cprof_module *row, int root_fd)
 {
 	char *path = malloc(row->path_bytes + 1);
-	struct profile_module *grown = path ? realloc(rows->modules, (rows->count + 1) * sizeof *grown) : NULL;
+	struct profile_module *grown = path ? realloc(rows->modules, (rows->count + 1) * sizeof *grown)
+					    : NULL;
 	if (!grown) {
 		free(path);
 		return -ENOMEM;

@@ -146,8 +146,8 @@ static size_t received_fds(struct msghdr *message, int fds[FDS_MAX])
 }
 
 /* What is wrong with a message, or NULL. */
-static const char *judge(const struct registration *registration, const struct cprof_hello *hello, ssize_t size,
-			 int flags, size_t fd_count)
+static const char *judge(const struct registration *registration, const struct cprof_hello *hello,
+			 ssize_t size, int flags, size_t fd_count)
 {
 	if (size < (ssize_t)offsetof(struct cprof_hello, pid) || hello->magic != CPROF_MAGIC)
 		return "it is not a registration";
@@ -171,8 +171,10 @@ static int receive(struct registration *registration, int fd, struct client_hand
 		struct cmsghdr align;
 	} control = {.bytes = {0}};
 	struct iovec io = {.iov_base = &hello, .iov_len = sizeof hello};
-	struct msghdr message = {
-		.msg_iov = &io, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+	struct msghdr message = {.msg_iov = &io,
+				 .msg_iovlen = 1,
+				 .msg_control = control.bytes,
+				 .msg_controllen = sizeof control};
 	ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return -EAGAIN;

@@ -73,7 +73,8 @@ static inline struct cprof_total_bucket *segment_reader_total(const struct segme
 	return (struct cprof_total_bucket *)(void *)(reader->base + reader->geometry.totals_offset) + bucket;
 }
 /* bucket < geometry.live.bucket_count */
-static inline struct cprof_live_bucket *segment_reader_live(const struct segment_reader *reader, uint32_t bucket)
+static inline struct cprof_live_bucket *segment_reader_live(const struct segment_reader *reader,
+							    uint32_t bucket)
 {
 	return (struct cprof_live_bucket *)(void *)(reader->base + reader->geometry.live_offset) + bucket;
 }

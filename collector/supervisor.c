@@ -156,8 +156,10 @@ static bool listen_once(int link_fd, struct inheritance *kept)
 		struct cmsghdr align;
 	} control;
 	struct iovec io = {.iov_base = &received, .iov_len = sizeof received};
-	struct msghdr message = {
-		.msg_iov = &io, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+	struct msghdr message = {.msg_iov = &io,
+				 .msg_iovlen = 1,
+				 .msg_control = control.bytes,
+				 .msg_controllen = sizeof control};
 	ssize_t size = recvmsg(link_fd, &message, MSG_CMSG_CLOEXEC);
 	if (size < 0 && errno == EINTR)
 		return true;
@@ -246,6 +248,7 @@ int supervisor_run(int (*work)(const struct inheritance *inheritance, void *argu
 			return 0;
 		sleep(RESTART_PAUSE_S);
 	}
-	log_error("the collector ended %d times within an hour: the profiles of this run are lost", RESTARTS_MAX);
+	log_error("the collector ended %d times within an hour: the profiles of this run are lost",
+		  RESTARTS_MAX);
 	return 1;
 }

@@ -16,7 +16,7 @@
 struct inheritance {
 	int link_fd; /* to the supervisor, for supervisor_tell_*(); -1: none */
 	uint32_t next_id;
-	bool has_started; /* somebody had registered before */
+	bool has_started;              /* somebody had registered before */
 	struct client_handle *handles; /* in order of registration; the worker owns their descriptors */
 	size_t handle_count;
 	char out_dir[CPROF_PATH_BYTES]; /* of the tree, "" if not known yet */

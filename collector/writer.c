@@ -85,7 +85,8 @@ static bool is_due(const struct writer *writer, const struct aggregate *aggregat
 	return load_relaxed(&control->cpu_hz) > 0; /* a setting orders nothing */
 }
 
-static int64_t period_of(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind)
+static int64_t period_of(const struct writer *writer, const struct aggregate *aggregate,
+			 enum profile_kind kind)
 {
 	const struct cprof_control *control = segment_reader_control(writer->reader);
 	/* Relaxed: settings order nothing. */

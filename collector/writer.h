@@ -48,7 +48,7 @@ void writer_init(struct writer *writer, const struct segment_reader *reader, str
 /* What the caller knows about the moment of writing. */
 struct writer_moment {
 	enum ring_owner owner;
-	int root_fd;               /* for image_open() */
+	int root_fd; /* for image_open() */
 	struct comments_clock cpu_clock;
 	uint64_t end_monotonic_ns; /* 0: not known */
 	void (*tick)(void *);      /* see pprof_encode() */
