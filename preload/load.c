@@ -175,10 +175,11 @@ static bool begin_tree(uint32_t pid)
 			(void)sys_call1(SYS_close, listen_fd);
 	}
 	(void)sys_call1(SYS_close, fd);
+	/* In a tree without a collector each process begins a tree of its own; one line is enough. */
 	if (!can_collect) {
 		char path[CPROF_PATH_BYTES + 128];
 		segment_file_path(pid, path, sizeof path);
-		LOG(LOG_ERROR, "there is no collector at ", collector, "; the data stay in ", path,
+		LOG(config.session ? LOG_INFO : LOG_ERROR, "there is no collector at ", collector, "; the data stay in ", path,
 		    ", see `cprof recover`");
 	} else if (error) {
 		LOG(LOG_ERROR, "the collector ", collector, " cannot be started: ", log_error_text(error));
@@ -201,7 +202,6 @@ static void on_quick_exit_hook(void *unused)
 /* All of it. Returns the word that the process's state lives in from now on, or NULL: cprof stays off. */
 static atomic_u32 *load(void)
 {
-	real_resolve();
 	config_read(environ);
 	bool has_session = config.session && session_parse(config.session);
 	if (!has_session)
@@ -241,8 +241,8 @@ void process_load(void)
 {
 	static atomic_u32 was_loaded;
 	uint32_t no = 0;
-	/* Before libc's own start there is no environment to read: somebody calls again. */
-	if (!environ || !cas_acq_rel(&was_loaded, &no, UINT32_C(1)))
+	/* Inside the resolution, or before libc's own start (no environment): somebody calls again. */
+	if (!real_resolve() || !environ || !cas_acq_rel(&was_loaded, &no, UINT32_C(1)))
 		return;
 	int saved_errno = errno;
 	store_relaxed(process_word, (uint32_t)PROCESS_STARTING); /* what load() itself does is not recorded */

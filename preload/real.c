@@ -21,35 +21,28 @@
 enum { UNRESOLVED, RESOLVING, RESOLVED };
 static atomic_u32 progress;
 
-/* Resolves, unless this is the resolution itself. True: `real` is complete. */
-static bool resolve_or_bootstrap(void)
-{
-	real_resolve();
-	return load_acquire(&progress) == RESOLVED; /* pairs with the release in real_resolve() */
-}
-
 static void *boot_malloc(size_t size)
 {
-	return resolve_or_bootstrap() ? real.malloc(size) : bootstrap_alloc(1, size);
+	return real_resolve() ? real.malloc(size) : bootstrap_alloc(1, size);
 }
 
 static void boot_free(void *block)
 {
-	if (!bootstrap_owns(block) && resolve_or_bootstrap())
+	if (!bootstrap_owns(block) && real_resolve())
 		real.free(block);
 }
 
 static void *boot_calloc(size_t count, size_t size)
 {
 	size_t bytes;
-	if (resolve_or_bootstrap())
+	if (real_resolve())
 		return real.calloc(count, size);
 	return __builtin_mul_overflow(count, size, &bytes) ? NULL : bootstrap_alloc(1, bytes);
 }
 
 static void *boot_realloc(void *block, size_t size)
 {
-	if (resolve_or_bootstrap())
+	if (real_resolve())
 		return real.realloc(block, size);
 	char *moved = bootstrap_alloc(1, size);
 	size_t old_size = block ? bootstrap_size(block) : 0;
@@ -61,14 +54,14 @@ static void *boot_realloc(void *block, size_t size)
 static void *boot_reallocarray(void *block, size_t count, size_t size)
 {
 	size_t bytes;
-	if (resolve_or_bootstrap())
+	if (real_resolve())
 		return real.reallocarray(block, count, size);
 	return __builtin_mul_overflow(count, size, &bytes) ? NULL : boot_realloc(block, bytes);
 }
 
 static int boot_posix_memalign(void **out_block, size_t alignment, size_t size)
 {
-	if (resolve_or_bootstrap())
+	if (real_resolve())
 		return real.posix_memalign(out_block, alignment, size);
 	*out_block = bootstrap_alloc(alignment, size);
 	return *out_block ? 0 : ENOMEM;
@@ -76,22 +69,22 @@ static int boot_posix_memalign(void **out_block, size_t alignment, size_t size)
 
 static void *boot_aligned_alloc(size_t alignment, size_t size)
 {
-	return resolve_or_bootstrap() ? real.aligned_alloc(alignment, size) : bootstrap_alloc(alignment, size);
+	return real_resolve() ? real.aligned_alloc(alignment, size) : bootstrap_alloc(alignment, size);
 }
 
 static void *boot_memalign(size_t alignment, size_t size)
 {
-	return resolve_or_bootstrap() ? real.memalign(alignment, size) : bootstrap_alloc(alignment, size);
+	return real_resolve() ? real.memalign(alignment, size) : bootstrap_alloc(alignment, size);
 }
 
 static void *boot_valloc(size_t size)
 {
-	return resolve_or_bootstrap() ? real.valloc(size) : bootstrap_alloc(4096, size);
+	return real_resolve() ? real.valloc(size) : bootstrap_alloc(4096, size);
 }
 
 static void *boot_pvalloc(size_t size)
 {
-	return resolve_or_bootstrap() ? real.pvalloc(size) : bootstrap_alloc(4096, (size + 4095) & ~4095UL);
+	return real_resolve() ? real.pvalloc(size) : bootstrap_alloc(4096, (size + 4095) & ~4095UL);
 }
 
 /* Until somebody resolves; afterwards only what is still missing is called through these. */
@@ -112,11 +105,13 @@ static void judge_cxx(void)
 	real.cxx_counts = allocator && allocator == object_of((const void *)(uintptr_t)real._Znwm);
 }
 
-void real_resolve(void)
+bool real_resolve(void)
 {
-	uint32_t expected = UNRESOLVED;
-	if (!cas_acq_rel(&progress, &expected, (uint32_t)RESOLVING))
-		return;
+	uint32_t expected = load_acquire(&progress); /* pairs with the release below */
+	if (likely(expected == RESOLVED))
+		return true;
+	if (expected != UNRESOLVED || !cas_acq_rel(&progress, &expected, (uint32_t)RESOLVING))
+		return false;
 	int saved_errno = errno;
 	struct real found = real;
 	/* A function that is missing from this libc keeps what it has: bootstrap version or NULL. */
@@ -136,6 +131,7 @@ void real_resolve(void)
 	judge_cxx();
 	errno = saved_errno;
 	store_release(&progress, (uint32_t)RESOLVED); /* after the pointers */
+	return true;
 }
 
 void real_find_cxx(const void *caller)

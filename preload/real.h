@@ -124,8 +124,11 @@ REAL_SYSTEM_FUNCTIONS(REAL_DECLARE)
 /* Written while resolving only. */
 extern struct real real __attribute__((visibility("hidden")));
 
-/* Makes sure that everything is resolved. Returns at once when called from inside a resolution. */
-void real_resolve(void);
+/*
+ * Makes sure that everything is resolved.  False: this is a call from inside the
+ * resolution (dlsym allocates), and `real` is not complete.
+ */
+bool real_resolve(void);
 
 /*
  * Finds the C++ functions that were not in the global scope: the C++ library was loaded
