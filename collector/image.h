@@ -32,6 +32,9 @@ struct image *image_open(const struct image_source *source);
 /* Releases all images. */
 void image_close_all(void);
 
+/* More inlined functions than this at one address are cut; the real one is kept. */
+#define IMAGE_LINES_MAX 64
+
 /* One source line of an address: the innermost inlined function first, the real one last. */
 struct image_line {
 	const char *name;        /* demangled, as people write it */

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A path is only a hint: between loading and opening, the file may have been
+ * replaced, and the path may belong to another mount namespace.  The build id
+ * decides; objects without one are identified by device and inode.
+ *
+ * Context: collector; see image_file.h.
+ */
+#include "image_file.h"
+
+#include <elf.h>
+#include <elfutils/libdwelf.h>
+#include <errno.h>
+#include <libelf.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "root_file.h"
+
+#define VDSO_BYTES_MAX ((size_t)1 << 20)
+
+/* The build id of an open ELF file: its length (0: none), or -ENOEXEC. */
+static int read_build_id(int fd, uint8_t out_id[CPROF_BUILD_ID_MAX])
+{
+	elf_version(EV_CURRENT);
+	Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
+	if (!elf)
+		return -ENOEXEC;
+	int length = -ENOEXEC;
+	if (elf_kind(elf) == ELF_K_ELF) {
+		const void *id;
+		ssize_t bytes = dwelf_elf_gnu_build_id(elf, &id);
+		length = bytes > 0 && bytes <= (ssize_t)CPROF_BUILD_ID_MAX ? (int)bytes : 0;
+		memcpy(out_id, id, (size_t)length);
+	}
+	elf_end(elf);
+	return length;
+}
+
+static bool is_the_file(int fd, const struct stat *st, const struct image_source *source)
+{
+	uint8_t id[CPROF_BUILD_ID_MAX];
+	int length = read_build_id(fd, id);
+	if (length < 0)
+		return false;
+	if (source->build_id_bytes)
+		return (uint32_t)length == source->build_id_bytes && !memcmp(id, source->build_id, (size_t)length);
+	return source->inode && st->st_ino == source->inode && st->st_dev == source->device;
+}
+
+/*
+ * The kernel's shared object has no file.  All processes of one ABI have the same
+ * one, so ours is it, if the build id says so too.
+ */
+static int open_vdso(void)
+{
+	const unsigned char *image = (const unsigned char *)getauxval(AT_SYSINFO_EHDR);
+	if (!image || memcmp(image, ELFMAG, SELFMAG) != 0 || image[EI_CLASS] != ELFCLASS64)
+		return -ENOENT;
+	const Elf64_Ehdr *header = (const void *)image;
+	size_t size = header->e_shoff + (size_t)header->e_shnum * header->e_shentsize;
+	if (size < sizeof(*header) || size > VDSO_BYTES_MAX)
+		return -ENOEXEC;
+	int fd = memfd_create("vdso", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, image, size) != (ssize_t)size) {
+		close(fd);
+		return -EIO;
+	}
+	return fd;
+}
+
+int image_file_open(const struct image_source *source)
+{
+	struct stat st = {0};
+	bool is_vdso = source->flags & CPROF_MODULE_IS_VDSO;
+	if (is_vdso && !source->build_id_bytes)
+		return -ENOENT;
+	int fd = is_vdso ? open_vdso() : root_file_open(source->root_fd, source->path, 0, &st);
+	if (fd >= 0 && !is_the_file(fd, &st, source)) {
+		close(fd);
+		return -ESTALE;
+	}
+	return fd;
+}
+
+int image_file_open_debug(const struct image_source *source)
+{
+	char path[64 + 2 * CPROF_BUILD_ID_MAX] = "/usr/lib/debug/.build-id/";
+	if (source->root_fd < 0 || source->build_id_bytes < 2 || source->build_id_bytes > CPROF_BUILD_ID_MAX)
+		return -ENOENT;
+	size_t at = strlen(path);
+	for (uint32_t i = 0; i < source->build_id_bytes; i++)
+		at += (size_t)sprintf(path + at, i == 1 ? "/%02x" : "%02x", source->build_id[i]);
+	strcpy(path + at, ".debug");
+	struct stat st;
+	int fd = root_file_open(source->root_fd, path, 0, &st);
+	uint8_t id[CPROF_BUILD_ID_MAX];
+	if (fd >= 0 && (read_build_id(fd, id) != (int)source->build_id_bytes ||
+			memcmp(id, source->build_id, source->build_id_bytes) != 0)) {
+		close(fd);
+		return -ESTALE;
+	}
+	return fd;
+}
