@@ -391,6 +391,8 @@ struct cprof_control {
 	atomic_u32 files_written;   /* bit per enum profile_kind: its final file is there, and is ours */
 	/* The CPU clock when this image began, not 0 after an exec.  By the program, else by the collector. */
 	atomic_u64 cpu_clock_base_ns;
+	/* By the program: the size it made.  A kept file that is shorter was cut; 0: not said. */
+	uint64_t segment_bytes;
 };
 _Static_assert(CPROF_COUNTER_COUNT <= 32, "counters fit");
 _Static_assert(offsetof(struct cprof_control, magic) == 0, "layout");
