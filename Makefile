@@ -16,7 +16,6 @@ BENCH ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 BUILD ?= $(if $(SAN),build/san-$(SAN),build)
-VERSION := 0.1.0
 
 CC := gcc
 CXX := g++
@@ -76,7 +75,7 @@ PRELOAD_FLAGS := $(BASE) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno
 LIBRARY_LINK := -shared -Wl,-soname,libcprof.so -Wl,-z,defs -Wl,-z,now -Wl,--as-needed \
 	-Wl,--version-script=preload/exports.map
 COLLECTOR_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Icollector -I$(GEN)
-TOOL_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Icollector -Itools -I$(GEN) -DCPROF_VERSION='"$(VERSION)"'
+TOOL_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Icollector -Itools -I$(GEN)
 TEST_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Itests/support
 # A sanitizer brings its own allocator.
 COLLECTOR_LIBS := -Wl,--as-needed $(if $(SAN),,-ljemalloc) -lprotobuf-c -lz -ldw -lelf -liberty -pthread

@@ -270,7 +270,7 @@ static struct image_line call_site(struct image_dwarf *dwarf, struct unit *unit,
 	uint32_t file = number_of(inlined, DW_AT_call_file);
 	if (dwarf_getsrcfiles(&unit->die, &files, &count) == 0 && file < count) {
 		const char *path = dwarf_filesrc(files, file, NULL, NULL);
-		line.file = path ? image_names_of_path(dwarf->names, path) : NULL;
+		line.file = path ? image_names_of_path(dwarf->names, &unit->lines_die, path) : NULL;
 	}
 	return line;
 }
@@ -282,7 +282,7 @@ static struct image_line line_of(struct image_dwarf *dwarf, struct unit *unit, u
 	int number = 0, column = 0;
 	const char *path = dwarf_linesrc(row, NULL, NULL);
 	if (path)
-		line.file = image_names_of_path(dwarf->names, path);
+		line.file = image_names_of_path(dwarf->names, &unit->lines_die, path);
 	if (dwarf_lineno(row, &number) == 0 && number > 0)
 		line.line = (uint32_t)number;
 	if (dwarf_linecol(row, &column) == 0 && column > 0)

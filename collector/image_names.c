@@ -91,17 +91,10 @@ const struct function_name *image_names_of_symbol(struct image_names *names, con
 	return item;
 }
 
-const char *image_names_of_path(struct image_names *names, const char *path)
+/* Appends without "/./" and "//"; returns the new end. */
+static char *append_path(char *to, const char *from)
 {
-	const struct function_name *item = NULL;
-	if (find(names, path, &item))
-		return item ? item->file : NULL;
-	char *tidy = arena_copy(&names->arena, path, strlen(path));
-	struct function_name *made = arena_alloc(&names->arena, sizeof(*made));
-	if (!tidy || !made)
-		return NULL;
-	char *to = tidy;
-	for (const char *from = path; *from;) {
+	while (*from) {
 		if (from[0] == '/' && from[1] == '/')
 			from++;
 		else if (from[0] == '/' && from[1] == '.' && from[2] == '/')
@@ -110,6 +103,30 @@ const char *image_names_of_path(struct image_names *names, const char *path)
 			*to++ = *from++;
 	}
 	*to = '\0';
+	return to;
+}
+
+const char *image_names_of_path(struct image_names *names, Dwarf_Die *unit, const char *path)
+{
+	const struct function_name *item = NULL;
+	if (find(names, path, &item))
+		return item ? item->file : NULL;
+	Dwarf_Attribute attribute;
+	const char *directory = path[0] == '/' ? NULL : dwarf_formstring(dwarf_attr(unit, DW_AT_comp_dir, &attribute));
+	if (!directory || directory[0] != '/')
+		directory = "";
+	char *tidy = arena_alloc(&names->arena, strlen(directory) + strlen(path) + 2);
+	struct function_name *made = arena_alloc(&names->arena, sizeof(*made));
+	if (!tidy || !made)
+		return NULL;
+	const char *relative = path;
+	char *end = append_path(tidy, directory);
+	if (*directory) {
+		*end++ = '/';
+		while (relative[0] == '.' && relative[1] == '/')
+			relative += 2;
+	}
+	append_path(end, relative);
 	made->file = tidy;
 	remember(names, path, made);
 	return tidy;
@@ -226,9 +243,10 @@ static const struct function_name *make_of_die(struct image_names *names, Dwarf_
 	if (!item)
 		return NULL;
 	int line;
+	Dwarf_Die declaration = declaration_of(die), unit;
 	const char *file = dwarf_decl_file(die);
-	if (file && dwarf_decl_line(die, &line) == 0 && line > 0) {
-		item->file = image_names_of_path(names, file);
+	if (file && dwarf_diecu(&declaration, &unit, NULL, NULL) && dwarf_decl_line(die, &line) == 0 && line > 0) {
+		item->file = image_names_of_path(names, &unit, file);
 		item->line = (uint32_t)line;
 	}
 	return item;

@@ -44,7 +44,10 @@ const struct function_name *image_names_of_die(struct image_names *names, Dwarf_
 
 const struct function_name *image_names_of_symbol(struct image_names *names, const char *symbol);
 
-/* A path from a line table, without "/./" and "//". */
-const char *image_names_of_path(struct image_names *names, const char *path);
+/*
+ * A path from the file table of a unit: absolute, if the unit's directory is, and
+ * without "/./" and "//".
+ */
+const char *image_names_of_path(struct image_names *names, Dwarf_Die *unit, const char *path);
 
 #endif

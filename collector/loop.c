@@ -71,7 +71,8 @@ static bool take_arrivals(struct loop *loop)
 	while ((got = registration_next(&loop->registration, monotonic_ms(), &handle)) == 1) {
 		handle.id = loop->next_id++;
 		/* Only the process that made the session can be first, and only it can be again (exec). */
-		if (handle.is_first && loop->has_started && handle.peer_pid != loop->first_peer_pid)
+		if (handle.is_first && loop->has_started &&
+		    (handle.peer_pid == 0 || handle.peer_pid != loop->first_peer_pid))
 			handle.is_first = 0;
 		if (handle.is_first)
 			loop->first_peer_pid = handle.peer_pid;

@@ -138,9 +138,9 @@ static bool join_tree(uint32_t pid)
 	if (fd < 0)
 		return false;
 	bool is_first = pid == session.root_pid;
-	process_set_registered(pid, is_first);
 	load_fill_control(pid, is_first);
 	int error = session_register(fd, pid, is_first);
+	process_set_registered(pid, is_first, error == 0);
 	(void)sys_call1(SYS_close, fd);
 	return error == 0;
 }
@@ -163,7 +163,6 @@ static bool begin_tree(uint32_t pid)
 		    "): ", log_error_text(fd), "; the program runs without profiling");
 		return false;
 	}
-	process_set_registered(pid, true);
 	load_fill_control(pid, true);
 	int error = 0;
 	if (can_collect) {
@@ -175,6 +174,7 @@ static bool begin_tree(uint32_t pid)
 			(void)sys_call1(SYS_close, listen_fd);
 	}
 	(void)sys_call1(SYS_close, fd);
+	process_set_registered(pid, true, can_collect && !error);
 	/* In a tree without a collector each process begins a tree of its own; one line is enough. */
 	if (!can_collect) {
 		char path[CPROF_PATH_BYTES + 128];

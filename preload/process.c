@@ -31,6 +31,7 @@ atomic_u32 process_early_allocations;
 /* Of the process that registered; written by it before it is RECORDING. */
 static uint32_t registered_pid;
 static bool is_first;
+static bool has_collector;
 
 /* Set before the program confines itself: system calls may kill from then on. */
 static atomic_u32 is_confined;
@@ -46,10 +47,11 @@ bool process_may_call(void)
 	return !load_relaxed(&is_confined); /* as above */
 }
 
-void process_set_registered(uint32_t pid, bool first)
+void process_set_registered(uint32_t pid, bool first, bool collected)
 {
 	registered_pid = pid;
 	is_first = first;
+	has_collector = collected;
 }
 
 bool process_is_self(void)
@@ -75,10 +77,8 @@ static COLD bool begin_forked_child(void)
 	}
 	thread_forget();
 	modules_forget();
-	process_set_registered(pid, false);
 	load_fill_control(pid, false);
-	/* A collector that is gone already cannot be told; the segment then is this child's alone. */
-	(void)session_register(fd, pid, false);
+	process_set_registered(pid, false, session_register(fd, pid, false) == 0);
 	(void)sys_call1(SYS_close, fd);
 	store_release(process_word, (uint32_t)PROCESS_RECORDING); /* the segment is complete */
 	return true;
@@ -126,8 +126,8 @@ void process_finish(void)
 	if (sys_call2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&clock) == 0)
 		store_release(&control->cpu_clock_ns, /* before final_requested */
 			      (uint64_t)clock.tv_sec * UINT64_C(1000000000) + (uint64_t)clock.tv_nsec);
-	if (!is_first || !has_samples())
+	if ((!is_first && has_collector) || !has_samples())
 		return;
-	if (session_finish(config.exit_wait_ns) == -ESRCH)
+	if (!has_collector || session_finish(config.exit_wait_ns) == -ESRCH)
 		segment_file_save();
 }

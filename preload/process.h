@@ -72,8 +72,11 @@ void process_before_confinement(void);
 void process_forbid_syscalls(void);
 bool process_may_call(void);
 
-/* At load and in a forked child: who is registered with the collector. */
-void process_set_registered(uint32_t pid, bool is_first);
+/*
+ * At load and in a forked child: who this is, whether it is the first process of its
+ * tree, and whether a collector has its segment.
+ */
+void process_set_registered(uint32_t pid, bool is_first, bool has_collector);
 
 /* Context: init.  The library was loaded: called by the constructor, or by what needs it earlier. */
 void process_load(void);

@@ -11,12 +11,14 @@
 
 #include "cprof_shm.h"
 
+#include <stddef.h>
 #include <ucontext.h>
 
 /*
  * Where a walk starts.  `pc_is_exact`: pc is an interrupted instruction (signal
  * context), not a return address.  On x86-64 a rule may need rbx too; 0 if not known
- * (such a walk ends there, marked broken).
+ * (such a walk ends there, marked broken).  Rules of hand-written assembly may need
+ * any register in the interrupted frame: they are taken from `context`, if there is one.
  */
 struct unwind_regs {
 	uint64_t pc;
@@ -25,6 +27,7 @@ struct unwind_regs {
 	uint64_t bx;
 	bool pc_is_exact;
 	bool bx_is_known;
+	const ucontext_t *context; /* lives as long as the walk; NULL if not known */
 };
 
 /* Readable stack memory of the thread, [low, high); both 0 if not known. */
@@ -50,6 +53,7 @@ static inline __attribute__((always_inline)) void unwind_regs_of_caller(struct u
 	out_regs->bx = 0;
 	out_regs->pc_is_exact = false;
 	out_regs->bx_is_known = false;
+	out_regs->context = NULL;
 }
 
 /*

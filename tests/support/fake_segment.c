@@ -47,6 +47,7 @@ static void map(struct fake_segment *fake, uint64_t bytes)
 	control->pid = (uint32_t)getpid();
 	control->is_first = 1;
 	control->heap_state = CPROF_HEAP_ON;
+	control->segment_bytes = bytes;
 	control->start_realtime_ns = clock_ns(CLOCK_REALTIME);
 	control->start_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
 	strcpy(control->name, "fake");

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A row is filled in place, in the segment: signal stacks are too small for what the
+ * kernel wants to hand out (paths, struct stat), so the string arena serves as scratch.
+ *
+ * The path is that of the mapping, as in /proc/PID/maps: the loader's own name may be
+ * a symbolic link, or relative to a directory that the program has left.
+ *
+ * Context: any (async-signal-safe) unless noted.
+ */
+#include "module_rows.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+
+#include "dwarf_cursor.h"
+#include "modules.h"
+#include "safe_read.h"
+#include "segment.h"
+#include "sys.h"
+#include "text.h"
+
+#define SCRATCH_BYTES (sizeof(struct stat) + PATH_MAX)
+#define DELETED_SUFFIX " (deleted)"
+
+/* Written by module_rows_init(), constant after. */
+static struct {
+	uint64_t page_bytes;
+	uint64_t entry;  /* an address in the executable */
+	uint64_t headers; /* its program headers */
+	uint64_t header_count;
+	uint64_t loader; /* an address in each of these, or 0 */
+	uint64_t vdso;
+	uint64_t libc;
+	uint64_t cprof;
+	uint32_t executable_path_bytes;
+	char executable_path[PATH_MAX];
+} fixed;
+
+static bool contains(const struct object *object, uint64_t address)
+{
+	return address >= object->start && address < object->end;
+}
+
+bool module_rows_is_cprof(const struct object *object)
+{
+	/* When linked into an executable (tests), that is no object to hide. */
+	return contains(object, fixed.cprof) && !contains(object, fixed.entry);
+}
+
+bool module_rows_is_pinned(const struct object *object)
+{
+	return contains(object, fixed.entry) || contains(object, fixed.loader) || contains(object, fixed.libc) ||
+	       contains(object, fixed.cprof) || contains(object, fixed.vdso);
+}
+
+/* ---- program headers ------------------------------------------------------------------------ */
+
+/* Returns their number, 0 if they cannot be found. */
+static uint32_t program_headers(const struct object *object, const ElfW(Phdr) **out_headers)
+{
+	if (contains(object, fixed.headers)) {
+		*out_headers = (const ElfW(Phdr) *)(uintptr_t)fixed.headers;
+		return (uint32_t)fixed.header_count;
+	}
+	const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)(uintptr_t)object->start;
+	uint64_t bytes = object->end - object->start;
+	if (bytes < sizeof(*header) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
+	    header->e_phentsize != sizeof(ElfW(Phdr)) || header->e_phoff > bytes ||
+	    (bytes - header->e_phoff) / sizeof(ElfW(Phdr)) < header->e_phnum)
+		return 0;
+	*out_headers = (const ElfW(Phdr) *)(uintptr_t)(object->start + header->e_phoff);
+	return header->e_phnum;
+}
+
+void module_rows_segment_of(const struct object *object, uint64_t bias, uint64_t address, uint64_t *out_low,
+			    uint64_t *out_high)
+{
+	const ElfW(Phdr) *headers;
+	uint32_t count = program_headers(object, &headers);
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t low = bias + headers[i].p_vaddr;
+		if (headers[i].p_type == PT_LOAD && address - low < headers[i].p_filesz) {
+			*out_low = low;
+			*out_high = low + headers[i].p_filesz;
+		}
+	}
+}
+
+static void read_build_id(struct cprof_module *module, struct dwarf_cursor notes, uint64_t align)
+{
+	const uint64_t mask = align == 8 ? 7 : 3;
+	while (notes.at < notes.end) {
+		uint32_t name_bytes = dwarf_u32(&notes);
+		uint32_t description_bytes = dwarf_u32(&notes);
+		uint32_t type = dwarf_u32(&notes);
+		const uint8_t *name = notes.at;
+		dwarf_skip(&notes, (name_bytes + mask) & ~mask);
+		const uint8_t *description = notes.at;
+		if (!dwarf_has(&notes, description_bytes))
+			return;
+		if (type == NT_GNU_BUILD_ID && name_bytes == sizeof(ELF_NOTE_GNU) &&
+		    memcmp(name, ELF_NOTE_GNU, sizeof(ELF_NOTE_GNU)) == 0 &&
+		    description_bytes <= CPROF_BUILD_ID_MAX) {
+			memcpy(module->build_id, description, description_bytes);
+			module->build_id_bytes = description_bytes;
+			return;
+		}
+		/* The last description need not be padded. */
+		uint64_t padded = (description_bytes + mask) & ~mask;
+		dwarf_skip(&notes, dwarf_has(&notes, padded) ? padded : description_bytes);
+	}
+}
+
+static void read_headers(struct cprof_module *module, const struct object *object)
+{
+	const uint64_t page_mask = fixed.page_bytes - 1;
+	const ElfW(Phdr) *headers;
+	uint32_t count = program_headers(object, &headers);
+	for (uint32_t i = 0; i < count; i++) {
+		const ElfW(Phdr) *segment_header = &headers[i];
+		uint64_t start = module->bias + segment_header->p_vaddr;
+		uint64_t end = start + segment_header->p_filesz;
+		bool is_inside = start >= object->start && start <= end && end <= object->end;
+		if (segment_header->p_type == PT_LOAD && (segment_header->p_flags & PF_X) && !module->text_end) {
+			module->text_start = start & ~page_mask;
+			module->text_end = (end + page_mask) & ~page_mask;
+			module->text_offset = segment_header->p_offset & ~page_mask;
+		}
+		if (segment_header->p_type == PT_NOTE && is_inside && !module->build_id_bytes)
+			read_build_id(module,
+				      dwarf_cursor_of((const uint8_t *)(uintptr_t)start,
+						      (const uint8_t *)(uintptr_t)end),
+				      segment_header->p_align);
+	}
+}
+
+/* ---- names ------------------------------------------------------------------------------------ */
+
+static void text_add_address(struct text *text, uint64_t address)
+{
+	int shift = 60;
+	while (shift > 0 && !(address >> shift & 15))
+		shift -= 4;
+	for (; shift >= 0; shift -= 4)
+		text_add_bytes(text, &"0123456789abcdef"[address >> shift & 15], 1);
+}
+
+/* The path that the kernel shows for the object's code, or 0 if it cannot be asked. */
+static uint32_t read_mapped_path(const struct cprof_module *module, char *path, uint32_t capacity)
+{
+	char link_bytes[64];
+	struct text link;
+	text_init(&link, link_bytes, sizeof(link_bytes));
+	text_add(&link, "/proc/self/map_files/");
+	text_add_address(&link, module->text_start);
+	text_add(&link, "-");
+	text_add_address(&link, module->text_end);
+	if (!module->text_end || !safe_read_may_call())
+		return 0;
+	long length = sys_call4(SYS_readlinkat, AT_FDCWD, (long)link_bytes, (long)path, capacity);
+	return sys_is_error(length) || (uint32_t)length >= capacity ? 0 : (uint32_t)length;
+}
+
+static uint32_t copy_path(char *path, uint32_t capacity, const char *from, uint64_t bytes)
+{
+	if (bytes >= capacity)
+		return 0;
+	memcpy(path, from, bytes);
+	return (uint32_t)bytes;
+}
+
+/* Returns the length of the path; it is NUL-terminated. */
+static uint32_t find_path(struct cprof_module *module, const char *name, char *path, uint32_t capacity)
+{
+	uint32_t bytes;
+	if (module->flags & CPROF_MODULE_IS_VDSO) {
+		bytes = copy_path(path, capacity, "[vdso]", strlen("[vdso]"));
+	} else {
+		bytes = read_mapped_path(module, path, capacity);
+		if (bytes == 0 && (module->flags & CPROF_MODULE_IS_MAIN))
+			bytes = copy_path(path, capacity, fixed.executable_path, fixed.executable_path_bytes);
+		if (bytes == 0)
+			bytes = copy_path(path, capacity, name, strlen(name));
+	}
+	path[bytes] = '\0';
+	return bytes;
+}
+
+/* Cuts off what the kernel appends when the file is gone.  Returns the length that remains. */
+static uint32_t without_deleted_suffix(char *path, uint32_t bytes)
+{
+	const uint32_t suffix_bytes = sizeof(DELETED_SUFFIX) - 1;
+	if (bytes > suffix_bytes && memcmp(path + bytes - suffix_bytes, DELETED_SUFFIX, suffix_bytes) == 0) {
+		bytes -= suffix_bytes;
+		path[bytes] = '\0';
+	}
+	return bytes;
+}
+
+/* Reserves scratch at the end of the string arena.  Returns false if it is (nearly) full. */
+static bool reserve_strings(uint64_t bytes, uint64_t *out_offset)
+{
+	struct cprof_control *control = segment_control();
+	uint64_t used = load_relaxed(&control->strings_used); /* a reservation publishes nothing */
+	if (used > segment.geometry.strings_bytes || segment.geometry.strings_bytes - used < bytes)
+		return false;
+	uint64_t offset = add_relaxed(&control->strings_used, bytes);
+	if (offset > segment.geometry.strings_bytes || segment.geometry.strings_bytes - offset < bytes)
+		return false;
+	*out_offset = offset;
+	return true;
+}
+
+/* Gives back [to, from) if nobody reserved meanwhile; otherwise it is lost. */
+static void trim_strings(uint64_t from, uint64_t to)
+{
+	(void)cas_acq_rel(&segment_control()->strings_used, &from, to);
+}
+
+/* Fills in path, device and inode. */
+static void read_names(struct cprof_module *module, const char *name)
+{
+	uint64_t offset;
+	if (!reserve_strings(SCRATCH_BYTES, &offset))
+		return;
+	char *path = segment_strings() + offset;
+	char *status_bytes = path + PATH_MAX;
+	uint32_t bytes = find_path(module, name, path, PATH_MAX);
+	uint32_t kept_bytes = without_deleted_suffix(path, bytes);
+	bool is_there = kept_bytes == bytes && *path == '/' && safe_read_may_call();
+	if (is_there &&
+	    !sys_is_error(sys_call4(SYS_newfstatat, AT_FDCWD, (long)path, (long)status_bytes, 0))) {
+		dev_t device;
+		ino_t inode;
+		memcpy(&device, status_bytes + offsetof(struct stat, st_dev), sizeof(device));
+		memcpy(&inode, status_bytes + offsetof(struct stat, st_ino), sizeof(inode));
+		module->device = device;
+		module->inode = inode;
+	}
+	module->path_offset = (uint32_t)offset;
+	module->path_bytes = kept_bytes;
+	trim_strings(offset + SCRATCH_BYTES, offset + kept_bytes);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------- */
+
+static uint32_t row_limit(void)
+{
+	uint32_t room = segment.geometry.module_count;
+	return room < MODULES_ROWS_MAX ? room : MODULES_ROWS_MAX;
+}
+
+uint32_t module_rows_used(void)
+{
+	uint32_t used = load_relaxed(&segment_control()->modules_used); /* a row is valid by its state */
+	return used < row_limit() ? used : row_limit();
+}
+
+bool module_rows_has_room(void)
+{
+	return module_rows_used() < row_limit();
+}
+
+static bool is_same_image(const struct cprof_module *a, const struct cprof_module *b)
+{
+	return a->flags == b->flags && a->bias == b->bias && a->image_start == b->image_start &&
+	       a->image_end == b->image_end && a->text_start == b->text_start && a->text_end == b->text_end &&
+	       a->text_offset == b->text_offset && a->device == b->device && a->inode == b->inode &&
+	       a->path_bytes == b->path_bytes && a->build_id_bytes == b->build_id_bytes &&
+	       memcmp(a->build_id, b->build_id, a->build_id_bytes) == 0 &&
+	       memcmp(segment_strings() + a->path_offset, segment_strings() + b->path_offset, a->path_bytes) == 0;
+}
+
+/* An unloaded row of the very same image, made LOADED again; or CPROF_MODULE_NONE. */
+static uint32_t revive(const struct cprof_module *module, uint32_t rows)
+{
+	for (uint32_t row = 0; row < rows; row++) {
+		struct cprof_module *old = segment_module(row);
+		uint32_t state = load_acquire(&old->state); /* pairs with the releases of state */
+		if (state == CPROF_MODULE_UNLOADED && is_same_image(old, module) &&
+		    cas_acq_rel(&old->state, &state, CPROF_MODULE_LOADED))
+			return row;
+	}
+	return CPROF_MODULE_NONE;
+}
+
+/* Gives the last row back, if it still is the last; otherwise it stays unused. */
+static void discard(uint32_t row)
+{
+	struct cprof_module *module = segment_module(row);
+	uint32_t last = row + 1;
+	trim_strings(module->path_offset + module->path_bytes, module->path_offset);
+	memset((char *)module + sizeof(module->state), 0, sizeof(*module) - sizeof(module->state));
+	store_release(&module->state, CPROF_MODULE_EMPTY); /* the next writer finds zeros */
+	(void)cas_acq_rel(&segment_control()->modules_used, &last, row);
+}
+
+uint32_t module_rows_add(const struct object *object)
+{
+	if (!module_rows_has_room())
+		return CPROF_MODULE_NONE;
+	/* Relaxed: a row is published by its state. */
+	uint32_t row = add_relaxed(&segment_control()->modules_used, 1);
+	if (row >= row_limit())
+		return CPROF_MODULE_NONE;
+	struct cprof_module *module = segment_module(row);
+	const char *name;
+	store_relaxed(&module->state, CPROF_MODULE_WRITING); /* tells the reader of a torn row, no more */
+	objects_describe(object, &module->bias, &name);
+	module->image_start = object->start;
+	module->image_end = object->end;
+	module->flags = (contains(object, fixed.entry) ? CPROF_MODULE_IS_MAIN : 0) |
+			(contains(object, fixed.vdso) ? CPROF_MODULE_IS_VDSO : 0) |
+			(module_rows_is_cprof(object) ? CPROF_MODULE_IS_CPROF : 0);
+	read_headers(module, object);
+	read_names(module, name);
+	uint32_t old = revive(module, row);
+	if (old != CPROF_MODULE_NONE) {
+		discard(row);
+		return old;
+	}
+	store_release(&module->state, CPROF_MODULE_LOADED); /* the reader's acquire sees the whole row */
+	return row;
+}
+
+void module_rows_mark_unloaded(uint32_t row)
+{
+	uint32_t state = CPROF_MODULE_LOADED;
+	(void)cas_acq_rel(&segment_module(row)->state, &state, CPROF_MODULE_UNLOADED);
+}
+
+void module_rows_init(void)
+{
+	fixed.page_bytes = getauxval(AT_PAGESZ);
+	fixed.entry = getauxval(AT_ENTRY);
+	fixed.headers = getauxval(AT_PHDR);
+	fixed.header_count = getauxval(AT_PHNUM);
+	fixed.loader = getauxval(AT_BASE);
+	fixed.vdso = getauxval(AT_SYSINFO_EHDR);
+	fixed.libc = (uint64_t)(uintptr_t)&getauxval;
+	fixed.cprof = (uint64_t)(uintptr_t)&module_rows_init;
+	long bytes = sys_call4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)fixed.executable_path,
+			       sizeof(fixed.executable_path));
+	fixed.executable_path_bytes = sys_is_error(bytes) ? 0 : (uint32_t)bytes;
+}

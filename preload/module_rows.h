@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writes the rows of the segment's module table: what an object is, read from its
+ * program headers and notes in memory, from the loader and from /proc.
+ *
+ * Context: any (async-signal-safe) unless noted.
+ */
+#ifndef PRELOAD_MODULE_ROWS_H
+#define PRELOAD_MODULE_ROWS_H
+
+#include "cprof_shm.h"
+#include "objects.h"
+
+/*
+ * Writes a row for an object and returns its id, or CPROF_MODULE_NONE if the table is
+ * full.  An object that was unloaded and comes back at the same place (same file, same
+ * build id) gets its old row: programs that load and unload in a loop do not fill the table.
+ */
+uint32_t module_rows_add(const struct object *object);
+
+/* False: the table is full. */
+bool module_rows_has_room(void);
+
+void module_rows_mark_unloaded(uint32_t row);
+
+/* Rows handed out so far in the current segment. */
+uint32_t module_rows_used(void);
+
+/* The bytes of the PT_LOAD segment that contains `address`; leaves both alone if it is not found. */
+void module_rows_segment_of(const struct object *object, uint64_t bias, uint64_t address, uint64_t *out_low,
+			    uint64_t *out_high);
+
+/* Whether the object stays as long as the process: the executable, the loader, libc, cprof, the vdso. */
+bool module_rows_is_pinned(const struct object *object);
+
+/* Whether it is libcprof.so itself. */
+bool module_rows_is_cprof(const struct object *object);
+
+/* Context: init. */
+void module_rows_init(void);
+
+#endif
