@@ -26,7 +26,7 @@ RUSTC ?= $(shell command -v rustc)
 
 PRELOAD_SRC := $(wildcard preload/*.c)
 COLLECTOR_SRC := $(filter-out collector/main.c,$(wildcard collector/*.c))
-TOOL_SRC := tools/cprof.c $(wildcard tools/cmd_*.c)
+TOOL_SRC := $(filter-out tools/bench_%,$(wildcard tools/*.c))
 BENCH_SRC := $(wildcard tools/bench_*.c)
 PRELOAD_TEST_SRC := $(wildcard tests/preload/test_*.c)
 COLLECTOR_TEST_SRC := $(wildcard tests/collector/test_*.c)

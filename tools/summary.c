@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every sample is one entry (name, values); sorting by name and adding up neighbours
+ * makes the functions, sorting by a measure their order.  Values are flat: charged to
+ * the innermost function, as `go tool pprof -top` lists them first.
+ *
+ * Context: command line.
+ */
+#include "summary.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cprof_compiler.h"
+#include "pprof_file.h"
+
+#define TOP_FUNCTIONS 5
+#define FILES_SHOWN 10
+#define LOSSES_SHOWN 5
+#define NAME_BYTES 512
+#define LINE_BYTES 1024
+
+/* Out of memory in a command-line tool: there is nothing better to do. */
+static void *allocated(void *p)
+{
+	if (!p) {
+		fputs("cprof: out of memory\n", stderr);
+		exit(EXIT_FAILURE);
+	}
+	return p;
+}
+
+/* Makes room for one more element; returns the (moved) array. */
+static void *grown(void *array, size_t count, size_t *capacity, size_t element_bytes)
+{
+	if (count < *capacity)
+		return array;
+	*capacity = *capacity ? 2 * *capacity : 64;
+	return allocated(reallocarray(array, *capacity, element_bytes));
+}
+
+static void push_line(char ***lines, size_t *count, size_t *capacity, const char *line)
+{
+	*lines = grown(*lines, *count, capacity, sizeof **lines);
+	(*lines)[(*count)++] = allocated(strdup(line));
+}
+
+/* NAME.PID.KIND.N.pb.gz, as against NAME.PID.KIND.pb.gz: the last part is a number. */
+static bool is_snapshot(const char *file_name)
+{
+	const char *end = strstr(file_name, ".pb.gz");
+	const char *at = end;
+	while (at && at > file_name && at[-1] >= '0' && at[-1] <= '9')
+		at--;
+	return at && at < end && at > file_name && at[-1] == '.';
+}
+
+static void format_bytes(int64_t bytes, char *text, size_t text_bytes)
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+	double value = (double)bytes;
+	size_t unit = 0;
+	while ((value >= 1024 || value <= -1024) && unit + 1 < ARRAY_LENGTH(units)) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(text, text_bytes, unit ? "%.2f %s" : "%.0f %s", value, units[unit]);
+}
+
+static void format_measure(enum summary_measure measure, int64_t value, char *text, size_t text_bytes)
+{
+	if (measure == SUMMARY_CPU_NS)
+		snprintf(text, text_bytes, "%.2f s", (double)value / 1e9);
+	else
+		format_bytes(value, text, text_bytes);
+}
+
+/* A comment without a leading '#' tells of something lost or left out. */
+static void add_losses(struct summary *summary, const char *file_name,
+		       const Perftools__Profiles__Profile *profile)
+{
+	for (size_t i = 0; i < profile->n_comment; i++) {
+		const char *comment = pprof_file_string(profile, profile->comment[i]);
+		char line[LINE_BYTES];
+		if (comment[0] == '#' || comment[0] == '\0')
+			continue;
+		snprintf(line, sizeof line, "%s: %s", file_name, comment);
+		push_line(&summary->losses, &summary->loss_count, &summary->loss_capacity, line);
+	}
+}
+
+void summary_add(struct summary *summary, const char *file_name, const Perftools__Profiles__Profile *profile)
+{
+	static const struct {
+		const char *value_type, *count_type;
+	} measures[SUMMARY_MEASURE_COUNT] = {
+		[SUMMARY_CPU_NS] = {"cpu", "samples"},
+		[SUMMARY_INUSE_BYTES] = {"inuse_space", "inuse_objects"},
+		[SUMMARY_ALLOC_BYTES] = {"alloc_space", "alloc_objects"},
+	};
+	int64_t totals[SUMMARY_MEASURE_COUNT] = {0}, counts[SUMMARY_MEASURE_COUNT] = {0};
+	int value_index[SUMMARY_MEASURE_COUNT], count_index[SUMMARY_MEASURE_COUNT];
+	bool is_summed = !is_snapshot(file_name);
+
+	for (int m = 0; m < SUMMARY_MEASURE_COUNT; m++) {
+		value_index[m] = pprof_file_value_index(profile, measures[m].value_type);
+		count_index[m] = pprof_file_value_index(profile, measures[m].count_type);
+	}
+	for (size_t i = 0; i < profile->n_sample; i++) {
+		const Perftools__Profiles__Sample *sample = profile->sample[i];
+		char name[NAME_BYTES];
+		if (sample->n_value != profile->n_sample_type)
+			continue;
+		struct summary_entry entry = {0};
+		for (int m = 0; m < SUMMARY_MEASURE_COUNT; m++) {
+			entry.values[m] = value_index[m] < 0 ? 0 : sample->value[value_index[m]];
+			totals[m] += entry.values[m];
+			counts[m] += count_index[m] < 0 ? 0 : sample->value[count_index[m]];
+		}
+		if (!is_summed)
+			continue;
+		pprof_file_leaf_name(profile, sample, name, sizeof name);
+		entry.name = allocated(strdup(name));
+		summary->entries = grown(summary->entries, summary->entry_count, &summary->entry_capacity,
+					 sizeof *summary->entries);
+		summary->entries[summary->entry_count++] = entry;
+	}
+
+	char line[LINE_BYTES], inuse[32], alloc[32];
+	bool is_cpu = value_index[SUMMARY_CPU_NS] >= 0, is_heap = value_index[SUMMARY_ALLOC_BYTES] >= 0;
+	if (is_cpu) {
+		snprintf(line, sizeof line, "%-40s %" PRId64 " samples, %.2f s of CPU time", file_name,
+			 counts[SUMMARY_CPU_NS], (double)totals[SUMMARY_CPU_NS] / 1e9);
+	} else {
+		format_bytes(totals[SUMMARY_INUSE_BYTES], inuse, sizeof inuse);
+		format_bytes(totals[SUMMARY_ALLOC_BYTES], alloc, sizeof alloc);
+		snprintf(line, sizeof line, "%-40s %s in use, %s allocated", file_name, inuse, alloc);
+	}
+	push_line(&summary->files, &summary->file_count, &summary->file_capacity, line);
+	add_losses(summary, file_name, profile);
+	if (!is_summed)
+		return;
+	summary->has_cpu = summary->has_cpu || is_cpu;
+	summary->has_heap = summary->has_heap || is_heap;
+	for (int m = 0; m < SUMMARY_MEASURE_COUNT; m++) {
+		summary->totals[m] += totals[m];
+		summary->counts[m] += counts[m];
+	}
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(((const struct summary_entry *)a)->name, ((const struct summary_entry *)b)->name);
+}
+
+/* Largest first; equal ones by name, so that the output is the same every time. */
+static int compare_values(const void *a, const void *b, void *measure)
+{
+	const struct summary_entry *x = a, *y = b;
+	int m = *(const enum summary_measure *)measure;
+	if (x->values[m] != y->values[m])
+		return x->values[m] < y->values[m] ? 1 : -1;
+	return strcmp(x->name, y->name);
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* One entry for each function. */
+static void merge_entries(struct summary *summary)
+{
+	size_t kept = 0;
+	if (summary->entry_count == 0)
+		return;
+	qsort(summary->entries, summary->entry_count, sizeof *summary->entries, compare_names);
+	for (size_t i = 1; i < summary->entry_count; i++) {
+		struct summary_entry *into = &summary->entries[kept], *from = &summary->entries[i];
+		if (strcmp(into->name, from->name) != 0) {
+			summary->entries[++kept] = *from;
+			continue;
+		}
+		for (int m = 0; m < SUMMARY_MEASURE_COUNT; m++)
+			into->values[m] += from->values[m];
+		free(from->name);
+	}
+	summary->entry_count = kept + 1;
+}
+
+static void print_top(struct summary *summary, enum summary_measure measure, const char *title,
+		      const char *count_unit, FILE *to)
+{
+	char text[32];
+	int64_t total = summary->totals[measure];
+	format_measure(measure, total, text, sizeof text);
+	fprintf(to, "%s %s in %" PRId64 " %s\n", title, text, summary->counts[measure], count_unit);
+	if (summary->entry_count == 0)
+		return;
+	qsort_r(summary->entries, summary->entry_count, sizeof *summary->entries, compare_values, &measure);
+	for (size_t i = 0; i < summary->entry_count && i < TOP_FUNCTIONS; i++) {
+		const struct summary_entry *entry = &summary->entries[i];
+		if (entry->values[measure] <= 0)
+			break;
+		format_measure(measure, entry->values[measure], text, sizeof text);
+		fprintf(to, "  %12s %5.1f%%  %s\n", text,
+			100.0 * (double)entry->values[measure] / (double)total, entry->name);
+	}
+}
+
+static void print_lines(char **lines, size_t count, size_t shown, const char *more, FILE *to)
+{
+	for (size_t i = 0; i < count && i < shown; i++)
+		fprintf(to, "  %s\n", lines[i]);
+	if (count > shown)
+		fprintf(to, "  and %zu more %s\n", count - shown, more);
+}
+
+void summary_print(struct summary *summary, const char *directory, FILE *to)
+{
+	fprintf(to, "cprof: %zu %s in %s\n", summary->file_count,
+		summary->file_count == 1 ? "profile" : "profiles", directory);
+	if (summary->file_count)
+		qsort(summary->files, summary->file_count, sizeof *summary->files, compare_lines);
+	print_lines(summary->files, summary->file_count, FILES_SHOWN, "files", to);
+	if (summary->loss_count) {
+		fputs("not all is in them:\n", to);
+		print_lines(summary->losses, summary->loss_count, LOSSES_SHOWN, "remarks", to);
+	} else if (summary->file_count) {
+		fputs("nothing lost\n", to);
+	}
+	merge_entries(summary);
+	if (summary->has_cpu)
+		print_top(summary, SUMMARY_CPU_NS, "CPU time", "samples", to);
+	if (summary->has_heap) {
+		print_top(summary, SUMMARY_INUSE_BYTES, "in use at the end", "blocks", to);
+		print_top(summary, SUMMARY_ALLOC_BYTES, "allocated", "blocks", to);
+	}
+}
+
+void summary_free(struct summary *summary)
+{
+	for (size_t i = 0; i < summary->entry_count; i++)
+		free(summary->entries[i].name);
+	for (size_t i = 0; i < summary->file_count; i++)
+		free(summary->files[i]);
+	for (size_t i = 0; i < summary->loss_count; i++)
+		free(summary->losses[i]);
+	free(summary->entries);
+	free(summary->files);
+	free(summary->losses);
+	*summary = (struct summary){0};
+}
