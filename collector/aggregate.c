@@ -40,15 +40,16 @@ static int visit_buckets(const struct segment_reader *reader, const struct cprof
 	uint64_t at = table_offset;
 	uint64_t start;
 	uint64_t end;
-	uint32_t bucket = 0;
 	while (segment_reader_next_data(reader, at, table_end, &start, &end)) {
-		uint64_t first = (start - table_offset) / bucket_bytes;
+		/*
+		 * A bucket is visited with the page its keys are in (a row of keys never crosses
+		 * one).  If that is a hole it has no keys; if not, its sums may still lie in a
+		 * hole behind it, and nobody looks at them before there is a key.
+		 */
+		uint64_t bucket = (start - table_offset + bucket_bytes - 1) / bucket_bytes;
 		uint64_t last = (end - table_offset + bucket_bytes - 1) / bucket_bytes;
-		/* A bucket across two runs is visited once. */
-		if (bucket < first)
-			bucket = (uint32_t)first;
-		for (; bucket < last && bucket < bucket_end; bucket++) {
-			int error = visit(reader, bucket, sums);
+		for (; bucket < last; bucket++) {
+			int error = visit(reader, (uint32_t)bucket, sums);
 			if (error)
 				return error;
 		}
