@@ -11,6 +11,7 @@ allowed()
 	sed -E -e '/^env (LD_PRELOAD|CPROF_[A-Z_]*)=/d' -e '/^raw signal (27|10) /d' "$1"
 }
 
+# Both runs write to $TMP/view: they see the same name.
 compare()
 {
 	allowed "$TMP/plain" >"$TMP/plain.view"
@@ -19,8 +20,10 @@ compare()
 	expect_range "$1: lines in the view" 150 "$(wc -l <"$TMP/plain.view")" 1000
 }
 
-bounded "$VICTIMS/self_view" >"$TMP/plain" 2>&1 </dev/null
-profiled "$VICTIMS/self_view" >"$TMP/seen" 2>&1 </dev/null || fail "exit status $?"
+bounded env "$VICTIMS/self_view" >"$TMP/view" 2>&1 </dev/null
+mv "$TMP/view" "$TMP/plain"
+profiled "$VICTIMS/self_view" >"$TMP/view" 2>&1 </dev/null || fail "exit status $?"
+mv "$TMP/view" "$TMP/seen"
 compare "first process"
 expect_equal "first process: only known variables" "" \
 	"$(grep '^env CPROF_' "$TMP/seen" | grep -vE '^env CPROF_(OUT|SESSION)=' || true)"
@@ -30,8 +33,10 @@ expect_equal "first process: handlers that are documented" "raw signal 10 handle
 
 # A later process of the tree.
 fresh_out
-profiled sh -c '"$1" >"$2" 2>&1 </dev/null; true' sh "$VICTIMS/self_view" "$TMP/seen" || fail "exit status $?"
-sh -c '"$1" >"$2" 2>&1 </dev/null; true' sh "$VICTIMS/self_view" "$TMP/plain"
+bounded env sh -c '"$1" >"$2" 2>&1 </dev/null; true' sh "$VICTIMS/self_view" "$TMP/view"
+mv "$TMP/view" "$TMP/plain"
+profiled sh -c '"$1" >"$2" 2>&1 </dev/null; true' sh "$VICTIMS/self_view" "$TMP/view" || fail "exit status $?"
+mv "$TMP/view" "$TMP/seen"
 compare "second process"
 settle || true
 
@@ -42,21 +47,27 @@ odd()
 	bash -c 'ulimit -n 64; ulimit -c 0; ulimit -s 4096; umask 077; trap "" HUP USR2; cd /; exec 5</dev/null 7>/dev/null; exec nice -n 3 "$@"' bash "$@"
 }
 fresh_out
-odd env "$VICTIMS/self_view" >"$TMP/plain" 2>&1 </dev/null
-odd env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$VICTIMS/self_view" >"$TMP/seen" 2>&1 </dev/null || fail "exit status $?"
+odd env "$VICTIMS/self_view" >"$TMP/view" 2>&1 </dev/null
+mv "$TMP/view" "$TMP/plain"
+odd env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$VICTIMS/self_view" >"$TMP/view" 2>&1 </dev/null || fail "exit status $?"
+mv "$TMP/view" "$TMP/seen"
 compare "odd surroundings"
 expect_profile self_view cpu "odd surroundings"
 
 # Standard descriptors closed: nothing of ours may take their numbers.
 fresh_out
-bounded "$VICTIMS/self_view" 2>/dev/null >"$TMP/plain" <&-
-profiled "$VICTIMS/self_view" 2>/dev/null >"$TMP/seen" <&- || fail "exit status $?"
+bounded env "$VICTIMS/self_view" 2>/dev/null >"$TMP/view" <&-
+mv "$TMP/view" "$TMP/plain"
+profiled "$VICTIMS/self_view" 2>/dev/null >"$TMP/view" <&- || fail "exit status $?"
+mv "$TMP/view" "$TMP/seen"
 compare "stdin closed"
 
 # A program that closes all descriptors at its start is profiled all the same.
 fresh_out
-bounded "$VICTIMS/self_view" close-all >"$TMP/plain" 2>&1 </dev/null
-profiled "$VICTIMS/self_view" close-all >"$TMP/seen" 2>&1 </dev/null || fail "exit status $?"
+bounded env "$VICTIMS/self_view" close-all >"$TMP/view" 2>&1 </dev/null
+mv "$TMP/view" "$TMP/plain"
+profiled "$VICTIMS/self_view" close-all >"$TMP/view" 2>&1 </dev/null || fail "exit status $?"
+mv "$TMP/view" "$TMP/seen"
 compare "all descriptors closed"
 expect_profile self_view cpu "all descriptors closed"
 expect_profile self_view heap "all descriptors closed"
