@@ -49,31 +49,27 @@ enum cfa_op {
 };
 
 /* Debian's largest programs never nest two; hand-written assembly may. */
-#define REMEMBERED_ROWS 3
+#define REMEMBERED_ROWS 2
 
 struct table_entry {
 	int32_t function;
 	int32_t fde;
 };
 
-/* What the entries of a function share: its CIE, decoded. */
-struct common {
-	const uint8_t *program;
-	const uint8_t *program_end;
+struct interpreter {
+	const struct cfi_table *table;
+	struct cfi_row *row; /* under construction */
+	uint64_t pc;         /* stop before the first row beyond it */
+	uint64_t location;   /* of the row under construction */
+	struct dwarf_cursor code;
+	/* From the CIE, which the functions of a file share. */
+	const uint8_t *common_code;
+	const uint8_t *common_code_end;
 	uint32_t code_align;
 	int32_t data_align;
 	uint8_t pointer_encoding;
 	bool has_augmentation_data;
-	bool is_signal_frame;
-};
-
-struct interpreter {
-	const struct cfi_table *table;
-	const struct common *common;
-	uint64_t pc;       /* stop before the first row beyond it */
-	uint64_t location; /* of the row under construction */
-	struct cfi_row *row;
-	uint32_t remembered_count;
+	uint8_t remembered_count;
 	struct cfi_row initial;
 	struct cfi_row remembered[REMEMBERED_ROWS];
 };
@@ -128,25 +124,25 @@ static uint64_t search(const struct cfi_table *table, uint64_t pc)
 }
 
 /* The contents of the entry (CIE or FDE) at `address`, from its id field on. */
-static struct dwarf_cursor open_entry(const struct cfi_table *table, uint64_t address)
+static void open_entry(const struct cfi_table *table, uint64_t address, struct dwarf_cursor *out_entry)
 {
-	struct dwarf_cursor c = {.failed = true};
-	if (address < table->low || address >= table->high)
-		return c;
-	c = dwarf_cursor_of((const uint8_t *)(uintptr_t)address, (const uint8_t *)(uintptr_t)table->high);
-	uint64_t length = dwarf_u32(&c);
+	struct dwarf_cursor *c = out_entry;
+	if (address < table->low) /* beyond the end is what the cursor refuses by itself */
+		address = table->high;
+	*c = dwarf_cursor_of((const uint8_t *)(uintptr_t)address, (const uint8_t *)(uintptr_t)table->high);
+	uint64_t length = dwarf_u32(c);
 	if (length == UINT32_MAX)
-		length = dwarf_u64(&c);
-	if (!dwarf_has(&c, length))
-		dwarf_fail(&c);
+		length = dwarf_u64(c);
+	if (!dwarf_has(c, length))
+		dwarf_fail(c);
 	else
-		c.end = c.at + length;
-	return c;
+		c->end = c->at + length;
 }
 
-static NOINLINE int read_common(const struct cfi_table *table, uint64_t address, struct common *out)
+static NOINLINE int read_common(struct interpreter *in, uint64_t address)
 {
-	struct dwarf_cursor c = open_entry(table, address);
+	struct dwarf_cursor c;
+	open_entry(in->table, address, &c);
 	uint32_t id = dwarf_u32(&c);
 	uint8_t version = dwarf_u8(&c);
 	if (c.failed || id != 0 || (version != 1 && version != 3))
@@ -154,12 +150,12 @@ static NOINLINE int read_common(const struct cfi_table *table, uint64_t address,
 	const uint8_t *augmentation = c.at;
 	while (dwarf_u8(&c))
 		;
-	out->code_align = (uint32_t)dwarf_uleb(&c);
-	out->data_align = (int32_t)dwarf_sleb(&c);
+	in->code_align = (uint32_t)dwarf_uleb(&c);
+	in->data_align = (int32_t)dwarf_sleb(&c);
 	uint64_t return_column = version == 1 ? dwarf_u8(&c) : dwarf_uleb(&c);
-	out->pointer_encoding = DWARF_PE_ABSPTR;
-	out->has_augmentation_data = false;
-	out->is_signal_frame = false;
+	in->pointer_encoding = DWARF_PE_ABSPTR;
+	in->has_augmentation_data = false;
+	in->row->is_signal_frame = false;
 	if (c.failed || return_column != ARCH_DWARF_RA)
 		return -EINVAL;
 	if (*augmentation == 'z') {
@@ -168,12 +164,12 @@ static NOINLINE int read_common(const struct cfi_table *table, uint64_t address,
 			return -EINVAL;
 		struct dwarf_cursor data = dwarf_cursor_of(c.at, c.at + length);
 		dwarf_skip(&c, length);
-		out->has_augmentation_data = true;
+		in->has_augmentation_data = true;
 		for (const uint8_t *letter = augmentation + 1; *letter; letter++) {
 			if (*letter == 'R')
-				out->pointer_encoding = dwarf_u8(&data);
+				in->pointer_encoding = dwarf_u8(&data);
 			else if (*letter == 'S')
-				out->is_signal_frame = true;
+				in->row->is_signal_frame = true;
 			else if (*letter == 'L')
 				dwarf_u8(&data);
 			else if (*letter == 'P')
@@ -186,8 +182,8 @@ static NOINLINE int read_common(const struct cfi_table *table, uint64_t address,
 	} else if (*augmentation) {
 		return -EINVAL;
 	}
-	out->program = c.at;
-	out->program_end = c.end;
+	in->common_code = c.at;
+	in->common_code_end = c.end;
 	return 0;
 }
 
@@ -226,113 +222,113 @@ static void restore_rule(struct interpreter *in, uint64_t reg)
 	}
 }
 
-static void set_cfa(struct interpreter *in, struct dwarf_cursor *c, uint64_t reg, int64_t value)
+static void set_cfa(struct interpreter *in, uint64_t reg, int64_t value)
 {
 	if (reg >= ARCH_DWARF_REGISTERS)
-		dwarf_fail(c);
+		dwarf_fail(&in->code);
 	in->row->cfa_is_expression = false;
 	in->row->cfa_register = (uint8_t)reg;
 	in->row->cfa_value = (int32_t)value;
 }
 
 /* Notes where an expression is, and skips it. */
-static int32_t skip_expression(struct interpreter *in, struct dwarf_cursor *c)
+static int32_t skip_expression(struct interpreter *in)
 {
-	uint64_t place = (uint64_t)(uintptr_t)c->at - in->table->low;
-	dwarf_skip(c, dwarf_uleb(c));
+	uint64_t place = (uint64_t)(uintptr_t)in->code.at - in->table->low;
+	dwarf_skip(&in->code, dwarf_uleb(&in->code));
 	return (int32_t)place;
 }
 
-static int64_t factored(const struct interpreter *in, struct dwarf_cursor *c)
+static int64_t factored(struct interpreter *in)
 {
-	return (int64_t)(dwarf_uleb(c) * (uint64_t)(int64_t)in->common->data_align);
+	return (int64_t)(dwarf_uleb(&in->code) * (uint64_t)(int64_t)in->data_align);
 }
 
-static int64_t factored_signed(const struct interpreter *in, struct dwarf_cursor *c)
+static int64_t factored_signed(struct interpreter *in)
 {
-	return (int64_t)((uint64_t)dwarf_sleb(c) * (uint64_t)(int64_t)in->common->data_align);
+	return (int64_t)((uint64_t)dwarf_sleb(&in->code) * (uint64_t)(int64_t)in->data_align);
 }
 
-static void execute_rare(struct interpreter *in, struct dwarf_cursor *c, uint8_t op)
+static void execute_rare(struct interpreter *in, uint8_t op)
 {
 	uint64_t reg;
 	switch (op) {
 	case CFA_SET_LOC:
-		in->location = dwarf_pointer(c, in->common->pointer_encoding, 0);
+		in->location = dwarf_pointer(&in->code, in->pointer_encoding, 0);
 		break;
 	case CFA_OFFSET_EXTENDED:
-		reg = dwarf_uleb(c);
-		set_rule(in, reg, CFI_AT_CFA, factored(in, c));
+		reg = dwarf_uleb(&in->code);
+		set_rule(in, reg, CFI_AT_CFA, factored(in));
 		break;
 	case CFA_OFFSET_EXTENDED_SF:
-		reg = dwarf_uleb(c);
-		set_rule(in, reg, CFI_AT_CFA, factored_signed(in, c));
+		reg = dwarf_uleb(&in->code);
+		set_rule(in, reg, CFI_AT_CFA, factored_signed(in));
 		break;
 	case CFA_GNU_NEGATIVE_OFFSET_EXTENDED:
-		reg = dwarf_uleb(c);
-		set_rule(in, reg, CFI_AT_CFA, -factored(in, c));
+		reg = dwarf_uleb(&in->code);
+		set_rule(in, reg, CFI_AT_CFA, -factored(in));
 		break;
 	case CFA_RESTORE_EXTENDED:
-		restore_rule(in, dwarf_uleb(c));
+		restore_rule(in, dwarf_uleb(&in->code));
 		break;
 	case CFA_UNDEFINED:
-		set_rule(in, dwarf_uleb(c), CFI_UNDEFINED, 0);
+		set_rule(in, dwarf_uleb(&in->code), CFI_UNDEFINED, 0);
 		break;
 	case CFA_SAME_VALUE:
-		set_rule(in, dwarf_uleb(c), CFI_SAME, 0);
+		set_rule(in, dwarf_uleb(&in->code), CFI_SAME, 0);
 		break;
 	case CFA_REGISTER:
-		reg = dwarf_uleb(c);
-		set_rule(in, reg, CFI_IN_REGISTER, (int64_t)dwarf_uleb(c));
+		reg = dwarf_uleb(&in->code);
+		set_rule(in, reg, CFI_IN_REGISTER, (int64_t)dwarf_uleb(&in->code));
 		break;
 	case CFA_DEF_CFA_SF:
-		reg = dwarf_uleb(c);
-		set_cfa(in, c, reg, factored_signed(in, c));
+		reg = dwarf_uleb(&in->code);
+		set_cfa(in, reg, factored_signed(in));
 		break;
 	case CFA_DEF_CFA_OFFSET_SF:
-		in->row->cfa_value = (int32_t)factored_signed(in, c);
+		in->row->cfa_value = (int32_t)factored_signed(in);
 		break;
 	case CFA_DEF_CFA_EXPRESSION:
 		in->row->cfa_is_expression = true;
-		in->row->cfa_value = skip_expression(in, c);
+		in->row->cfa_value = skip_expression(in);
 		break;
 	case CFA_EXPRESSION:
-		reg = dwarf_uleb(c);
-		set_rule(in, reg, CFI_AT_EXPRESSION, skip_expression(in, c));
+		reg = dwarf_uleb(&in->code);
+		set_rule(in, reg, CFI_AT_EXPRESSION, skip_expression(in));
 		break;
 	case CFA_VAL_EXPRESSION:
-		reg = dwarf_uleb(c);
-		set_rule(in, reg, CFI_IS_EXPRESSION, skip_expression(in, c));
+		reg = dwarf_uleb(&in->code);
+		set_rule(in, reg, CFI_IS_EXPRESSION, skip_expression(in));
 		break;
 	case CFA_VAL_OFFSET:
-		reg = dwarf_uleb(c);
-		set_rule(in, reg, CFI_CFA_PLUS, factored(in, c));
+		reg = dwarf_uleb(&in->code);
+		set_rule(in, reg, CFI_CFA_PLUS, factored(in));
 		break;
 	case CFA_VAL_OFFSET_SF:
-		reg = dwarf_uleb(c);
-		set_rule(in, reg, CFI_CFA_PLUS, factored_signed(in, c));
+		reg = dwarf_uleb(&in->code);
+		set_rule(in, reg, CFI_CFA_PLUS, factored_signed(in));
 		break;
 	case CFA_GNU_ARGS_SIZE:
-		dwarf_uleb(c); /* matters to exception landing pads only */
+		dwarf_uleb(&in->code); /* matters to exception landing pads only */
 		break;
 	default:
-		dwarf_fail(c); /* an unknown instruction has an unknown length */
+		dwarf_fail(&in->code); /* an unknown instruction has an unknown length */
 	}
 }
 
 /* Executes a program until its end, or until the row under construction is beyond pc. */
-static NOINLINE int execute(struct interpreter *in, struct dwarf_cursor c)
+static NOINLINE int execute(struct interpreter *in)
 {
-	const uint64_t code_align = in->common->code_align;
-	while (c.at < c.end && in->location <= in->pc) {
-		uint8_t op = *c.at++;
+	const uint64_t code_align = in->code_align;
+	while (in->code.at < in->code.end && in->location <= in->pc) {
+		uint8_t op = *in->code.at++;
 		uint8_t low_bits = op & (uint8_t)~CFA_HIGH_BITS;
 		switch (op & CFA_HIGH_BITS) {
 		case CFA_ADVANCE_LOC:
 			in->location += low_bits * code_align;
 			continue;
 		case CFA_OFFSET:
-			set_rule(in, low_bits, CFI_AT_CFA, factored(in, &c));
+			set_rule(in, low_bits, CFI_AT_CFA, factored(in));
 			continue;
 		case CFA_RESTORE:
 			restore_rule(in, low_bits);
@@ -345,16 +341,16 @@ static NOINLINE int execute(struct interpreter *in, struct dwarf_cursor c)
 		case CFA_NOP:
 			break;
 		case CFA_DEF_CFA_OFFSET:
-			in->row->cfa_value = (int32_t)dwarf_uleb(&c);
+			in->row->cfa_value = (int32_t)dwarf_uleb(&in->code);
 			break;
 		case CFA_ADVANCE_LOC1:
-			in->location += dwarf_u8(&c) * code_align;
+			in->location += dwarf_u8(&in->code) * code_align;
 			break;
 		case CFA_ADVANCE_LOC2:
-			in->location += dwarf_u16(&c) * code_align;
+			in->location += dwarf_u16(&in->code) * code_align;
 			break;
 		case CFA_ADVANCE_LOC4:
-			in->location += dwarf_u32(&c) * code_align;
+			in->location += dwarf_u32(&in->code) * code_align;
 			break;
 		case CFA_REMEMBER_STATE:
 			if (in->remembered_count == REMEMBERED_ROWS)
@@ -367,69 +363,75 @@ static NOINLINE int execute(struct interpreter *in, struct dwarf_cursor c)
 			*in->row = in->remembered[--in->remembered_count];
 			break;
 		case CFA_DEF_CFA:
-			reg = dwarf_uleb(&c);
-			set_cfa(in, &c, reg, (int64_t)dwarf_uleb(&c));
+			reg = dwarf_uleb(&in->code);
+			set_cfa(in, reg, (int64_t)dwarf_uleb(&in->code));
 			break;
 		case CFA_DEF_CFA_REGISTER:
-			set_cfa(in, &c, dwarf_uleb(&c), in->row->cfa_value);
+			set_cfa(in, dwarf_uleb(&in->code), in->row->cfa_value);
 			break;
 		default:
-			execute_rare(in, &c, op);
+			execute_rare(in, op);
 		}
 	}
-	return c.failed ? -EINVAL : 0;
+	return in->code.failed ? -EINVAL : 0;
+}
+
+/* Opens the entry of the function that contains in->pc: its code is then the next to execute. */
+static NOINLINE int open_function(struct interpreter *in)
+{
+	uint64_t address = search(in->table, in->pc);
+	if (!address)
+		return -ENOENT;
+	struct dwarf_cursor *c = &in->code;
+	open_entry(in->table, address, c);
+	uint64_t id_place = (uint64_t)(uintptr_t)c->at;
+	uint32_t id = dwarf_u32(c);
+	if (c->failed || id == 0 || id > id_place - in->table->low)
+		return -EINVAL;
+	int error = read_common(in, id_place - id);
+	if (error)
+		return error;
+	in->location = dwarf_pointer(c, in->pointer_encoding, 0);
+	uint64_t length = dwarf_pointer(c, in->pointer_encoding & DWARF_PE_FORM_MASK, 0);
+	if (in->has_augmentation_data)
+		dwarf_skip(c, dwarf_uleb(c));
+	if (c->failed)
+		return -EINVAL;
+	return in->pc - in->location < length ? 0 : -ENOENT;
 }
 
 int cfi_find_row(const struct cfi_table *table, uint64_t pc, struct cfi_row *out_row)
 {
-	uint64_t address = search(table, pc);
-	if (!address)
-		return -ENOENT;
-	struct dwarf_cursor fde = open_entry(table, address);
-	uint64_t id_place = (uint64_t)(uintptr_t)fde.at;
-	uint32_t id = dwarf_u32(&fde);
-	if (fde.failed || id == 0 || id > id_place - table->low)
-		return -EINVAL;
-	struct common common;
-	int error = read_common(table, id_place - id, &common);
-	if (error)
-		return error;
-	uint64_t start = dwarf_pointer(&fde, common.pointer_encoding, 0);
-	uint64_t length = dwarf_pointer(&fde, common.pointer_encoding & DWARF_PE_FORM_MASK, 0);
-	if (common.has_augmentation_data)
-		dwarf_skip(&fde, dwarf_uleb(&fde));
-	if (fde.failed)
-		return -EINVAL;
-	if (pc - start >= length)
-		return -ENOENT;
-
 	struct interpreter in;
 	in.table = table;
-	in.common = &common;
-	in.pc = pc;
-	in.location = start;
-	in.remembered_count = 0;
 	in.row = out_row;
+	in.pc = pc;
+	in.remembered_count = 0;
 	*out_row = (struct cfi_row){
 		.cfa_register = ARCH_DWARF_SP,
 		.rule = {[CFI_SP] = CFI_CFA_PLUS},
-		.is_signal_frame = common.is_signal_frame,
 	};
-	error = execute(&in, dwarf_cursor_of(common.program, common.program_end));
+	int error = open_function(&in);
+	if (error)
+		return error;
+	const uint8_t *at = in.code.at, *end = in.code.end;
+	in.code = dwarf_cursor_of(in.common_code, in.common_code_end);
+	error = execute(&in);
 	if (error)
 		return error;
 	in.initial = *out_row;
-	return execute(&in, fde);
+	in.code = dwarf_cursor_of(at, end);
+	return execute(&in);
 }
 
-struct dwarf_cursor cfi_expression(const struct cfi_table *table, int32_t place)
+void cfi_expression(const struct cfi_table *table, int32_t place, struct dwarf_cursor *out_expression)
 {
-	struct dwarf_cursor c = dwarf_cursor_of((const uint8_t *)(uintptr_t)(table->low + (uint32_t)place),
-						(const uint8_t *)(uintptr_t)table->high);
-	uint64_t length = dwarf_uleb(&c);
-	if (!dwarf_has(&c, length))
-		dwarf_fail(&c);
+	struct dwarf_cursor *c = out_expression;
+	*c = dwarf_cursor_of((const uint8_t *)(uintptr_t)(table->low + (uint32_t)place),
+			     (const uint8_t *)(uintptr_t)table->high);
+	uint64_t length = dwarf_uleb(c);
+	if (!dwarf_has(c, length))
+		dwarf_fail(c);
 	else
-		c.end = c.at + length;
-	return c;
+		c->end = c->at + length;
 }

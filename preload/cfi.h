@@ -62,6 +62,6 @@ int cfi_open(uint64_t eh_frame_hdr, uint64_t low, uint64_t high, struct cfi_tabl
 int cfi_find_row(const struct cfi_table *table, uint64_t pc, struct cfi_row *out_row);
 
 /* The bytes of an expression that a row names by its place. */
-struct dwarf_cursor cfi_expression(const struct cfi_table *table, int32_t place);
+void cfi_expression(const struct cfi_table *table, int32_t place, struct dwarf_cursor *out_expression);
 
 #endif

@@ -62,12 +62,12 @@ enum dwarf_op {
 	OP_NOP = 0x96,
 };
 
-/* The deepest in Debian's libraries is 4; branches could loop, so steps are bounded too. */
-#define STACK_TERMS 8
+/* The deepest in Debian's libraries is 3, and one for `initial`; branches could loop, so steps are bounded too. */
+#define STACK_TERMS 6
 #define STEPS_MAX 64
 
 struct interpreter {
-	struct dwarf_cursor code;
+	struct dwarf_cursor *code;
 	const uint8_t *start;
 	const struct dwarf_machine *machine; /* NULL: fold */
 	uint64_t pc;
@@ -175,12 +175,12 @@ static void add(struct interpreter *in)
 
 static void jump(struct interpreter *in, int16_t distance, bool is_taken)
 {
-	if (!is_taken || in->code.failed)
+	if (!is_taken || in->code->failed)
 		return;
-	if (distance < in->start - in->code.at || distance > in->code.end - in->code.at)
+	if (distance < in->start - in->code->at || distance > in->code->end - in->code->at)
 		give_up(in, -EINVAL);
 	else
-		in->code.at += distance;
+		in->code->at += distance;
 }
 
 /* `a` was below `b` on the stack. */
@@ -302,7 +302,7 @@ static void step_stack(struct interpreter *in, uint8_t op)
 
 static void step(struct interpreter *in)
 {
-	struct dwarf_cursor *c = &in->code;
+	struct dwarf_cursor *c = in->code;
 	uint8_t op = dwarf_u8(c);
 	int16_t distance;
 	uint64_t reg;
@@ -369,14 +369,14 @@ static void step(struct interpreter *in)
 	}
 }
 
-static int run(struct interpreter *in)
+static NOINLINE int run(struct interpreter *in)
 {
-	for (int steps = 0; in->code.at < in->code.end && !in->error; steps++) {
+	for (int steps = 0; in->code->at < in->code->end && !in->error; steps++) {
 		if (steps == STEPS_MAX)
 			return -EINVAL;
 		step(in);
 	}
-	if (in->code.failed || in->depth == 0)
+	if (in->code->failed || in->depth == 0)
 		return -EINVAL;
 	return in->error;
 }
@@ -404,11 +404,11 @@ int dwarf_machine_register(const struct dwarf_machine *machine, uint64_t reg, ui
 	}
 }
 
-int dwarf_expression_fold(struct dwarf_cursor expression, uint64_t pc, struct dwarf_term *out_term)
+int dwarf_expression_fold(struct dwarf_cursor *expression, uint64_t pc, struct dwarf_term *out_term)
 {
 	struct interpreter in;
 	in.code = expression;
-	in.start = expression.at;
+	in.start = expression->at;
 	in.machine = NULL;
 	in.pc = pc;
 	in.error = 0;
@@ -419,12 +419,12 @@ int dwarf_expression_fold(struct dwarf_cursor expression, uint64_t pc, struct dw
 	return error;
 }
 
-int dwarf_expression_evaluate(struct dwarf_cursor expression, const struct dwarf_machine *machine,
+int dwarf_expression_evaluate(struct dwarf_cursor *expression, const struct dwarf_machine *machine,
 			      uint64_t initial, uint64_t *out_value)
 {
 	struct interpreter in;
 	in.code = expression;
-	in.start = expression.at;
+	in.start = expression->at;
 	in.machine = machine;
 	in.pc = machine->pc;
 	in.error = 0;

@@ -154,16 +154,16 @@ static void text_add_address(struct text *text, uint64_t address)
 /* The path that the kernel shows for the object's code, or 0 if it cannot be asked. */
 static uint32_t read_mapped_path(const struct cprof_module *module, char *path, uint32_t capacity)
 {
-	char link_bytes[64];
-	struct text link;
-	text_init(&link, link_bytes, sizeof(link_bytes));
+	struct text link; /* at the start of the room for the path */
+	if (!module->text_end || !safe_read_may_call())
+		return 0;
+	text_init(&link, path, capacity);
 	text_add(&link, "/proc/self/map_files/");
 	text_add_address(&link, module->text_start);
 	text_add(&link, "-");
 	text_add_address(&link, module->text_end);
-	if (!module->text_end || !safe_read_may_call())
-		return 0;
-	long length = sys_call4(SYS_readlinkat, AT_FDCWD, (long)link_bytes, (long)path, capacity);
+	/* The kernel has read the name when it writes the answer over it. */
+	long length = sys_call4(SYS_readlinkat, AT_FDCWD, (long)path, (long)path, capacity);
 	return sys_is_error(length) || (uint32_t)length >= capacity ? 0 : (uint32_t)length;
 }
 
@@ -176,7 +176,7 @@ static uint32_t copy_path(char *path, uint32_t capacity, const char *from, uint6
 }
 
 /* Returns the length of the path; it is NUL-terminated. */
-static uint32_t find_path(struct cprof_module *module, const char *name, char *path, uint32_t capacity)
+static uint32_t find_path(const struct cprof_module *module, const char *name, char *path, uint32_t capacity)
 {
 	uint32_t bytes;
 	if (module->flags & CPROF_MODULE_IS_VDSO) {
@@ -250,21 +250,18 @@ static void read_names(struct cprof_module *module, const char *name)
 
 /* ---- rows ------------------------------------------------------------------------------------- */
 
-static uint32_t row_limit(void)
+uint32_t module_rows_limit(void)
 {
-	uint32_t room = segment.geometry.module_count;
+	uint32_t room = segment.base ? segment.geometry.module_count : 0;
 	return room < MODULES_ROWS_MAX ? room : MODULES_ROWS_MAX;
 }
 
 uint32_t module_rows_used(void)
 {
+	if (!segment.base)
+		return 0;
 	uint32_t used = load_relaxed(&segment_control()->modules_used); /* a row is valid by its state */
-	return used < row_limit() ? used : row_limit();
-}
-
-bool module_rows_has_room(void)
-{
-	return module_rows_used() < row_limit();
+	return used < module_rows_limit() ? used : module_rows_limit();
 }
 
 static bool is_same_image(const struct cprof_module *a, const struct cprof_module *b)
@@ -303,11 +300,11 @@ static void discard(uint32_t row)
 
 uint32_t module_rows_add(const struct object *object)
 {
-	if (!module_rows_has_room())
+	if (module_rows_used() >= module_rows_limit())
 		return CPROF_MODULE_NONE;
 	/* Relaxed: a row is published by its state. */
 	uint32_t row = add_relaxed(&segment_control()->modules_used, 1);
-	if (row >= row_limit())
+	if (row >= module_rows_limit())
 		return CPROF_MODULE_NONE;
 	struct cprof_module *module = segment_module(row);
 	const char *name;

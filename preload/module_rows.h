@@ -18,8 +18,8 @@
  */
 uint32_t module_rows_add(const struct object *object);
 
-/* False: the table is full. */
-bool module_rows_has_room(void);
+/* Rows that the current segment has room for; 0 if there is no segment. */
+uint32_t module_rows_limit(void);
 
 void module_rows_mark_unloaded(uint32_t row);
 

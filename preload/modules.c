@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows are found again by a small index from the object's start address, private to
- * the process; the segment's rows are only written.  The index is insert-only:
+ * Known objects are found by a small index from their start address, private to the
+ * process; the segment's rows are only written.  The index is insert-only:
  *
- *     0 --claim--> BUSY --publish--> row + 1 --row was retired, claim--> BUSY --> ...
+ *     0 --claim--> BUSY --publish--> entry + 1 --entry was retired, claim--> BUSY --> ...
  *
  * Nobody waits for a BUSY slot, as its owner may be the code that a handler
  * interrupted: a second thread that meets the same new object at the same moment
@@ -25,9 +25,12 @@
 #include "safe_read.h"
 #include "segment.h"
 
-/* What we remember of a row.  Written before its index slot is published. */
+/*
+ * What we remember of an object.  Written before its index slot is published.  The first
+ * entries are those of the segment's rows; objects that find no row use those behind.
+ */
 struct known {
-	atomic_u64 start; /* 0: the row was retired; the rest is then not believed */
+	atomic_u64 start; /* 0: the entry was retired; the rest is then not believed */
 	atomic_u64 end;
 	atomic_u64 eh_frame_hdr;
 	atomic_u64 identity;
@@ -36,6 +39,8 @@ struct known {
 	bool has_cfi;
 	bool is_cprof;
 };
+
+#define ENTRY_NONE UINT32_MAX
 
 #define INDEX_SLOTS 16384u
 #define INDEX_PROBES 32u
@@ -47,6 +52,7 @@ struct known {
 static struct known known[MODULES_ROWS_MAX + 1];
 static atomic_u32 index_slots[INDEX_SLOTS];
 static atomic_u64 pinned_rows;
+static atomic_u32 rowless_entries;
 
 uint64_t modules_frame_base[MODULES_ROWS_MAX];
 atomic_u32 modules_generation;
@@ -64,19 +70,19 @@ static bool is_known_as(const struct known *k, const struct object *object)
 	       load_relaxed(&k->identity) == object->identity;
 }
 
-/* The row of an object, or CPROF_MODULE_NONE. */
+/* The entry of an object, or ENTRY_NONE. */
 static uint32_t index_find(const struct object *object)
 {
 	uint32_t hash = index_hash(object->start);
 	for (uint32_t i = 0; i < INDEX_PROBES; i++) {
-		/* (A) acquire: pairs with (B); else the row is seen before what we know of it. */
+		/* (A) acquire: pairs with (B); else the slot is seen before its entry. */
 		uint32_t slot = load_acquire(&index_slots[(hash + i) % INDEX_SLOTS]);
 		if (slot == 0)
 			break;
 		if (slot != INDEX_BUSY && is_known_as(&known[slot - 1], object))
 			return slot - 1;
 	}
-	return CPROF_MODULE_NONE;
+	return ENTRY_NONE;
 }
 
 /* Takes a slot for an object that is not in the index; NULL if its neighbourhood is full. */
@@ -101,7 +107,7 @@ static void start_generation(void)
 		rule_cache_clear(); /* keys hold 16 bits of it */
 }
 
-/* Finds the call frame information of an object that was not seen before, or has no row. */
+/* Finds an object's call frame information. */
 static bool open_cfi(const struct object *object, uint64_t bias, struct cfi_table *out_table)
 {
 	uint64_t low = object->start, high = object->end;
@@ -111,34 +117,45 @@ static bool open_cfi(const struct object *object, uint64_t bias, struct cfi_tabl
 	return cfi_open(object->eh_frame_hdr, low, high, out_table) == 0;
 }
 
-/* Gives a new object a row.  Returns CPROF_MODULE_NONE if there is no room. */
-static NOINLINE uint32_t add_row(const struct object *object)
+/* An entry for an object that finds no row, or ENTRY_NONE. */
+static uint32_t add_rowless(void)
 {
-	if (!segment.base || !module_rows_has_room())
-		return CPROF_MODULE_NONE;
+	uint32_t first = module_rows_limit();
+	/* Relaxed, here and below: an entry is published by its slot. */
+	if (load_relaxed(&rowless_entries) >= MODULES_ROWS_MAX - first)
+		return ENTRY_NONE;
+	uint32_t entry = first + add_relaxed(&rowless_entries, 1);
+	return entry < MODULES_ROWS_MAX ? entry : ENTRY_NONE;
+}
+
+/* Makes a new object known, with a row if there is room. */
+static NOINLINE uint32_t add_object(const struct object *object)
+{
+	const char *name;
 	atomic_u32 *place = index_claim(object);
 	if (!place)
-		return CPROF_MODULE_NONE;
-	uint32_t row = module_rows_add(object);
-	if (row == CPROF_MODULE_NONE) {
+		return ENTRY_NONE;
+	uint32_t entry = module_rows_add(object);
+	if (entry == CPROF_MODULE_NONE)
+		entry = add_rowless();
+	if (entry == ENTRY_NONE) {
 		/* Not back to 0, which could end another object's probing too early. */
 		store_release(place, INDEX_RETIRED);
-		return CPROF_MODULE_NONE;
+		return ENTRY_NONE;
 	}
-	const struct cprof_module *module = segment_module(row);
-	struct known *k = &known[row];
-	k->bias = module->bias;
-	k->is_cprof = module->flags & CPROF_MODULE_IS_CPROF;
+	struct known *k = &known[entry];
+	objects_describe(object, &k->bias, &name);
+	k->is_cprof = module_rows_is_cprof(object);
 	k->has_cfi = open_cfi(object, k->bias, &k->cfi);
-	modules_frame_base[row] = cprof_frame(row, 0) - k->bias;
+	modules_frame_base[entry] = cprof_frame(entry, 0) - k->bias;
 	store_relaxed(&k->end, object->end);
 	store_relaxed(&k->eh_frame_hdr, object->eh_frame_hdr);
 	store_relaxed(&k->identity, object->identity);
 	store_relaxed(&k->start, object->start);
-	if (row < 64 && module_rows_is_pinned(object))
-		or_relaxed(&pinned_rows, UINT64_C(1) << row); /* only saves work: orders nothing */
-	store_release(place, row + 1); /* (B) release: pairs with (A) */
-	return row;
+	if (entry < 64 && module_rows_is_pinned(object))
+		or_relaxed(&pinned_rows, UINT64_C(1) << entry); /* only saves work: orders nothing */
+	store_release(place, entry + 1); /* (B) release: pairs with (A) */
+	return entry;
 }
 
 bool modules_lookup(uint64_t pc, struct module_ref *out_ref)
@@ -146,26 +163,22 @@ bool modules_lookup(uint64_t pc, struct module_ref *out_ref)
 	struct object object;
 	if (!objects_find(pc, &object))
 		return false;
-	uint32_t row = index_find(&object);
-	if (unlikely(row == CPROF_MODULE_NONE))
-		row = add_row(&object);
-	out_ref->row = row;
+	uint32_t entry = index_find(&object);
+	if (unlikely(entry == ENTRY_NONE))
+		entry = add_object(&object);
+	if (unlikely(entry == ENTRY_NONE))
+		return false;
+	const struct known *k = &known[entry];
+	out_ref->row = entry;
+	out_ref->is_cprof = k->is_cprof;
+	out_ref->bias = k->bias;
 	out_ref->image_start = object.start;
 	out_ref->image_end = object.end;
-	out_ref->eh_frame_hdr = object.eh_frame_hdr;
-	if (likely(row != CPROF_MODULE_NONE)) {
-		const struct known *k = &known[row];
-		out_ref->bias = k->bias;
-		out_ref->is_cprof = k->is_cprof;
-		out_ref->has_cfi = k->has_cfi;
-		out_ref->cfi = k->cfi;
-		return true;
+	out_ref->cfi = k->has_cfi ? &k->cfi : NULL;
+	if (unlikely(entry >= module_rows_limit())) {
+		out_ref->row = CPROF_MODULE_NONE;
+		segment_count(CPROF_MODULES_FULL, 1);
 	}
-	const char *name;
-	segment_count(CPROF_MODULES_FULL, 1);
-	objects_describe(&object, &out_ref->bias, &name);
-	out_ref->is_cprof = module_rows_is_cprof(&object);
-	out_ref->has_cfi = open_cfi(&object, out_ref->bias, &out_ref->cfi);
 	return true;
 }
 
@@ -180,11 +193,12 @@ static bool is_loaded(const struct known *k)
 	return objects_find(load_relaxed(&k->start), &object) && is_known_as(k, &object);
 }
 
-static void retire(uint32_t row)
+static void retire(uint32_t entry)
 {
 	/* First this, then the state: a revival starts from UNLOADED and sets it again. */
-	store_release(&known[row].start, 0);
-	module_rows_mark_unloaded(row);
+	store_release(&known[entry].start, 0);
+	if (entry < module_rows_limit())
+		module_rows_mark_unloaded(entry);
 }
 
 bool modules_revalidate(uint32_t row)
@@ -196,20 +210,25 @@ bool modules_revalidate(uint32_t row)
 	return false;
 }
 
-void modules_after_dlclose(void)
+/* Returns whether there was any. */
+static bool retire_all_gone(uint32_t first, uint32_t count)
 {
-	if (!segment.base)
-		return;
-	objects_refresh();
 	bool is_any_gone = false;
-	uint32_t rows = module_rows_used();
-	for (uint32_t row = 0; row < rows; row++) {
-		if (load_relaxed(&known[row].start) != 0 && !is_loaded(&known[row])) {
-			retire(row);
+	for (uint32_t entry = first; entry < first + count && entry < MODULES_ROWS_MAX; entry++) {
+		if (load_relaxed(&known[entry].start) != 0 && !is_loaded(&known[entry])) {
+			retire(entry);
 			is_any_gone = true;
 		}
 	}
-	if (is_any_gone)
+	return is_any_gone;
+}
+
+void modules_after_dlclose(void)
+{
+	objects_refresh();
+	bool is_row_gone = retire_all_gone(0, module_rows_used());
+	bool is_rowless_gone = retire_all_gone(module_rows_limit(), load_relaxed(&rowless_entries));
+	if (is_row_gone || is_rowless_gone)
 		start_generation();
 }
 
@@ -224,6 +243,7 @@ void modules_forget(void)
 		store_relaxed(&index_slots[i], 0);
 	}
 	store_relaxed(&pinned_rows, 0);
+	store_relaxed(&rowless_entries, 0);
 	start_generation();
 }
 

@@ -16,12 +16,10 @@
 struct module_ref {
 	uint32_t row; /* module id, CPROF_MODULE_NONE if the table is full */
 	bool is_cprof;
-	bool has_cfi; /* false: the object has no (usable) search table, and `cfi` is not set */
 	uint64_t bias;
 	uint64_t image_start;
 	uint64_t image_end;
-	uint64_t eh_frame_hdr; /* run-time address of PT_GNU_EH_FRAME, 0 if there is none */
-	struct cfi_table cfi;
+	const struct cfi_table *cfi; /* NULL: none that can be searched; lives as long as the process */
 };
 
 /*
@@ -34,8 +32,8 @@ bool modules_lookup(uint64_t pc, struct module_ref *out_ref);
 void modules_init(void);
 
 /*
- * The segment was replaced (a forked child's first sample): rows and rules remembered
- * by pc are no longer believed.  While no other thread records.
+ * The segment was made or replaced (a forked child's first sample): rows and rules
+ * remembered by pc are no longer believed.  While no other thread records.
  */
 void modules_forget(void);
 
