@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "config.h"
+#include "process.h"
 #include "record.h"
 #include "segment.h"
 #include "sys.h"
@@ -63,7 +64,7 @@ void cpu_timer_start(void)
 	uint32_t hz = load_relaxed(&segment_control()->cpu_hz); /* any recent value will do */
 	if (hz == 0 || thread_tls.has_timer)
 		return;
-	if (start(hz) != 0)
+	if (!process_may_call() || start(hz) != 0)
 		segment_count(CPROF_THREADS_NO_TIMER, 1);
 }
 
@@ -80,7 +81,8 @@ void cpu_timer_stop(void)
 	if (!thread_tls.has_timer)
 		return;
 	thread_tls.has_timer = false;
-	(void)sys_call1(SYS_timer_delete, thread_tls.timer_id);
+	if (process_may_call())
+		(void)sys_call1(SYS_timer_delete, thread_tls.timer_id);
 }
 
 bool cpu_timer_is_ours(const siginfo_t *info)

@@ -36,7 +36,7 @@ static void begin_child(bool parent_recorded)
 EXPORT pid_t INTERPOSED(fork)(void)
 {
 	real_resolve();
-	bool is_recording = process_is_recording();
+	bool is_recording = process_is_recording() && process_may_call();
 	/*
 	 * A timer that expires during a long fork makes the kernel begin it again, and
 	 * with a large program never finish it: the signal waits until it is done.

@@ -32,6 +32,7 @@
 #include "modules.h"
 #include "process.h"
 #include "real.h"
+#include "rebind.h"
 #include "segment.h"
 #include "segment_file.h"
 #include "session.h"
@@ -208,6 +209,7 @@ static atomic_u32 *load(void)
 		config.session = NULL;
 	if (!is_wanted() || (config.cpu_hz == 0 && config.heap_rate_bytes == 0))
 		return NULL;
+	rebind_allocator_in_front();
 	heap_state = config.heap_rate_bytes == 0 ? CPROF_HEAP_OFF
 		     : real_malloc_is_ours()     ? CPROF_HEAP_ON
 						 : CPROF_HEAP_UNAVAILABLE;

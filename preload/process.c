@@ -101,9 +101,13 @@ bool process_ensure_recording(void)
 
 void process_before_confinement(void)
 {
+	struct guard guard;
 	/* A process that was never loaded or is off has nothing to register. */
-	if (process_word != &early_word)
-		(void)process_ensure_recording();
+	if (process_word == &early_word || !guard_enter(&guard))
+		return;
+	/* What this thread's samples need system calls for is had now: slot, timer, randomness. */
+	(void)thread_random();
+	guard_leave(&guard);
 }
 
 static bool has_samples(void)

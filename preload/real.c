@@ -99,7 +99,7 @@ static void *object_of(const void *function)
 }
 
 /* operator new counts for itself if it and malloc come from one object: it then does not call malloc. */
-static void judge_cxx(void)
+void real_judge_cxx(void)
 {
 	void *allocator = object_of((const void *)(uintptr_t)real.malloc);
 	real.cxx_counts = allocator && allocator == object_of((const void *)(uintptr_t)real._Znwm);
@@ -128,7 +128,7 @@ bool real_resolve(void)
 	REAL_OPTIONAL_FUNCTIONS(RESOLVE)
 #undef RESOLVE
 	real = found;
-	judge_cxx();
+	real_judge_cxx();
 	errno = saved_errno;
 	store_release(&progress, (uint32_t)RESOLVED); /* after the pointers */
 	return true;
@@ -157,7 +157,7 @@ void real_find_cxx(const void *caller)
 				next[i] = dlsym(library, names[i]);
 		/* The handle is kept: the library must stay as long as we call into it. */
 	}
-	judge_cxx();
+	real_judge_cxx();
 	errno = saved_errno;
 }
 

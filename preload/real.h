@@ -136,6 +136,9 @@ bool real_resolve(void);
  */
 void real_find_cxx(const void *caller);
 
+/* Decides anew whether operator new counts for itself. Context: init. */
+void real_judge_cxx(void);
+
 /* Whether calls of malloc reach us: no executable or library in front of us defines it. */
 bool real_malloc_is_ours(void);
 

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "process.h"
 #include "segment.h"
 #include "sys.h"
 #include "text.h"
@@ -179,7 +180,9 @@ void session_ring_bell(void)
 {
 	atomic_u32 *bell = &segment_control()->bell;
 	add_release(bell, UINT32_C(1)); /* after the request it announces */
-	(void)sys_call6(SYS_futex, (long)bell, FUTEX_WAKE, INT32_MAX, 0, 0, 0);
+	/* The collector looks by itself, a little later, when it cannot be woken. */
+	if (process_may_call())
+		(void)sys_call6(SYS_futex, (long)bell, FUTEX_WAKE, INT32_MAX, 0, 0, 0);
 }
 
 static uint64_t now_ns(void)

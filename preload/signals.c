@@ -58,6 +58,15 @@ static void die_of_sigprof(void)
 	(void)sys_call3(SYS_tgkill, sys_call0(SYS_getpid), thread_id(), SIGPROF);
 }
 
+/* The program's SIGPROF came while it believed it blocked, and it has opened it now. */
+static void deliver_pending(void)
+{
+	if (thread_tls.sigprof_pending && !thread_tls.sigprof_blocked) {
+		thread_tls.sigprof_pending = false;
+		(void)sys_call3(SYS_tgkill, sys_call0(SYS_getpid), thread_id(), SIGPROF);
+	}
+}
+
 /* A SIGPROF that the program, or somebody else, sent. */
 static void serve_program(int number, siginfo_t *info, void *context)
 {
@@ -77,20 +86,23 @@ static void serve_program(int number, siginfo_t *info, void *context)
 		program_actions[index & 1].sa_handler = SIG_DFL;
 		program_actions[index & 1].sa_flags &= ~SA_SIGINFO;
 	}
-	uint64_t old_mask = 0;
-	(void)sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&action.sa_mask, (long)&old_mask,
-			KERNEL_SIGSET_BYTES);
+	/* Ours blocks everything; theirs wants the interrupted code's mask and its own on top. */
+	uint64_t mask, interrupted_mask;
+	memcpy(&mask, &action.sa_mask, sizeof mask);
+	memcpy(&interrupted_mask, &((ucontext_t *)context)->uc_sigmask, sizeof interrupted_mask);
+	mask = (mask | interrupted_mask) & ~SIGPROF_BIT;
 	/* SA_NODEFER apart, the program's handler is not to be entered again while it runs. */
 	bool defers = !(action.sa_flags & SA_NODEFER);
 	thread_tls.sigprof_blocked = defers;
-	open_sigprof();
+	(void)sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, KERNEL_SIGSET_BYTES);
 	if (action.sa_flags & SA_SIGINFO)
 		action.sa_sigaction(number, info, context);
 	else
 		action.sa_handler(number);
-	if (defers)
+	if (defers) {
 		thread_tls.sigprof_blocked = false;
-	(void)sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old_mask, 0, KERNEL_SIGSET_BYTES);
+		deliver_pending();
+	}
 }
 
 static void on_sigprof(int number, siginfo_t *info, void *context)
@@ -114,12 +126,17 @@ static void on_snapshot(int number)
 static void install_sigprof(int restart)
 {
 	struct sigaction action = {.sa_sigaction = on_sigprof, .sa_flags = SA_SIGINFO | SA_ONSTACK | restart};
+	/*
+	 * No other handler runs while a sample is taken: one that leaves by longjmp would
+	 * leave our guard held.
+	 */
+	(void)sigfillset(&action.sa_mask);
 	(void)real.sigaction(SIGPROF, &action, NULL);
 }
 
 void signals_keep_sigprof_open(void)
 {
-	if (!is_sigprof_ours)
+	if (!is_sigprof_ours || !process_may_call())
 		return;
 	uint64_t only_sigprof = SIGPROF_BIT;
 	uint64_t old = 0;
@@ -245,15 +262,6 @@ EXPORT handler_fn INTERPOSED(sysv_signal)(int number, handler_fn handler)
 EXPORT handler_fn INTERPOSED(__sysv_signal)(int number, handler_fn handler)
 {
 	return set_handler(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
-}
-
-/* The program's SIGPROF came while it believed it blocked, and it has opened it now. */
-static void deliver_pending(void)
-{
-	if (thread_tls.sigprof_pending && !thread_tls.sigprof_blocked) {
-		thread_tls.sigprof_pending = false;
-		(void)sys_call3(SYS_tgkill, sys_call0(SYS_getpid), thread_id(), SIGPROF);
-	}
 }
 
 /* Either mask function: `next` is the real one. */

@@ -28,7 +28,7 @@ static struct {
 
 uint32_t thread_id(void)
 {
-	return (uint32_t)sys_call0(SYS_gettid);
+	return process_may_call() ? (uint32_t)sys_call0(SYS_gettid) : 0;
 }
 
 uint64_t thread_random(void)
@@ -36,7 +36,8 @@ uint64_t thread_random(void)
 	/* SplitMix64 (Steele, Lea, Flood 2014), seeded at the first use. */
 	if (thread_tls.random_state == 0) {
 		uint64_t seed = 0;
-		if (sys_call3(SYS_getrandom, (long)&seed, sizeof seed, 0) != sizeof seed || seed == 0) {
+		if (!process_may_call() ||
+		    sys_call3(SYS_getrandom, (long)&seed, sizeof seed, 0) != sizeof seed || seed == 0) {
 			/* No entropy to be had: thread id and stack address still tell threads apart. */
 			seed = cprof_mix64((uint64_t)thread_id() << 32 ^ (uint64_t)(uintptr_t)&seed) | 1;
 		}

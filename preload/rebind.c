@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two changes, for the names of our allocation functions only: the slots of all loaded
+ * objects that were bound to the other allocator are bound to us, and the other
+ * allocator's symbol table names our functions, so that whatever is bound later finds
+ * us.  The allocator's own calls stay its own.
+ *
+ * Context: init.
+ */
+#include "rebind.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cprof_compiler.h"
+#include "real.h"
+#include "sys.h"
+
+#define PAGE_BYTES UINT64_C(4096)
+
+struct binding {
+	const char *name;
+	void *ours;
+	void **next; /* in `real` */
+};
+
+#define BINDING(type, function, parameters)                                                        \
+	{.name = #function, .ours = (void *)(uintptr_t)INTERPOSED(function), .next = (void **)(void *)&real.function},
+static const struct binding bindings[] = {REAL_MALLOC_FUNCTIONS(BINDING) REAL_CXX_NEW_FUNCTIONS(BINDING)
+						  REAL_CXX_DELETE_FUNCTIONS(BINDING)
+							  REAL_OPTIONAL_FUNCTIONS(BINDING)};
+#undef BINDING
+
+/* The parts of an object's dynamic section that are needed here; run-time addresses. */
+struct dynamic {
+	const ElfW(Sym) * symbols;
+	const char *strings;
+	const ElfW(Rela) * relocations[2];
+	size_t relocation_count[2];
+};
+
+static struct dynamic read_dynamic(const struct link_map *object)
+{
+	struct dynamic d = {0};
+	for (const ElfW(Dyn) *entry = object->l_ld; entry->d_tag != DT_NULL; entry++) {
+		/* The dynamic linker has made addresses of these, except in the vdso. */
+		const void *address = (const void *)entry->d_un.d_ptr;
+		switch (entry->d_tag) {
+		case DT_SYMTAB:
+			d.symbols = address;
+			break;
+		case DT_STRTAB:
+			d.strings = address;
+			break;
+		case DT_RELA:
+			d.relocations[0] = address;
+			break;
+		case DT_RELASZ:
+			d.relocation_count[0] = entry->d_un.d_val / sizeof(ElfW(Rela));
+			break;
+		case DT_JMPREL:
+			d.relocations[1] = address;
+			break;
+		case DT_PLTRELSZ:
+			d.relocation_count[1] = entry->d_un.d_val / sizeof(ElfW(Rela));
+			break;
+		default:
+			break;
+		}
+	}
+	return d;
+}
+
+static const struct binding *binding_of(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(bindings); i++)
+		if (strcmp(bindings[i].name, name) == 0)
+			return &bindings[i];
+	return NULL;
+}
+
+/* Protection of the mapping at `address` as the object's program headers and RELRO left it: tried, not known. */
+static void write_word(void *address, uint64_t word, bool was_writable)
+{
+	long page = (long)((uintptr_t)address & ~(PAGE_BYTES - 1));
+	if (!was_writable && sys_call3(SYS_mprotect, page, PAGE_BYTES, PROT_READ | PROT_WRITE) != 0)
+		return;
+	*(volatile uint64_t *)address = word;
+	if (!was_writable)
+		(void)sys_call3(SYS_mprotect, page, PAGE_BYTES, PROT_READ);
+}
+
+struct span {
+	const struct link_map *object;
+	uint64_t relro_start, relro_end;
+	uint64_t writable_start, writable_end;
+};
+
+static int find_span(struct dl_phdr_info *info, size_t size, void *argument)
+{
+	(void)size;
+	struct span *span = argument;
+	if (info->dlpi_addr != span->object->l_addr)
+		return 0;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+		uint64_t start = info->dlpi_addr + header->p_vaddr;
+		if (header->p_type == PT_GNU_RELRO) {
+			/* The dynamic linker protects whole pages only, from the first to the last full one. */
+			span->relro_start = start & ~(PAGE_BYTES - 1);
+			span->relro_end = (start + header->p_memsz) & ~(PAGE_BYTES - 1);
+		} else if (header->p_type == PT_LOAD && (header->p_flags & PF_W)) {
+			span->writable_start = start;
+			span->writable_end = start + header->p_memsz;
+		}
+	}
+	return 1;
+}
+
+static bool is_writable(const struct span *span, uint64_t address)
+{
+	return address >= span->writable_start && address + 8 <= span->writable_end &&
+	       !(address >= span->relro_start && address < span->relro_end);
+}
+
+static void rebind_object(const struct link_map *object)
+{
+	struct dynamic d = read_dynamic(object);
+	struct span span = {.object = object};
+	if (!d.symbols || !d.strings || (uintptr_t)d.symbols < PAGE_BYTES)
+		return;
+	(void)dl_iterate_phdr(find_span, &span);
+	for (int table = 0; table < 2; table++)
+		for (size_t i = 0; d.relocations[table] && i < d.relocation_count[table]; i++) {
+			const ElfW(Rela) *relocation = &d.relocations[table][i];
+			uint32_t type = (uint32_t)ELF64_R_TYPE(relocation->r_info);
+			uint32_t symbol = (uint32_t)ELF64_R_SYM(relocation->r_info);
+			if (symbol == 0 || (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT &&
+					    type != R_X86_64_64))
+				continue;
+			const struct binding *binding = binding_of(d.strings + d.symbols[symbol].st_name);
+			void **slot = (void **)(object->l_addr + relocation->r_offset);
+			if (binding && *slot != binding->ours)
+				write_word(slot, (uint64_t)(uintptr_t)binding->ours,
+					   is_writable(&span, (uint64_t)(uintptr_t)slot));
+		}
+}
+
+/* What is bound from now on finds our functions under the allocator's names. */
+static void rename_symbols(const struct link_map *allocator)
+{
+	struct dynamic d = read_dynamic(allocator);
+	for (size_t i = 0; i < ARRAY_LENGTH(bindings); i++) {
+		Dl_info info;
+		const ElfW(Sym) *symbol = NULL;
+		if (*bindings[i].next && dladdr1(*bindings[i].next, &info, (void **)&symbol, RTLD_DL_SYMENT) &&
+		    info.dli_fbase == (void *)allocator->l_addr && symbol &&
+		    strcmp(d.strings + symbol->st_name, bindings[i].name) == 0)
+			write_word((void *)(uintptr_t)&symbol->st_value,
+				   (uint64_t)(uintptr_t)bindings[i].ours - allocator->l_addr, false);
+	}
+}
+
+void rebind_allocator_in_front(void)
+{
+	int saved_errno = errno;
+	Dl_info info;
+	struct link_map *ours = NULL;
+	struct link_map *allocator = NULL;
+	void *first = dlsym(RTLD_DEFAULT, "malloc");
+	if (first == (void *)(uintptr_t)INTERPOSED(malloc) || !first ||
+	    !dladdr1(first, &info, (void **)&allocator, RTLD_DL_LINKMAP) || !allocator->l_name[0] ||
+	    !dladdr1(&bindings, &info, (void **)&ours, RTLD_DL_LINKMAP)) {
+		errno = saved_errno;
+		return;
+	}
+	/* Its functions become the real ones: RTLD_NEXT gave those behind us. */
+	for (size_t i = 0; i < ARRAY_LENGTH(bindings); i++) {
+		void *theirs = dlsym(RTLD_DEFAULT, bindings[i].name);
+		if (theirs && theirs != bindings[i].ours)
+			*bindings[i].next = theirs;
+	}
+	real_judge_cxx();
+	rename_symbols(allocator);
+	const struct link_map *object = ours;
+	while (object->l_prev)
+		object = object->l_prev;
+	for (; object; object = object->l_next) {
+		bool is_loader = strstr(object->l_name, "/ld-linux") != NULL;
+		if (object != ours && object != allocator && !is_loader && object->l_ld)
+			rebind_object(object);
+	}
+	errno = saved_errno;
+}
