@@ -148,17 +148,18 @@ static int compare(const void *a, const void *b)
 }
 
 /* Frames of different sizes, with and without saved registers. */
-#define DEFINE_SHAPE(n)                                                                              \
-	static void NOINLINE __attribute__((optimize("omit-frame-pointer"))) shape##n(int depth)     \
-	{                                                                                            \
-		volatile char room[24 * (n) + 8];                                                    \
-		room[0] = (char)depth;                                                               \
-		descend(depth - 1);                                                                  \
-		sink += (uint64_t)room[0];                                                           \
+#define DEFINE_SHAPE(n)                                                                          \
+	static void NOINLINE __attribute__((optimize("omit-frame-pointer"))) shape##n(int depth) \
+	{                                                                                        \
+		volatile char room[24 * (n) + 8];                                                \
+		room[0] = (char)depth;                                                           \
+		descend(depth - 1);                                                              \
+		sink += (uint64_t)room[0];                                                       \
 	}
-DEFINE_SHAPE(1) DEFINE_SHAPE(2) DEFINE_SHAPE(3) DEFINE_SHAPE(4) DEFINE_SHAPE(5)
+DEFINE_SHAPE(1)
+DEFINE_SHAPE(2) DEFINE_SHAPE(3) DEFINE_SHAPE(4) DEFINE_SHAPE(5)
 
-static void NOINLINE descend(int depth)
+	static void NOINLINE descend(int depth)
 {
 	if (depth <= 0) {
 		measure();
