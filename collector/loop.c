@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,6 +47,7 @@ struct loop {
 	size_t arrived_count;
 	int32_t first_peer_pid; /* of the first process; 0 before it registered and after its end */
 	bool has_started;       /* somebody has registered */
+	int64_t started_ms;
 	int tick_ms;
 	int64_t last_tick_ms;
 	struct pollfd *poll_fds;
@@ -63,12 +63,11 @@ static int64_t monotonic_ms(void)
 
 /* ---- arrivals ------------------------------------------------------------------------------ */
 
-/* Takes all that stand at the door.  Returns whether the listening socket still serves. */
-static bool take_arrivals(struct loop *loop)
+/* Takes all that stand at the door. */
+static void take_arrivals(struct loop *loop)
 {
 	struct client_handle handle;
-	int got;
-	while ((got = registration_next(&loop->registration, monotonic_ms(), &handle)) == 1) {
+	while (registration_next(&loop->registration, monotonic_ms(), &handle) == 1) {
 		handle.id = loop->next_id++;
 		/* Only the process that made the session can be first, and only it can be again (exec). */
 		if (handle.is_first && loop->has_started &&
@@ -89,7 +88,14 @@ static bool take_arrivals(struct loop *loop)
 		loop->arrived = grown;
 		loop->arrived[loop->arrived_count++] = handle;
 	}
-	return got == 0;
+}
+
+/* Closes the door behind those who are in or were waiting. */
+static void close_door(struct loop *loop)
+{
+	registration_shut(&loop->registration);
+	take_arrivals(loop);
+	registration_shut(&loop->registration);
 }
 
 /* Drains everybody and sets the pace. */
@@ -246,17 +252,23 @@ static void wait_for_something(struct loop *loop)
 	fds[count++] = (struct pollfd){.fd = loop->bell.event_fd, .events = POLLIN};
 	for (const struct client *client = loop->clients; client; client = client->next)
 		fds[count++] = (struct pollfd){.fd = client->handle.pidfd, .events = POLLIN};
-	if (poll(fds, (nfds_t)count, left > 0 ? (int)left : 0) > 0 && fds[bell_at].revents)
+	if (poll(fds, (nfds_t)count, left > 0 ? (int)left : 0) <= 0)
+		return;
+	if (fds[bell_at].revents)
 		bell_hear(&loop->bell);
+	/* Shut by a worker that died before its work was done: it would be ready for ever. */
+	if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+		close_door(loop);
 }
 
-/* Closes the door; who slipped in before that is still served. */
+/* Who slips in while the door closes is still served. */
 static bool is_finished(struct loop *loop)
 {
 	if (loop->clients || loop->arrived_count || loop->registration.pending_count)
 		return false;
-	shutdown(loop->registration.listen_fd, SHUT_RDWR);
-	take_arrivals(loop);
+	if (!loop->has_started && monotonic_ms() - loop->started_ms < FIRST_PEER_PATIENCE_MS)
+		return false;
+	close_door(loop);
 	return !loop->arrived_count && !loop->registration.pending_count;
 }
 
@@ -276,14 +288,16 @@ static void take_over(struct loop *loop, const struct inheritance *inheritance)
 int loop_run(const struct inheritance *inheritance, void *argument)
 {
 	const struct loop_config *config = argument;
-	struct loop loop = {.link_fd = inheritance->link_fd, .tick_ms = TICK_BUSY_MS, .dir = {.fd = -1}};
-	int64_t started_ms = monotonic_ms();
+	struct loop loop = {.link_fd = inheritance->link_fd,
+			    .tick_ms = TICK_BUSY_MS,
+			    .started_ms = monotonic_ms(),
+			    .dir = {.fd = -1}};
 	prctl(PR_SET_NAME, "cprof-collector");
 	registration_init(&loop.registration, config->listen_fd, &config->session);
 	bell_init(&loop.bell);
 	take_over(&loop, inheritance);
 	for (;;) {
-		bool is_serving = take_arrivals(&loop);
+		take_arrivals(&loop);
 		open_arrived(&loop);
 		notice_deaths(&loop);
 		if (monotonic_ms() - loop.last_tick_ms >= loop.tick_ms) {
@@ -293,9 +307,7 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 		}
 		if (do_one_job(&loop))
 			continue;
-		if (!loop.has_started && monotonic_ms() - started_ms < FIRST_PEER_PATIENCE_MS && is_serving)
-			;
-		else if (is_finished(&loop))
+		if (is_finished(&loop))
 			break;
 		wait_for_something(&loop);
 	}

@@ -236,14 +236,14 @@ int registration_next(struct registration *registration, int64_t now_ms, struct 
 		if (got == 1)
 			return 1;
 	}
-	while (now_ms >= registration->accept_at_ms) {
+	while (registration->listen_fd >= 0 && now_ms >= registration->accept_at_ms) {
 		int fd = accept4(registration->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
 			registration->accept_at_ms = now_ms + STARVED_MS;
 		if (fd < 0)
-			return errno == EAGAIN || registration->accept_at_ms > now_ms ? 0 : -errno;
+			return 0;
 		int got = receive(registration, fd, out_handle);
 		if (got == -EAGAIN)
 			add_pending(registration, fd, now_ms);
@@ -253,6 +253,19 @@ int registration_next(struct registration *registration, int64_t now_ms, struct 
 			return 1;
 	}
 	return 0;
+}
+
+void registration_shut(struct registration *registration)
+{
+	if (registration->listen_fd < 0)
+		return;
+	if (registration->is_shut) {
+		close(registration->listen_fd);
+		registration->listen_fd = -1;
+		return;
+	}
+	shutdown(registration->listen_fd, SHUT_RDWR);
+	registration->is_shut = true;
 }
 
 size_t registration_poll_fds(const struct registration *registration, int64_t now_ms, struct pollfd *fds)

@@ -43,7 +43,8 @@ void client_handle_close(struct client_handle *handle);
 
 /* Peers that have connected but not spoken. */
 struct registration {
-	int listen_fd;
+	int listen_fd; /* -1: closed */
+	bool is_shut;
 	struct session session;
 	unsigned complaints;  /* lines about refused peers so far */
 	int64_t accept_at_ms; /* no descriptors left: not before this moment */
@@ -58,10 +59,15 @@ void registration_init(struct registration *registration, int listen_fd, const s
 
 /*
  * Takes the next registered process: accepts, reads and verifies as needed.  Returns
- * 1 with out_handle (id 0), or 0 if nobody is waiting, or -errno if the listening
- * socket is at its end.
+ * 1 with out_handle (id 0), or 0 if nobody is waiting.
  */
 int registration_next(struct registration *registration, int64_t now_ms, struct client_handle *out_handle);
+
+/*
+ * Nobody can connect any more; who has connected is still to be taken.  To be called
+ * again once nobody is waiting: then the socket is closed and is not polled.
+ */
+void registration_shut(struct registration *registration);
 
 /* Descriptors to poll for the next call.  fds has room for REGISTRATION_PENDING_MAX + 1. */
 size_t registration_poll_fds(const struct registration *registration, int64_t now_ms, struct pollfd *fds);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #define RESTARTS_MAX 60
 #define RESTARTS_WINDOW_S 3600
 #define RESTART_PAUSE_S 1
+#define LINK_PATIENCE_S 1
 
 enum link_kind { LINK_REGISTERED = 1, LINK_FINISHED, LINK_OUT_DIR, LINK_FIRST_ENDED };
 
@@ -222,6 +224,7 @@ int supervisor_run(int (*work)(const struct inheritance *inheritance, void *argu
 		   bool *out_is_worker)
 {
 	static struct inheritance kept; /* large, and there is one */
+	const struct timeval patience = {.tv_sec = LINK_PATIENCE_S};
 	time_t starts[RESTARTS_MAX];
 	unsigned start_count = 0;
 	*out_is_worker = false;
@@ -237,6 +240,9 @@ int supervisor_run(int (*work)(const struct inheritance *inheritance, void *argu
 			if (has_link && worker < 0)
 				close(link[1]);
 			kept.link_fd = worker == 0 ? link[1] : -1;
+			/* A stopped supervisor must not stop the worker. */
+			if (worker == 0)
+				setsockopt(link[1], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 			*out_is_worker = true;
 			return work(&kept, argument);
 		}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What profiles say about themselves: hidden when all is well, shown when something
+ * is missing.
+ *
+ * Context: tests.
+ */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "comments.h"
+#include "cprof_version.h"
+
+#define S UINT64_C(1000000000)
+
+static struct cprof_control control;
+static struct comments comments;
+static const struct aggregate_sums sums = {.cpu_weight = 1231 * CPROF_WEIGHT_ONE,
+					   .cpu_ns = 12310000000,
+					   .alloc_weight = 9 * CPROF_WEIGHT_ONE,
+					   .alloc_bytes = 900,
+					   .live_weight = 2 * CPROF_WEIGHT_ONE,
+					   .live_bytes = 200};
+
+static bool has_line(const char *line)
+{
+	for (size_t i = 0; i < comments.count; i++)
+		if (strcmp(comments.lines[i], line) == 0)
+			return true;
+	return false;
+}
+
+Test(comments, are_hidden_when_nothing_was_lost)
+{
+	const struct comments_clock clock = {.is_known = true, .clock_ns = 12340000000};
+	store_relaxed(&control.heap_rate_bytes, 524288);
+	comments_build(PROFILE_CPU, &control, &sums, &clock, &comments);
+	cr_assert_eq(comments.count, 1);
+	cr_expect_str_eq(comments.lines[0],
+			 "# cprof " CPROF_VERSION ": cpu clock 12.340 s = sampled 12.310 s + lost 0.000 s + "
+			 "not covered 0.030 s");
+	comments_build(PROFILE_HEAP, &control, &sums, &clock, &comments);
+	cr_assert_eq(comments.count, 1);
+	cr_expect_str_eq(comments.lines[0], "# cprof " CPROF_VERSION
+					    ": heap sampled about every 524288 bytes: allocated 9 blocks, "
+					    "900 bytes; in use 2 blocks, 200 bytes");
+}
+
+Test(comments, say_when_the_clock_is_old_or_unknown)
+{
+	struct comments_clock clock = {.is_known = true, .clock_ns = 12 * S, .age_ns = S / 10};
+	comments_build(PROFILE_CPU, &control, &sums, &clock, &comments);
+	cr_expect(strstr(comments.lines[0], "cpu clock 12.000 s (read 0.100 s before the end) ="), "%s",
+		  comments.lines[0]);
+	clock.is_known = false;
+	comments_build(PROFILE_CPU, &control, &sums, &clock, &comments);
+	cr_expect(strstr(comments.lines[0], "cpu clock not known; sampled 12.310 s"), "%s",
+		  comments.lines[0]);
+}
+
+Test(comments, show_what_was_lost_where_it_belongs)
+{
+	const struct comments_clock clock = {.is_known = true, .clock_ns = 13 * S};
+	store_relaxed(&control.heap_rate_bytes, 1);
+	store_relaxed(&control.counters[CPROF_LOST_CPU_SAMPLES], 5);
+	store_relaxed(&control.counters[CPROF_LOST_CPU_NS], S / 20);
+	store_relaxed(&control.counters[CPROF_LOST_LIVE_BLOCKS], 3);
+	store_relaxed(&control.counters[CPROF_THREADS_STARTED], 7);
+	store_relaxed(&control.counters[CPROF_EARLY_ALLOCATIONS], 8);
+	comments_build(PROFILE_CPU, &control, &sums, &clock, &comments);
+	cr_expect_eq(comments.count, 2);
+	cr_expect_eq(strncmp(comments.lines[0], "cprof ", 6), 0, "%s", comments.lines[0]);
+	cr_expect(has_line("cprof: 5 CPU samples (0.050 s) are lost"));
+	comments_build(PROFILE_HEAP, &control, &sums, &clock, &comments);
+	cr_expect_eq(comments.count, 3);
+	cr_expect(strstr(comments.lines[0], "heap counted exactly (rate 1)"), "%s", comments.lines[0]);
+	cr_expect(has_line("cprof: 3 sampled blocks are missing from what is in use: the live table is full "
+			   "(CPROF_MEM)"));
+	cr_expect(has_line("# cprof: 8 allocations were made before sampling began"));
+}
+
+Test(comments, have_room_for_every_counter_at_once)
+{
+	const struct comments_clock clock = {.is_known = true, .clock_ns = UINT64_MAX, .age_ns = UINT64_MAX};
+	const struct aggregate_sums most = {UINT64_MAX, UINT64_MAX, UINT64_MAX,
+					    UINT64_MAX, UINT64_MAX, UINT64_MAX};
+	for (int i = 0; i < CPROF_COUNTER_COUNT; i++)
+		store_relaxed(&control.counters[i], UINT64_MAX);
+	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++) {
+		comments_build((enum profile_kind)kind, &control, &most, &clock, &comments);
+		cr_expect_lt(comments.count, COMMENTS_MAX);
+		cr_expect_gt(comments.count, 10);
+		for (size_t i = 1; i < comments.count; i++)
+			cr_expect_lt(strlen(comments.lines[i]), COMMENTS_LINE_BYTES - 1, "%s",
+				     comments.lines[i]);
+	}
+}
