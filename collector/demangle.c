@@ -43,13 +43,14 @@ static void sink_append(const char *text, size_t size, void *arg)
 /* `[.]word` or `[.]word.0`, once or more, up to the end or a symbol version. */
 static bool is_suffix_chain(const char *text)
 {
-	static const char *const words[] = {".cold",      ".constprop", ".isra",  ".part",   ".lto_priv",
+	static const char *const words[] = {".cold",       ".constprop", ".isra",  ".part",   ".lto_priv",
 					    ".localalias", ".llvm",      ".clone", ".__uniq", ".warm"};
 	while (*text == '.') {
 		size_t length = 0;
 		for (size_t i = 0; i < ARRAY_LENGTH(words) && !length; i++) {
 			size_t n = strlen(words[i]);
-			if (!strncmp(text, words[i], n) && (text[n] == '.' || text[n] == '@' || text[n] == '\0'))
+			if (!strncmp(text, words[i], n) &&
+			    (text[n] == '.' || text[n] == '@' || text[n] == '\0'))
 				length = n;
 		}
 		if (!length)

@@ -25,7 +25,8 @@ static uInt piece(size_t left)
 int gzip_compress(const void *bytes, size_t size, unsigned char **out_bytes, size_t *out_size)
 {
 	z_stream z = {0};
-	if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, WINDOW_BITS_GZIP, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
+	if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, WINDOW_BITS_GZIP, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) !=
+	    Z_OK)
 		return -ENOMEM;
 	/* What deflate can make of it at worst: five bytes for each stored block, and then some. */
 	size_t capacity = size + size / 1000 + GZIP_HEADER_AND_TRAILER_BYTES + 1024;

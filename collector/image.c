@@ -202,18 +202,28 @@ static void load(struct image *image)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
+static bool is_mangled(const char *name)
+{
+	return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
+}
+
 /*
- * DWARF does not name the copies and parts that optimisers make of a function; the
- * symbol at the address does, if it is the function's name with a suffix.
+ * DWARF does not name the copies and parts that optimisers make of a function, and
+ * gives static C++ functions no linkage name; the symbol at the address has both.
+ * The readable name stays that of DWARF: where the function is inlined, there is no
+ * symbol, and the two must not look like different functions.
  */
 static void refine_system_name(struct image *image, uint64_t address, struct image_line *line)
 {
 	const char *symbol = image_symtab_find(&image->symtab, address);
-	size_t length = strlen(line->system_name);
-	if (!symbol || strncmp(symbol, line->system_name, length) != 0 || symbol[length] != '.' ||
-	    demangle_base_length(symbol) != length)
+	if (!symbol)
 		return;
-	const struct function_name *name = image_names_of_symbol(&image->names, symbol);
+	size_t length = strlen(line->system_name);
+	bool is_copy = !strncmp(symbol, line->system_name, length) && symbol[length] == '.' &&
+		       demangle_base_length(symbol) == length;
+	bool is_static = is_mangled(symbol) && !is_mangled(line->system_name);
+	const struct function_name *name = is_copy || is_static ? image_names_of_symbol(&image->names, symbol)
+								: NULL;
 	if (name)
 		line->system_name = name->system_name;
 }

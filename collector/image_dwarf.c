@@ -165,8 +165,8 @@ static bool visit_unit(void *arg, Dwarf_Die *die, unsigned depth)
 		return false;
 	}
 	struct unit *unit = w->unit;
-	if (has_code(die) && reserve((void **)&unit->functions, unit->function_count, &unit->function_capacity,
-				     sizeof(*unit->functions))) {
+	if (has_code(die) && reserve((void **)&unit->functions, unit->function_count,
+				     &unit->function_capacity, sizeof(*unit->functions))) {
 		/* Functions never overlap but where one is within another: then it starts later. */
 		if (add_ranges(w->dwarf, &unit->ranges, die, 0, unit->function_count))
 			unit->functions[unit->function_count++] = (struct function){.die = *die};
@@ -304,7 +304,8 @@ static void set_name(struct image_dwarf *dwarf, struct image_line *line, Dwarf_D
 		line->start_line = name->line;
 }
 
-size_t image_dwarf_find(struct image_dwarf *dwarf, uint64_t address, struct image_line *lines, size_t lines_max)
+size_t image_dwarf_find(struct image_dwarf *dwarf, uint64_t address, struct image_line *lines,
+			size_t lines_max)
 {
 	uint32_t unit_index, inlined;
 	if (!range_map_find(&dwarf->ranges, address, &unit_index))
@@ -343,7 +344,8 @@ static void index_segments(struct image_dwarf *dwarf, Elf *elf)
 	if (elf_getphdrnum(elf, &count) != 0)
 		return;
 	for (size_t i = 0; i < count && i < INT32_MAX && dwarf->segment_count < SEGMENTS_MAX; i++)
-		if (gelf_getphdr(elf, (int)i, &segment) && segment.p_type == PT_LOAD && (segment.p_flags & PF_X))
+		if (gelf_getphdr(elf, (int)i, &segment) && segment.p_type == PT_LOAD &&
+		    (segment.p_flags & PF_X))
 			dwarf->segments[dwarf->segment_count++] =
 				(struct segment){segment.p_vaddr, segment.p_vaddr + segment.p_memsz};
 }
@@ -361,12 +363,14 @@ struct image_dwarf *image_dwarf_open(Dwarf *libdw, Elf *elf, struct image_names 
 	while (dwarf_get_units(libdw, cu, &cu, NULL, &type, &die, &split_die) == 0) {
 		if (type != DW_UT_compile && type != DW_UT_skeleton)
 			continue;
-		if (!reserve((void **)&dwarf->units, dwarf->unit_count, &dwarf->unit_capacity, sizeof(*dwarf->units)))
+		if (!reserve((void **)&dwarf->units, dwarf->unit_count, &dwarf->unit_capacity,
+			     sizeof(*dwarf->units)))
 			break;
 		if (!add_ranges(dwarf, &dwarf->ranges, &die, 0, dwarf->unit_count))
 			continue;
 		bool is_split = type == DW_UT_skeleton && dwarf_tag(&split_die) == DW_TAG_compile_unit;
-		dwarf->units[dwarf->unit_count++] = (struct unit){.lines_die = die, .die = is_split ? split_die : die};
+		dwarf->units[dwarf->unit_count++] = (struct unit){.lines_die = die,
+								  .die = is_split ? split_die : die};
 	}
 	if (range_map_seal(&dwarf->ranges) < 0 || dwarf->unit_count == 0) {
 		image_dwarf_close(dwarf);

@@ -28,6 +28,7 @@ void image_dwarf_close(struct image_dwarf *dwarf);
  * Lines of an address, innermost first, at most lines_max (at least 1).  If the code
  * has a line but no function (assembly), one entry with name NULL.  0: not covered.
  */
-size_t image_dwarf_find(struct image_dwarf *dwarf, uint64_t address, struct image_line *lines, size_t lines_max);
+size_t image_dwarf_find(struct image_dwarf *dwarf, uint64_t address, struct image_line *lines,
+			size_t lines_max);
 
 #endif

@@ -48,7 +48,8 @@ static bool is_the_file(int fd, const struct stat *st, const struct image_source
 	if (length < 0)
 		return false;
 	if (source->build_id_bytes)
-		return (uint32_t)length == source->build_id_bytes && !memcmp(id, source->build_id, (size_t)length);
+		return (uint32_t)length == source->build_id_bytes &&
+		       !memcmp(id, source->build_id, (size_t)length);
 	return source->inode && st->st_ino == source->inode && st->st_dev == source->device;
 }
 

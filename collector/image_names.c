@@ -61,7 +61,8 @@ static struct function_name *make(struct image_names *names, const char *name, c
 	if (!item)
 		return NULL;
 	item->system_name = arena_copy(&names->arena, system_name, strlen(system_name));
-	item->name = strcmp(name, system_name) ? arena_copy(&names->arena, name, strlen(name)) : item->system_name;
+	item->name = strcmp(name, system_name) ? arena_copy(&names->arena, name, strlen(name))
+					       : item->system_name;
 	return item->name && item->system_name ? item : NULL;
 }
 
@@ -112,7 +113,9 @@ const char *image_names_of_path(struct image_names *names, Dwarf_Die *unit, cons
 	if (find(names, path, &item))
 		return item ? item->file : NULL;
 	Dwarf_Attribute attribute;
-	const char *directory = path[0] == '/' ? NULL : dwarf_formstring(dwarf_attr(unit, DW_AT_comp_dir, &attribute));
+	const char *directory = path[0] == '/'
+					? NULL
+					: dwarf_formstring(dwarf_attr(unit, DW_AT_comp_dir, &attribute));
 	if (!directory || directory[0] != '/')
 		directory = "";
 	char *tidy = arena_alloc(&names->arena, strlen(directory) + strlen(path) + 2);
@@ -171,8 +174,9 @@ static size_t find_scopes(Dwarf_Die *target, Dwarf_Die out_scopes[SCOPES_MAX])
 		Dwarf_Die next, last = level;
 		if (dwarf_dieoffset(&last) >= wanted)
 			break;
-		while (dwarf_siblingof(&last, &next) == 0 && dwarf_dieoffset(&next) > dwarf_dieoffset(&last) &&
-		       dwarf_dieoffset(&next) <= wanted && steps++ < SCOPE_STEPS_MAX)
+		while (dwarf_siblingof(&last, &next) == 0 &&
+		       dwarf_dieoffset(&next) > dwarf_dieoffset(&last) && dwarf_dieoffset(&next) <= wanted &&
+		       steps++ < SCOPE_STEPS_MAX)
 			last = next;
 		if (dwarf_dieoffset(&last) == wanted || dwarf_child(&last, &level) != 0)
 			break;
@@ -245,7 +249,8 @@ static const struct function_name *make_of_die(struct image_names *names, Dwarf_
 	int line;
 	Dwarf_Die declaration = declaration_of(die), unit;
 	const char *file = dwarf_decl_file(die);
-	if (file && dwarf_diecu(&declaration, &unit, NULL, NULL) && dwarf_decl_line(die, &line) == 0 && line > 0) {
+	if (file && dwarf_diecu(&declaration, &unit, NULL, NULL) && dwarf_decl_line(die, &line) == 0 &&
+	    line > 0) {
 		item->file = image_names_of_path(names, &unit, file);
 		item->line = (uint32_t)line;
 	}
@@ -258,8 +263,8 @@ const struct function_name *image_names_of_die(struct image_names *names, Dwarf_
 	Dwarf_Die origin = *die, referenced;
 	Dwarf_Attribute attribute;
 	/* All inlined copies of a function share one name. */
-	if (dwarf_tag(die) == DW_TAG_inlined_subroutine && dwarf_attr(die, DW_AT_abstract_origin, &attribute) &&
-	    dwarf_formref_die(&attribute, &referenced))
+	if (dwarf_tag(die) == DW_TAG_inlined_subroutine &&
+	    dwarf_attr(die, DW_AT_abstract_origin, &attribute) && dwarf_formref_die(&attribute, &referenced))
 		origin = referenced;
 	if (find(names, origin.addr, &item))
 		return item;

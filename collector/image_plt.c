@@ -25,7 +25,8 @@ static void read_slots(Elf *elf, struct u64_map *slots, size_t *out_symbols_sect
 		GElf_Shdr section, symbols;
 		if (!gelf_getshdr(scn, &section) || section.sh_type != SHT_RELA || !section.sh_entsize)
 			continue;
-		if (!gelf_getshdr(elf_getscn(elf, section.sh_link), &symbols) || symbols.sh_type != SHT_DYNSYM)
+		if (!gelf_getshdr(elf_getscn(elf, section.sh_link), &symbols) ||
+		    symbols.sh_type != SHT_DYNSYM)
 			continue;
 		Elf_Data *data = elf_getdata(scn, NULL);
 		size_t count = data ? data->d_size / section.sh_entsize : 0;
@@ -49,7 +50,8 @@ static const char *symbol_name(Elf *elf, size_t symbols_section, uint32_t index)
 	GElf_Sym symbol;
 	Elf_Scn *scn = elf_getscn(elf, symbols_section);
 	Elf_Data *data = elf_getdata(scn, NULL);
-	if (!data || !gelf_getshdr(scn, &section) || index > INT32_MAX || !gelf_getsym(data, (int)index, &symbol))
+	if (!data || !gelf_getshdr(scn, &section) || index > INT32_MAX ||
+	    !gelf_getsym(data, (int)index, &symbol))
 		return NULL;
 	return elf_strptr(elf, section.sh_link, symbol.st_name);
 }
@@ -85,7 +87,9 @@ static void name_entries(struct image_symtab *symtab, Elf *elf, Elf_Scn *scn, co
 		if (!name || !*name)
 			continue;
 		int length = snprintf(text, sizeof(text), "%s@plt", name);
-		const char *copy = length < (int)sizeof(text) ? arena_copy(&symtab->arena, text, (size_t)length) : NULL;
+		const char *copy = length < (int)sizeof(text)
+					   ? arena_copy(&symtab->arena, text, (size_t)length)
+					   : NULL;
 		if (copy)
 			image_symtab_add(symtab, copy, address, address + entry, IMAGE_SYMTAB_PLT);
 	}
@@ -95,14 +99,16 @@ void image_plt_load(struct image_symtab *symtab, Elf *elf)
 {
 	GElf_Ehdr header;
 	size_t names_section, symbols_section = 0;
-	if (!gelf_getehdr(elf, &header) || header.e_machine != EM_X86_64 || elf_getshdrstrndx(elf, &names_section) != 0)
+	if (!gelf_getehdr(elf, &header) || header.e_machine != EM_X86_64 ||
+	    elf_getshdrstrndx(elf, &names_section) != 0)
 		return;
 	struct u64_map slots = {0};
 	read_slots(elf, &slots, &symbols_section);
 	Elf_Scn *scn = NULL;
 	while (symbols_section && (scn = elf_nextscn(elf, scn)) != NULL) {
 		GElf_Shdr section;
-		if (!gelf_getshdr(scn, &section) || section.sh_type != SHT_PROGBITS || !(section.sh_flags & SHF_EXECINSTR))
+		if (!gelf_getshdr(scn, &section) || section.sh_type != SHT_PROGBITS ||
+		    !(section.sh_flags & SHF_EXECINSTR))
 			continue;
 		const char *name = elf_strptr(elf, names_section, section.sh_name);
 		if (name && (!strcmp(name, ".plt") || !strncmp(name, ".plt.", 5)))

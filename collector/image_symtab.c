@@ -74,15 +74,18 @@ static bool read_candidate(Dwfl_Module *module, int index, struct candidate *out
 	GElf_Addr address;
 	GElf_Word section_index;
 	Elf *elf;
-	const char *name = dwfl_module_getsym_info(module, index, &symbol, &address, &section_index, &elf, NULL);
+	const char *name = dwfl_module_getsym_info(module, index, &symbol, &address, &section_index, &elf,
+						   NULL);
 	if (!name || !*name || section_index == SHN_UNDEF || section_index == SHN_ABS)
 		return false;
-	struct candidate c = {.name = name, .start = address, .size = symbol.st_size, .order = (uint32_t)index};
+	struct candidate c = {
+		.name = name, .start = address, .size = symbol.st_size, .order = (uint32_t)index};
 	c.type = GELF_ST_TYPE(symbol.st_info);
 	c.binding = GELF_ST_BIND(symbol.st_info);
 	if (c.type != STT_FUNC && c.type != STT_GNU_IFUNC && c.type != STT_NOTYPE)
 		return false;
-	if (is_private_label(name, c.binding, c.type) || !elf || !is_code(elf, section_index, c.type, &c.section_end))
+	if (is_private_label(name, c.binding, c.type) || !elf ||
+	    !is_code(elf, section_index, c.type, &c.section_end))
 		return false;
 	while (name[c.underscores] == '_' && c.underscores < 8)
 		c.underscores++;

@@ -72,7 +72,8 @@ static int unnamed_open_with_name(int dir_fd, struct unnamed *out_file)
 	for (unsigned attempt = 0; attempt < TEMP_ATTEMPTS; attempt++) {
 		struct unnamed file;
 		snprintf(file.temp_name, sizeof(file.temp_name), ".cprof-tmp.%d.%u", (int)getpid(), serial++);
-		file.fd = openat(dir_fd, file.temp_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+		file.fd = openat(dir_fd, file.temp_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+				 FILE_MODE);
 		if (file.fd >= 0) {
 			*out_file = file;
 			return 0;
@@ -134,7 +135,8 @@ static int format_name(const struct output_name *name, uint32_t instance, char o
 		snprintf(pid, sizeof(pid), "%u", name->pid);
 	if (name->number > 0)
 		snprintf(number, sizeof(number), ".%u", name->number);
-	int size = snprintf(out_file, OUTPUT_NAME_MAX, "%s.%s.%s%s.pb.gz", name->name, pid, name->kind, number);
+	int size = snprintf(out_file, OUTPUT_NAME_MAX, "%s.%s.%s%s.pb.gz", name->name, pid, name->kind,
+			    number);
 	if (size >= OUTPUT_NAME_MAX)
 		return -ENAMETOOLONG;
 	/* The name comes from the program: it must stay one component, on one line. */
@@ -145,7 +147,8 @@ static int format_name(const struct output_name *name, uint32_t instance, char o
 }
 
 /* Tries one instance after the other until a name is free. */
-static int link_free_name(int dir_fd, struct unnamed *file, struct output_name *name, char out_file[OUTPUT_NAME_MAX])
+static int link_free_name(int dir_fd, struct unnamed *file, struct output_name *name,
+			  char out_file[OUTPUT_NAME_MAX])
 {
 	for (uint32_t instance = name->instance ? name->instance : 1; instance <= INSTANCE_MAX; instance++) {
 		char candidate[OUTPUT_NAME_MAX];
@@ -163,7 +166,8 @@ static int link_free_name(int dir_fd, struct unnamed *file, struct output_name *
 	return -EEXIST;
 }
 
-int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t size, char out_file[OUTPUT_NAME_MAX])
+int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t size,
+		 char out_file[OUTPUT_NAME_MAX])
 {
 	struct unnamed file = {.fd = openat(dir_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, FILE_MODE)};
 	if (file.fd >= 0) {
@@ -172,7 +176,8 @@ int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t
 			error = link_free_name(dir_fd, &file, name, out_file);
 		unnamed_discard(dir_fd, &file);
 		/* ENOENT: /proc is not mounted; some file systems refuse the link itself. */
-		if (error != -ENOENT && error != -EOPNOTSUPP && error != -EPERM && error != -EINVAL && error != -EXDEV)
+		if (error != -ENOENT && error != -EOPNOTSUPP && error != -EPERM && error != -EINVAL &&
+		    error != -EXDEV)
 			return error;
 	}
 	int error = unnamed_open_with_name(dir_fd, &file);

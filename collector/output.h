@@ -31,7 +31,8 @@ struct output_name {
  * used in name->instance and the file name in out_file.  Returns 0 or -errno; on
  * failure no file is left.
  */
-int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t size, char out_file[OUTPUT_NAME_MAX]);
+int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t size,
+		 char out_file[OUTPUT_NAME_MAX]);
 
 /* Replaces a file that output_write() made earlier in this run, atomically. */
 int output_replace(int dir_fd, const char *file, const void *bytes, size_t size);

@@ -14,7 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct image; /* image.h: an opened ELF object with its symbol sources */
+struct image;    /* image.h: an opened ELF object with its symbol sources */
+struct perf_map; /* perf_map.h: names of code made at run time */
 
 /* A validated copy of a row of the module table. */
 struct profile_module {
@@ -49,6 +50,7 @@ struct profile {
 	enum profile_kind kind;
 	const struct profile_module *modules; /* sorted by id */
 	size_t module_count;
+	const struct perf_map *jit; /* for frames in no module; NULL if there is none */
 	const struct profile_sample *samples; /* equal stacks may come more than once */
 	size_t sample_count;
 	int64_t time_ns;     /* wall clock at the start of what is covered */

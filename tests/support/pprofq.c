@@ -114,7 +114,8 @@ static const void *find_id(const struct by_id *table, size_t count, uint64_t id)
 	return found ? found->item : NULL;
 }
 
-static struct by_id *index_table(const char *what, void *const *items, size_t count, uint64_t (*id_of)(const void *))
+static struct by_id *index_table(const char *what, void *const *items, size_t count,
+				 uint64_t (*id_of)(const void *))
 {
 	struct by_id *table = must(calloc(count + 1, sizeof(*table)));
 	for (size_t i = 0; i < count; i++)
@@ -245,7 +246,8 @@ static int print_sum(const profile_t *p, const char *name, const char *type_name
 static int print_types(const profile_t *p)
 {
 	for (size_t i = 0; i < p->n_sample_type; i++)
-		printf("%s/%s\n", string_at(p, p->sample_type[i]->type), string_at(p, p->sample_type[i]->unit));
+		printf("%s/%s\n", string_at(p, p->sample_type[i]->type),
+		       string_at(p, p->sample_type[i]->unit));
 	if (p->period_type)
 		printf("period %s/%s %" PRId64 "\n", string_at(p, p->period_type->type),
 		       string_at(p, p->period_type->unit), p->period);
@@ -341,9 +343,9 @@ static int print_mappings(const profile_t *p)
 			 m->has_filenames ? ",filenames" : "", m->has_line_numbers ? ",lines" : "",
 			 m->has_inline_frames ? ",inlines" : "");
 		const char *build_id = string_at(p, m->build_id);
-		printf("%" PRIu64 " %#" PRIx64 "-%#" PRIx64 " %#" PRIx64 " %s %s %s\n", m->id, m->memory_start,
-		       m->memory_limit, m->file_offset, *flags ? flags + 1 : "-", *build_id ? build_id : "-",
-		       string_at(p, m->filename));
+		printf("%" PRIu64 " %#" PRIx64 "-%#" PRIx64 " %#" PRIx64 " %s %s %s\n", m->id,
+		       m->memory_start, m->memory_limit, m->file_offset, *flags ? flags + 1 : "-",
+		       *build_id ? build_id : "-", string_at(p, m->filename));
 	}
 	return 0;
 }
@@ -451,7 +453,8 @@ static int compare_samples(const void *a, const void *b)
 		return order ? order : x->n_label < y->n_label ? -1 : 1;
 	for (size_t i = 0; !order && i < x->n_label; i++) {
 		const Perftools__Profiles__Label *l = x->label[i], *m = y->label[i];
-		int64_t left[] = {l->key, l->str, l->num, l->num_unit}, right[] = {m->key, m->str, m->num, m->num_unit};
+		int64_t left[] = {l->key, l->str, l->num, l->num_unit},
+			right[] = {m->key, m->str, m->num, m->num_unit};
 		order = memcmp(left, right, sizeof(left));
 	}
 	return order;

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Samples with equal stacks are added up here: the aggregator's stacks may differ
+ * only in what pprof does not show (cprof's own frames, whether the top address was
+ * interrupted or returned to).
+ *
+ * Context: collector; see pprof.h.
+ */
+#include "pprof.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gzip.h"
+#include "pprof_tables.h"
+
+/* How many samples are encoded between two calls of tick(). */
+#define SAMPLES_PER_TICK 16
+
+struct value_type {
+	const char *type, *unit;
+};
+
+/* What Go writes, byte for byte: tools know profiles by these names. */
+struct kind {
+	struct value_type values[PROFILE_VALUES_MAX];
+	size_t value_count;
+	struct value_type period;
+	const char *default_type; /* NULL: the last of values */
+	const char *drop_frames;
+};
+
+static const struct kind kinds[PROFILE_KIND_COUNT] = {
+	[PROFILE_CPU] =
+		{
+			.values = {{"samples", "count"}, {"cpu", "nanoseconds"}},
+			.value_count = 2,
+			.period = {"cpu", "nanoseconds"},
+		},
+	[PROFILE_HEAP] =
+		{
+			.values = {{"alloc_objects", "count"},
+				   {"alloc_space", "bytes"},
+				   {"inuse_objects", "count"},
+				   {"inuse_space", "bytes"}},
+			.value_count = 4,
+			.period = {"space", "bytes"},
+			.default_type = "inuse_space",
+			/*
+			 * cprof's own malloc is never in a stack, so its caller is the leaf.
+			 * Of what C++ and Rust put between malloc and the code that wants the
+			 * memory, the named entry points are cut, and nothing that people write
+			 * or inline: no std::allocator, no xmalloc.
+			 */
+			.drop_frames =
+				"operator "
+				"new(\\[\\])?|(__rustc::)?__(rust|rdl|rg)_(alloc|alloc_zeroed|realloc)",
+		},
+};
+enum { ALLOC_OBJECTS, ALLOC_SPACE };
+
+/* A merged sample, until it becomes a message. */
+struct stack {
+	const uint64_t *locations;
+	size_t location_count;
+	int64_t values[PROFILE_VALUES_MAX];
+};
+
+struct encoder {
+	const struct profile *profile;
+	const struct kind *kind;
+	struct pprof_tables tables;
+	struct pointer_list stacks;
+	struct u64_map stack_of; /* hash -> index into stacks */
+	uint64_t *locations;     /* of the current sample */
+	size_t location_capacity;
+};
+
+static bool is_stack(const void *context, uint32_t index, const void *key)
+{
+	const struct encoder *encoder = context;
+	const struct stack *a = encoder->stacks.items[index], *b = key;
+	return a->location_count == b->location_count &&
+	       !memcmp(a->locations, b->locations, a->location_count * sizeof(*a->locations));
+}
+
+static int64_t add_saturating(int64_t a, int64_t b)
+{
+	int64_t sum;
+	if (__builtin_add_overflow(a, b, &sum))
+		return a < 0 ? INT64_MIN : INT64_MAX;
+	return sum;
+}
+
+/* The stack with these locations, new if there is none. */
+static struct stack *find_stack(struct encoder *encoder, size_t location_count)
+{
+	struct stack key = {.locations = encoder->locations, .location_count = location_count};
+	uint64_t hash = location_count;
+	uint32_t index;
+	for (size_t i = 0; i < location_count; i++)
+		hash = cprof_mix64(hash ^ encoder->locations[i]);
+	if (pprof_tables_probe(&encoder->stack_of, &hash, is_stack, encoder, &key, &index))
+		return encoder->stacks.items[index];
+	bool *is_failed = &encoder->tables.is_failed;
+	struct stack *stack = arena_alloc(&encoder->tables.arena, sizeof(*stack));
+	uint64_t *copy = arena_array(&encoder->tables.arena, location_count, sizeof(*copy));
+	if (!stack || !copy || u64_map_put(&encoder->stack_of, hash, (uint32_t)encoder->stacks.count) < 0) {
+		*is_failed = true;
+		return NULL;
+	}
+	memcpy(copy, encoder->locations, location_count * sizeof(*copy));
+	*stack = (struct stack){.locations = copy, .location_count = location_count};
+	pointer_list_add(&encoder->stacks, stack, is_failed);
+	return *is_failed ? NULL : stack;
+}
+
+/* Locations of a sample's frames, with what has to be said about the stack's end. */
+static size_t locate(struct encoder *encoder, const struct profile_sample *sample)
+{
+	size_t wanted = (size_t)sample->frame_count + 1, count = 0;
+	if (wanted > encoder->location_capacity) {
+		uint64_t *grown = reallocarray(encoder->locations, wanted, sizeof(*grown));
+		if (!grown) {
+			encoder->tables.is_failed = true;
+			return 0;
+		}
+		encoder->locations = grown;
+		encoder->location_capacity = wanted;
+	}
+	for (uint32_t i = 0; i < sample->frame_count; i++) {
+		uint64_t id = pprof_tables_frame(&encoder->tables, sample->frames[i]);
+		if (id)
+			encoder->locations[count++] = id;
+	}
+	const char *end = count == 0                                    ? PPROF_NO_STACK
+			  : sample->stack_flags & CPROF_STACK_TRUNCATED ? PPROF_TRUNCATED
+			  : sample->stack_flags & CPROF_STACK_BROKEN    ? PPROF_UNWIND_STOPPED
+									: NULL;
+	if (end)
+		encoder->locations[count++] = pprof_tables_synthetic(&encoder->tables, end);
+	return count;
+}
+
+static void add_sample(struct encoder *encoder, const struct profile_sample *sample)
+{
+	bool is_zero = true;
+	for (size_t i = 0; i < encoder->kind->value_count; i++)
+		is_zero = is_zero && sample->values[i] == 0;
+	if (is_zero)
+		return;
+	size_t count = locate(encoder, sample);
+	struct stack *stack = encoder->tables.is_failed ? NULL : find_stack(encoder, count);
+	for (size_t i = 0; stack && i < encoder->kind->value_count; i++)
+		stack->values[i] = add_saturating(stack->values[i], sample->values[i]);
+}
+
+/* Go's numeric label: the average size of the stack's blocks. */
+static void add_bytes_label(struct encoder *encoder, const struct stack *stack,
+			    Perftools__Profiles__Sample *sample)
+{
+	struct pprof_tables *tables = &encoder->tables;
+	if (encoder->profile->kind != PROFILE_HEAP || stack->values[ALLOC_OBJECTS] <= 0)
+		return;
+	Perftools__Profiles__Label **list = arena_alloc(&tables->arena, sizeof(*list));
+	Perftools__Profiles__Label *label = arena_alloc(&tables->arena, sizeof(*label));
+	if (!list || !label) {
+		tables->is_failed = true;
+		return;
+	}
+	perftools__profiles__label__init(label);
+	label->key = pprof_tables_string(tables, "bytes");
+	label->num_unit = pprof_tables_string(tables, "bytes");
+	label->num = stack->values[ALLOC_SPACE] / stack->values[ALLOC_OBJECTS];
+	list[0] = label;
+	sample->n_label = 1;
+	sample->label = list;
+}
+
+static void finish_samples(struct encoder *encoder, Perftools__Profiles__Profile *message)
+{
+	struct pprof_tables *tables = &encoder->tables;
+	size_t count = encoder->stacks.count;
+	Perftools__Profiles__Sample *samples = arena_array(&tables->arena, count, sizeof(*samples));
+	message->sample = arena_array(&tables->arena, count, sizeof(*message->sample));
+	if (!samples || !message->sample) {
+		tables->is_failed = true;
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct stack *stack = encoder->stacks.items[i];
+		perftools__profiles__sample__init(&samples[i]);
+		samples[i].n_location_id = stack->location_count;
+		samples[i].location_id = (uint64_t *)(uintptr_t)stack->locations;
+		samples[i].n_value = encoder->kind->value_count;
+		samples[i].value = stack->values;
+		add_bytes_label(encoder, stack, &samples[i]);
+		message->sample[i] = &samples[i];
+	}
+	message->n_sample = count;
+}
+
+static Perftools__Profiles__ValueType *new_type(struct pprof_tables *tables, const struct value_type *type)
+{
+	Perftools__Profiles__ValueType *message = arena_alloc(&tables->arena, sizeof(*message));
+	if (!message) {
+		tables->is_failed = true;
+		return NULL;
+	}
+	perftools__profiles__value_type__init(message);
+	message->type = pprof_tables_string(tables, type->type);
+	message->unit = pprof_tables_string(tables, type->unit);
+	return message;
+}
+
+static void finish_header(struct encoder *encoder, Perftools__Profiles__Profile *message)
+{
+	const struct profile *profile = encoder->profile;
+	const struct kind *kind = encoder->kind;
+	struct pprof_tables *tables = &encoder->tables;
+	message->sample_type = arena_array(&tables->arena, kind->value_count, sizeof(*message->sample_type));
+	message->comment = arena_array(&tables->arena, profile->comment_count, sizeof(*message->comment));
+	if (!message->sample_type || !message->comment) {
+		tables->is_failed = true;
+		return;
+	}
+	for (size_t i = 0; i < kind->value_count; i++)
+		message->sample_type[message->n_sample_type++] = new_type(tables, &kind->values[i]);
+	message->period_type = new_type(tables, &kind->period);
+	message->period = profile->period;
+	message->time_nanos = profile->time_ns;
+	message->duration_nanos = profile->duration_ns;
+	for (size_t i = 0; i < profile->comment_count; i++)
+		message->comment[message->n_comment++] = pprof_tables_string(tables, profile->comments[i]);
+	if (kind->default_type)
+		message->default_sample_type = pprof_tables_string(tables, kind->default_type);
+	if (kind->drop_frames)
+		message->drop_frames = pprof_tables_string(tables, kind->drop_frames);
+}
+
+static int compress(Perftools__Profiles__Profile *message, unsigned char **out_bytes, size_t *out_size)
+{
+	size_t size = perftools__profiles__profile__get_packed_size(message);
+	unsigned char *packed = malloc(size ? size : 1);
+	if (!packed)
+		return -ENOMEM;
+	perftools__profiles__profile__pack(message, packed);
+	int error = gzip_compress(packed, size, out_bytes, out_size);
+	free(packed);
+	return error;
+}
+
+int pprof_encode(const struct profile *profile, void (*tick)(void *), void *tick_arg,
+		 unsigned char **out_bytes, size_t *out_size)
+{
+	Perftools__Profiles__Profile message = PERFTOOLS__PROFILES__PROFILE__INIT;
+	struct encoder encoder = {.profile = profile, .kind = &kinds[profile->kind]};
+	pprof_tables_init(&encoder.tables, profile);
+	for (size_t i = 0; i < profile->sample_count && !encoder.tables.is_failed; i++) {
+		add_sample(&encoder, &profile->samples[i]);
+		if (tick && i % SAMPLES_PER_TICK == 0)
+			tick(tick_arg);
+	}
+	finish_samples(&encoder, &message);
+	finish_header(&encoder, &message);
+	pprof_tables_finish(&encoder.tables, &message);
+	int error = encoder.tables.is_failed ? -ENOMEM : compress(&message, out_bytes, out_size);
+	pprof_tables_fini(&encoder.tables);
+	u64_map_fini(&encoder.stack_of);
+	free(encoder.stacks.items);
+	free(encoder.locations);
+	return error;
+}
