@@ -10,12 +10,15 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cprof_compiler.h"
 #include "cprof_version.h"
 
 #define IN_CPU (1u << PROFILE_CPU)
 #define IN_HEAP (1u << PROFILE_HEAP)
+#define RUN_NAME_MAX 64
 
 /* Counters that speak for themselves: "<count> <words>". */
 static const struct {
@@ -114,6 +117,16 @@ static void add_heap(struct comments *comments, const struct cprof_control *cont
 		add(comments, "# cprof: %" PRIu64 " allocations were made before sampling began", early);
 }
 
+/* CPROF_RUN names a run: whoever started several into one directory finds the files of each. */
+static void add_run(struct comments *comments)
+{
+	const char *run = getenv("CPROF_RUN");
+	size_t length = run ? strlen(run) : 0;
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+	if (length && length <= RUN_NAME_MAX && strspn(run, allowed) == length)
+		add(comments, "# cprof: run %s", run);
+}
+
 void comments_build(enum profile_kind kind, const struct cprof_control *control,
 		    const struct aggregate_sums *sums, const struct comments_clock *cpu_clock,
 		    struct comments *out_comments)
@@ -123,6 +136,7 @@ void comments_build(enum profile_kind kind, const struct cprof_control *control,
 		add_cpu(out_comments, control, sums, cpu_clock);
 	else
 		add_heap(out_comments, control, sums);
+	add_run(out_comments);
 	for (size_t i = 0; i < ARRAY_LENGTH(plain_counters); i++) {
 		uint64_t count = count_of(control, plain_counters[i].counter);
 		if (count && plain_counters[i].kinds & 1u << kind)

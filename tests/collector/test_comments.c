@@ -6,6 +6,7 @@
  * Context: tests.
  */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "comments.h"
@@ -94,4 +95,15 @@ Test(comments, have_room_for_every_counter_at_once)
 			cr_expect_lt(strlen(comments.lines[i]), COMMENTS_LINE_BYTES - 1, "%s",
 				     comments.lines[i]);
 	}
+}
+
+Test(comments, name_the_run)
+{
+	const struct comments_clock clock = {0};
+	setenv("CPROF_RUN", "nightly-42.b", 1);
+	comments_build(PROFILE_CPU, &control, &sums, &clock, &comments);
+	cr_expect(has_line("# cprof: run nightly-42.b"));
+	setenv("CPROF_RUN", "two words", 1);
+	comments_build(PROFILE_CPU, &control, &sums, &clock, &comments);
+	cr_expect_eq(comments.count, 1);
 }
