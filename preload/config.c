@@ -234,6 +234,13 @@ static bool set_session(const char *value)
 	return true;
 }
 
+/* Only the collector reads it, in its own environment: it is not ours to judge. */
+static bool ignore(const char *value)
+{
+	(void)value;
+	return true;
+}
+
 /* LOG comes first, so that it governs the lines about the others. */
 static const struct variable {
 	const char *name;
@@ -254,6 +261,7 @@ static const struct variable {
 	{"CPROF_EXIT_WAIT", set_exit_wait, "a duration such as 500ms, 10s or 1m, or 0; using 10s"},
 	{"CPROF_COLLECTOR", set_collector, "a path"},
 	{"CPROF_DEBUGINFOD", set_debuginfod, "0 or 1; using 0"},
+	{"CPROF_RUN", ignore, ""},
 };
 
 /* The value of the variable in "NAME=value", or NULL if `entry` is of another variable. */
