@@ -170,7 +170,7 @@ $(BUILD)/tests/victims/%: tests/integration/victims/%.cc $(VICTIM_COMMON)
 	$(call quiet,VICTIM)$(CXX) $(VICTIM_FLAGS) $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
 $(BUILD)/tests/victims/%: tests/integration/victims/%.rs Makefile
 	@mkdir -p $(@D)
-	$(call quiet,VICTIM)$(RUSTC) -g -O $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
+	$(call quiet,VICTIM)MAKEFLAGS= $(RUSTC) -g -O $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
 
 test-programs: $(SUPPORT_PROGRAMS) $(VICTIMS)
 

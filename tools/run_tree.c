@@ -22,8 +22,8 @@
 
 /* The kernel's own limit for one string is 128 KiB, for all of them a part of the stack limit. */
 #define ENVIRON_BYTES_MAX (2 << 20)
-/* As the kernel cuts it: 15 bytes. */
-#define COLLECTOR_COMM "cprof-collector"
+/* The collector's processes are cprof-collector and cprof-supervise. */
+#define COLLECTOR_COMM "cprof-"
 
 int run_tree_make_mark(char mark[RUN_TREE_MARK_BYTES])
 {
