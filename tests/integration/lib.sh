@@ -21,7 +21,7 @@ OUT=$TMP/out
 for variable in $(compgen -e | grep '^CPROF_' || true); do
 	[[ $variable == CPROF_LIB || $variable == CPROF ]] || unset "$variable"
 done
-unset LD_PRELOAD LD_LIBRARY_PATH MALLOC_CONF variable
+unset LD_PRELOAD LD_LIBRARY_PATH MALLOC_CONF MAKEFLAGS MFLAGS MAKELEVEL variable
 export LC_ALL=C
 cd "$TMP"
 mkdir -p "$OUT"
@@ -123,11 +123,11 @@ profiled()
 	bounded env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$@"
 }
 
-# status_of COMMAND...: prints the exit status, discards nothing else.
+# status_of COMMAND...: prints the exit status alone; the command's output is in $TMP/stdout and $TMP/stderr.
 status_of()
 {
 	local status=0
-	"$@" || status=$?
+	"$@" >"$TMP/stdout" 2>"$TMP/stderr" || status=$?
 	echo $status
 }
 
@@ -168,23 +168,36 @@ no_collectors()
 	[[ -z $(our_collectors) ]]
 }
 
+have_collectors()
+{
+	[[ -n $(our_collectors) ]]
+}
+
 # settle: until the collectors of this test are gone, so that all files are there.
 settle()
 {
 	wait_until 20 no_collectors
 }
 
-# profile NAME KIND: the path of the one final profile of this name; fails if there is not exactly one.
+# profile NAME KIND: the path of the one final profile of this name, or of no file at all.
 profile()
 {
 	local found
 	found=$(compgen -G "$OUT/$1.*.$2.pb.gz" || true)
 	if [[ -z $found || $found == *$'\n'* ]]; then
-		echo "no single $1.*.$2.pb.gz in $OUT: $(ls -A "$OUT" 2>/dev/null | tr '\n' ' ')" >&2
-		echo "$OUT/missing-$1-$2"
-		return 1
+		echo "$OUT/no-single-profile-$2-of-$1"
+	else
+		echo "$found"
 	fi
-	echo "$found"
+}
+
+# has_profile NAME KIND: there is exactly one.
+has_profile()
+{
+	[[ -e $(profile "$1" "$2") ]] || {
+		echo "not one $1.*.$2.pb.gz in $OUT: $(ls -A "$OUT" 2>/dev/null | tr '\n' ' ')"
+		return 1
+	}
 }
 
 # profiles_of NAME KIND: all of them, one a line.
@@ -193,20 +206,21 @@ profiles_of()
 	compgen -G "$OUT/$1.*.$2.pb.gz" || true
 }
 
-# query PROFILE WHAT...: pprofq, or nothing if that fails.
+# query PROFILE WHAT...: pprofq; -1 where there is no figure to be had.
 query()
 {
-	"$PPROFQ" "$@" 2>/dev/null || true
+	"$PPROFQ" "$@" 2>/dev/null || case $2 in
+	total | leaf | has) echo -1 ;;
+	esac
 }
 
 # expect_profile NAME KIND WHAT: there is exactly one, and it is valid.
 expect_profile()
 {
-	local file
-	if file=$(profile "$1" "$2" 2>"$TMP/expect.log"); then
-		expect "${3:-$1}: $2 profile valid" "$PPROFQ" "$file" check
+	if has_profile "$1" "$2" >"$TMP/expect.log"; then
+		expect "${3:-$1}: $2 profile valid" "$PPROFQ" "$(profile "$1" "$2")" check
 	else
-		fail "${3:-$1}: $2 profile missing: $(<"$TMP/expect.log")"
+		fail "${3:-$1}: $(<"$TMP/expect.log")"
 	fi
 }
 

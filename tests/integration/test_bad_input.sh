@@ -126,7 +126,7 @@ dying()
 	shell_pid=$!
 	exec 9>"$TMP/hold"
 	wait_until 10 grep -q ready "$TMP/stdout"
-	wait_until 10 test -n "$(our_collectors)"
+	wait_until 10 have_collectors
 	case $1 in
 	worker) pid=$(our_collectors | sort -n | tail -1) ;;
 	supervisor) pid=$(our_collectors | sort -n | head -1) ;;
@@ -141,7 +141,7 @@ dying()
 	expect_equal "$what: exit status" 7 "$status"
 	expect_range "$what: lines on stderr" 0 "$(wc -l <"$TMP/stderr")" 1
 	if [[ $1 == worker || -n $(compgen -G "$OUT/steady.*.heap.pb.gz") ]]; then
-		expect_equal "$what: heap profile exact all the same" "1000 100000 600 60000" "$(sums "$(profile steady heap 2>/dev/null)")"
+		expect_equal "$what: heap profile exact all the same" "1000 100000 600 60000" "$(sums "$(profile steady heap)")"
 		whole "$OUT"
 	else
 		expect_equal "$what: one line says that nothing is written, and how to get it" 1 "$(grep -c recover "$TMP/stderr" || true)"
@@ -240,6 +240,6 @@ if [[ -n $good ]]; then
 else
 	fail "no segment file to damage"
 fi
-expect_equal "recover of a file that is not there" 1 "$(status_of "$CPROF" recover "$TMP/not-there" 2>"$TMP/stderr")"
+expect_equal "recover of a file that is not there" 1 "$(status_of "$CPROF" recover "$TMP/not-there")"
 expect_equal "recover of a file that is not there: one line" 1 "$(wc -l <"$TMP/stderr")"
 finish

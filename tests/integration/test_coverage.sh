@@ -18,8 +18,8 @@ covered()
 	local mode=$1 ms=$2 low=$3 high=$4 cpu clock sampled lost missing own
 	shift 4
 	fresh_out
-	expect_equal "$mode: exit status" 0 "$(status_of profiled "$@" "$VICTIMS/cpu_shares" "$mode" "$ms" >"$TMP/truth" 2>&1)"
-	cpu=$(profile cpu_shares cpu 2>/dev/null || true)
+	expect_equal "$mode: exit status" 0 "$(status_of profiled "$@" "$VICTIMS/cpu_shares" "$mode" "$ms")"
+	cpu=$(profile cpu_shares cpu)
 	read -r clock sampled lost missing < <(account "$cpu") || true
 	if [[ -z ${missing:-} ]]; then
 		fail "$mode: the profile gives an account of its CPU time: $(query "$cpu" comments | head -1)"
@@ -27,7 +27,7 @@ covered()
 	fi
 	expect_range "$mode: the sum is right" $((clock - 2)) $((sampled + lost + missing)) $((clock + 2))
 	expect_range "$mode: sampled is the profile's sum" $((sampled - 1)) $(($(query "$cpu" total cpu) / 1000000)) $((sampled + 1))
-	own=$(($(truth "$TMP/truth" clock) / 1000000))
+	own=$(($(truth "$TMP/stdout" clock) / 1000000))
 	expect_range "$mode: the clock is the program's own, and start and exit" $((own - 1)) "$clock" $((own + 60))
 	expect_range "$mode: ms not covered, of $clock" "$low" "$missing" "$high"
 }
@@ -52,9 +52,9 @@ covered raw-blocked 600 540 640
 # Timers refused: the time is not covered, or found otherwise, but the account is kept.
 fresh_out
 expect_equal "no timers: exit status" 0 \
-	"$(status_of profiled prlimit --sigpending=0 "$VICTIMS/cpu_shares" four 400 >"$TMP/truth" 2>&1)"
+	"$(status_of profiled prlimit --sigpending=0 "$VICTIMS/cpu_shares" four 400)"
 expect "no timers: settles" settle
-cpu=$(profile cpu_shares cpu 2>/dev/null || true)
+cpu=$(profile cpu_shares cpu)
 read -r clock sampled lost missing < <(account "$cpu") || true
 expect_range "no timers: the sum is right" $((${clock:-0} - 2)) $((${sampled:-0} + ${lost:-0} + ${missing:-0})) $((${clock:--9} + 2))
 if ((${sampled:-0} < 300)); then

@@ -18,12 +18,12 @@ measured()
 	mode=$1
 	local threads=$3
 	fresh_out
-	expect_equal "$mode: exit status" 0 "$(status_of profiled CPROF_CPU_HZ=$HZ "$VICTIMS/cpu_shares" "$mode" "$2" >"$TMP/truth" 2>"$TMP/err")"
-	expect_equal "$mode: nothing on stderr" "" "$(<"$TMP/err")"
+	expect_equal "$mode: exit status" 0 "$(status_of profiled CPROF_CPU_HZ=$HZ "$VICTIMS/cpu_shares" "$mode" "$2")"
+	expect_equal "$mode: nothing on stderr" "" "$(<"$TMP/stderr")"
 	expect_profile cpu_shares cpu "$mode"
-	cpu=$(profile cpu_shares cpu 2>/dev/null || true)
+	cpu=$(profile cpu_shares cpu)
 	samples=$(query "$cpu" total samples)
-	clock=$(truth "$TMP/truth" clock)
+	clock=$(truth "$TMP/stdout" clock)
 	expect_range "$mode: samples enough to judge" $(($2 * HZ / 1000 / 2)) "${samples:-0}" $(($2 * HZ / 1000 * 2))
 	for name in f1 f2 f3; do
 		share $name
@@ -39,7 +39,7 @@ measured()
 share()
 {
 	expect_share "$mode: $1" "$(query "$cpu" has "$1" samples)" "$samples" \
-		"$(awk -v f="$(truth "$TMP/truth" "$1")" -v c="$clock" 'BEGIN { print f / c }')"
+		"$(awk -v f="$(truth "$TMP/stdout" "$1")" -v c="$clock" 'BEGIN { print f / c }')"
 }
 
 # all_below NAME: every stack reaches this function; a sample in the loader or at exit does not.

@@ -6,13 +6,13 @@ source "$(dirname "$0")/lib.sh"
 
 MILLISECONDS=300
 
-# family MODE: runs it, waits for all files, the truth in $TMP/MODE.
+# family MODE: runs it, waits for all files; the truth is its output.
 family()
 {
 	fresh_out
 	mode=$1
-	expect_equal "$mode: exit status" 0 "$(status_of profiled CPROF_HEAP_RATE="${RATE:-524288}" "$VICTIMS/family" "$mode" $MILLISECONDS 2>"$TMP/$mode.err" >"$TMP/$mode")"
-	expect_equal "$mode: nothing on stderr" "" "$(<"$TMP/$mode.err")"
+	expect_equal "$mode: exit status" 0 "$(status_of profiled CPROF_HEAP_RATE="${RATE:-524288}" "$VICTIMS/family" "$mode" $MILLISECONDS)"
+	expect_equal "$mode: nothing on stderr" "" "$(<"$TMP/stderr")"
 	expect "$mode: settles" settle
 	expect_all_valid "$mode"
 }
@@ -32,7 +32,7 @@ part_burnt()
 		expect_range "$mode: $part in ms, of $((ns / 1000000))" $((ns / 1000000 - 45)) \
 			$(($(query "$file" has "$part" cpu) / 1000000)) $((ns / 1000000 + 35))
 		parts_in "$file" "$part"
-	done < <(awk -v p="$part" '$1 == p { print $2, $3 }' "$TMP/$mode")
+	done < <(awk -v p="$part" '$1 == p { print $2, $3 }' "$TMP/stdout")
 	expect_range "$mode: processes that were $part" "${2:-1}" "$seen" "${2:-1}"
 }
 

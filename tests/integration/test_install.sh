@@ -5,18 +5,18 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
 prefix=$TMP/prefix
-expect "make install" env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory -C "$HERE/../.." BUILD="$BUILD" PREFIX="$prefix" install
+expect "make install" make --no-print-directory -C "$HERE/../.." BUILD="$BUILD" PREFIX="$prefix" install
 for file in lib/libcprof.so bin/cprof libexec/cprof/cprof-collector; do
 	expect "$file is there" test -x "$prefix/$file"
 done
 rm -rf "$TMP/staged"
-expect "make install with DESTDIR" env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory -C "$HERE/../.." BUILD="$BUILD" DESTDIR="$TMP/staged" PREFIX=/usr install
+expect "make install with DESTDIR" make --no-print-directory -C "$HERE/../.." BUILD="$BUILD" DESTDIR="$TMP/staged" PREFIX=/usr install
 expect "DESTDIR is honoured" test -x "$TMP/staged/usr/lib/libcprof.so"
 
 # The bare name, found by the loader.
 expect_equal "bare LD_PRELOAD: status" 5 "$(status_of bounded env LD_LIBRARY_PATH="$prefix/lib" LD_PRELOAD=libcprof.so CPROF_OUT="$OUT" \
-	"$VICTIMS/steady" 100 5 2>"$TMP/err" >/dev/null)"
-expect_equal "bare LD_PRELOAD: nothing said" "" "$(<"$TMP/err")"
+	"$VICTIMS/steady" 100 5)"
+expect_equal "bare LD_PRELOAD: nothing said" "" "$(<"$TMP/stderr")"
 expect_profile steady cpu "bare LD_PRELOAD"
 fresh_out
 expect_equal "bare LD_PRELOAD: children in other directories" "done" "$(bounded env LD_LIBRARY_PATH="$prefix/lib" LD_PRELOAD=libcprof.so \
@@ -46,20 +46,20 @@ run() { bounded "$cprof" run --out "$OUT" "$@"; }
 fresh_out
 expect_equal "run: output" "done" "$(run -- "$VICTIMS/steady" 300 0 2>/dev/null)"
 fresh_out
-expect_equal "run: status" 9 "$(status_of run -- "$VICTIMS/steady" 300 9 2>"$TMP/err" >/dev/null)"
-expect "run: the summary names the files" grep -q 'steady\.[0-9]*\.cpu\.pb\.gz' "$TMP/err"
-expect "run: the summary names the hot function" grep -q steady_work "$TMP/err"
-expect "run: the summary counts samples" grep -qi 'samples' "$TMP/err"
-expect "run: the summary counts what is lost" grep -qi 'lost' "$TMP/err"
+expect_equal "run: status" 9 "$(status_of run -- "$VICTIMS/steady" 300 9)"
+expect "run: the summary names the files" grep -q 'steady\.[0-9]*\.cpu\.pb\.gz' "$TMP/stderr"
+expect "run: the summary names the hot function" grep -q steady_work "$TMP/stderr"
+expect "run: the summary counts samples" grep -qi 'samples' "$TMP/stderr"
+expect "run: the summary counts what is lost" grep -qi 'lost' "$TMP/stderr"
 expect_equal "run --quiet says nothing" "" "$(run --quiet -- "$VICTIMS/steady" 50 0 2>&1 >/dev/null)"
-expect_equal "run: true" 0 "$(status_of run -- true 2>/dev/null)"
-expect_equal "run: false" 1 "$(status_of run -- false 2>/dev/null)"
-expect_equal "run: killed by a signal" 143 "$(status_of run -- sh -c 'kill -TERM $$' 2>/dev/null)"
-expect_equal "run: no such command" 127 "$(status_of run -- /nonexistent/command 2>"$TMP/err")"
-expect_equal "run: no such command: one line" 1 "$(grep -c nonexistent "$TMP/err" || true)"
-expect_equal "run: not executable" 126 "$(status_of run -- "$HERE/lib.sh" 2>/dev/null)"
-expect_equal "run: no command" 2 "$(status_of run 2>/dev/null >&2)"
-expect_equal "run: unknown option" 2 "$(status_of run --heap-rats 1 -- true 2>/dev/null >&2)"
+expect_equal "run: true" 0 "$(status_of run -- true)"
+expect_equal "run: false" 1 "$(status_of run -- false)"
+expect_equal "run: killed by a signal" 143 "$(status_of run -- sh -c 'kill -TERM $$')"
+expect_equal "run: no such command" 127 "$(status_of run -- /nonexistent/command)"
+expect_equal "run: no such command: one line" 1 "$(grep -c nonexistent "$TMP/stderr" || true)"
+expect_equal "run: not executable" 126 "$(status_of run -- "$HERE/lib.sh")"
+expect_equal "run: no command" 2 "$(status_of run)"
+expect_equal "run: unknown option" 2 "$(status_of run --heap-rats 1 -- true)"
 expect_equal "run: standard input passes" "abc" "$(echo abc | run --quiet -- cat)"
 fresh_out
 run --heap-rate 1 --cpu-hz 250 --quiet -- "$VICTIMS/steady" 200 0 >/dev/null
@@ -74,5 +74,5 @@ expect_equal "an environment of its own is not left to the command" "" "$(run --
 expect "cprof --help" bounded "$cprof" --help
 expect "cprof run --help" bounded "$cprof" run --help
 expect "cprof --version" bounded "$cprof" --version
-expect_equal "cprof with nonsense" 2 "$(status_of bounded "$cprof" nonsense 2>/dev/null >&2)"
+expect_equal "cprof with nonsense" 2 "$(status_of bounded "$cprof" nonsense)"
 finish

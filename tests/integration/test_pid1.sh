@@ -18,7 +18,7 @@ pid1()
 
 for round in 1 2 3; do
 	fresh_out
-	expect_equal "round $round: exit status" 7 "$(status_of pid1 "$VICTIMS/steady" 200 7 >/dev/null)"
+	expect_equal "round $round: exit status" 7 "$(status_of pid1 "$VICTIMS/steady" 200 7)"
 	expect_profile steady cpu "round $round: PID 1"
 	expect_profile steady heap "round $round: PID 1"
 	expect_equal "named by the PID the process sees" "steady.1.cpu.pb.gz steady.1.heap.pb.gz" "$(ls -A "$OUT" | xargs)"
@@ -57,7 +57,7 @@ fresh_out
 expect_equal "shell as PID 1 with children" "a b 3" \
 	"$(pid1 bash -c 'echo a; "$1" 100 0 >/dev/null; (echo b); wait; echo $((1+2))' bash "$VICTIMS/steady" | xargs)"
 expect_all_valid "shell as PID 1"
-expect "child of PID 1 has its cpu profile" profile steady cpu
+expect "child of PID 1 has its cpu profile" has_profile steady cpu
 fresh_out
 expect_equal "PID 1 sees no foreign child" "$(bounded "${in_namespace[@]}" "$VICTIMS/self_view" | grep -E '^(tasks|waitpid -1|waitpid 0)')" \
 	"$(pid1 "$VICTIMS/self_view" | grep -E '^(tasks|waitpid -1|waitpid 0)' || true)"

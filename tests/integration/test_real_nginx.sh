@@ -8,6 +8,7 @@ source "$(dirname "$0")/lib.sh"
 
 port=$((20000 + $$ % 20000))
 mkdir -p "$TMP/nginx"
+chmod 755 "$TMP" "$TMP/nginx" # the workers open their logs there
 user=
 [[ $(id -u) == 0 ]] && user="user nobody nogroup;"
 cat >"$TMP/nginx.conf" <<CONF

@@ -22,11 +22,11 @@ run()
 	) &
 }
 
-# The results of the single tests; whatever the programs print between "..." and the verdict is cut.
+# The tests with their verdicts; some print something of their own in between, which is cut.
 results()
 {
 	grep -aE '^test_[a-z0-9_]+ \(|^Ran |^status|(ok|FAIL|ERROR)$|^(OK|FAILED)( |$)' "$1" |
-		sed -E 's/ in [0-9.]+s$//' | grep -avE '^Check|^test_.*\)$' | sort
+		sed -E 's/ in [0-9.]+s$//; s/ \.\.\. (ok|FAIL|ERROR|skipped .*)$/ \1/; t; s/^(test_.*\)) \.\.\. .*/\1/; s/^[^t].* (ok|FAIL|ERROR)$/\1/' | sort
 }
 
 # They sleep most of the time: all at once.

@@ -5,8 +5,9 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
 bounded "$VICTIMS/own_signals" >"$TMP/plain" 2>&1
-expect_equal "exit status" 0 "$(status_of profiled CPROF_CPU_HZ=250 "$VICTIMS/own_signals" >"$TMP/seen" 2>&1)"
-expect "same observations" diff "$TMP/plain" "$TMP/seen"
+expect_equal "exit status" 0 "$(status_of profiled CPROF_CPU_HZ=250 "$VICTIMS/own_signals")"
+expect "same observations" diff "$TMP/plain" "$TMP/stdout"
+expect_equal "nothing said" "" "$(<"$TMP/stderr")"
 expect "settles" settle
 expect_all_valid "own signals"
 first=$(ls -S "$OUT"/own_signals.*.cpu.pb.gz | head -1)

@@ -7,10 +7,10 @@ source "$(dirname "$0")/lib.sh"
 source_file=$HERE/victims/inlined.cc
 line_of() { grep -n "$1" "$source_file" | cut -d: -f1; }
 
-# run_in DIR NAME ARGS...: a copy of a binary, under its own name, with 250 Hz and rate 1.
+# run COMMAND...: at 250 Hz and rate 1.
 run()
 {
-	profiled CPROF_CPU_HZ=250 CPROF_HEAP_RATE=1 "$@" >"$TMP/run.log" 2>&1
+	profiled CPROF_CPU_HZ=250 CPROF_HEAP_RATE=1 "$@"
 }
 
 # has_time NAME PROFILE: at least five samples.
@@ -132,7 +132,7 @@ what=rust
 if [[ -x $VICTIMS/rust_work ]]; then
 	fresh_out
 	expect_equal "$what: exit status" 7 "$(status_of run "$VICTIMS/rust_work")"
-	expect_equal "$what: output" "blocks 1000 caught true" "$(<"$TMP/run.log")"
+	expect_equal "$what: output" "blocks 1000 caught true" "$(<"$TMP/stdout")"
 	expect_profile rust_work cpu
 	cpu=$(profile rust_work cpu) heap=$(profile rust_work heap)
 	frames=$("$PPROFQ" "$cpu" frames)
@@ -150,7 +150,8 @@ fi
 # ---- merging and comparing two runs at different addresses ----
 what=merge
 fresh_out
-run "$VICTIMS/inlined" 200 && run "$VICTIMS/inlined" 200
+run "$VICTIMS/inlined" 200 >/dev/null
+run "$VICTIMS/inlined" 200 >/dev/null
 mapfile -t two < <(profiles_of inlined cpu)
 expect_equal "$what: two profiles" 2 "${#two[@]}"
 start() { "$PPROFQ" "$1" mappings | awk '$1 == 1 { print $2 }'; }
