@@ -33,7 +33,9 @@
 #define STATUS_CANNOT_EXECUTE 126
 #define STATUS_NOT_FOUND 127
 #define POLL_NS (10 * 1000 * 1000)
+#define SETTLED_POLLS 3
 #define EXIT_WAIT_DEFAULT_S 10.0
+#define OWN_FILES_WAIT_S 1.0
 
 /* Each option sets a variable; `quiet` and `help` are the tool's own. */
 static const struct run_option {
@@ -273,25 +275,28 @@ static double exit_wait_s(void)
 }
 
 /*
- * A command that ends by itself waits for its files; those of one that was killed, and
- * of its children, are there when the collector has ended.  Where other processes of
- * the tree go on, it does not end, and only the command's own files are waited for.
- * Returns how many programs go on.
+ * All files are there when the collector has ended.  Where other programs of the tree
+ * go on it does not, and only the command's own files are waited for: those of one
+ * that was killed may take as long as CPROF_EXIT_WAIT; one that ended by itself has
+ * waited already, unless it had nothing to wait for.  Returns how many programs go on.
  */
 static size_t wait_for_files(const struct run *run, bool was_killed)
 {
-	double deadline = now_s() + exit_wait_s();
-	unsigned absences = 0;
+	double start = now_s();
+	double longest = exit_wait_s();
+	double longest_for_own = was_killed || longest < OWN_FILES_WAIT_S ? longest : OWN_FILES_WAIT_S;
+	unsigned absences = 0, presences = 0;
 	for (;;) {
 		struct run_tree_count count = run_tree_count(run->mark);
-		/* Twice: between fork and exec a collector still has the program's name. */
+		double waited = now_s() - start;
+		bool has_own = run_files_have_pid(&run->files, run->pid);
+		/* More than once: between fork and exec a collector still has the program's name. */
 		absences = count.collectors ? 0 : absences + 1;
-		if (absences == 2)
+		presences = count.collectors && count.programs && has_own ? presences + 1 : 0;
+		if (absences == SETTLED_POLLS || presences == SETTLED_POLLS ||
+		    (count.programs && waited > longest_for_own))
 			return count.programs;
-		if (count.collectors && count.programs &&
-		    (!was_killed || run_files_have_pid(&run->files, run->pid)))
-			return count.programs;
-		if (now_s() > deadline) {
+		if (waited > longest) {
 			fprintf(stderr,
 				"cprof run: the profiles are not all written yet; more may follow in %s\n",
 				run->files.directory);
