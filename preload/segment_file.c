@@ -53,7 +53,7 @@ void segment_file_path(uint32_t pid, char *out_path, size_t capacity)
 /* CPROF_OUT is made if it is missing, with what leads to it. */
 static void make_out_dir(void)
 {
-	char path[CPROF_PATH_BYTES];
+	static char path[CPROF_PATH_BYTES]; /* not on the stack, as below */
 	struct text text;
 	text_init(&text, path, sizeof path);
 	for (const char *p = config.out_dir; *p; p++) {
@@ -66,9 +66,13 @@ static void make_out_dir(void)
 
 int segment_create(uint32_t pid)
 {
+	/*
+	 * Not on the stack: a forked child gets here in a signal handler.  One thread of a
+	 * process does, the one that makes it STARTING.
+	 */
+	static char path[CPROF_PATH_BYTES + 128];
 	if (!uses_files)
 		return segment_create_memfd(config.mem_bytes);
-	char path[CPROF_PATH_BYTES + 128];
 	uint64_t bytes = config.mem_is_set ? config.mem_bytes : FILE_BYTES_DEFAULT;
 	segment_file_path(pid, path, sizeof path);
 	make_out_dir();

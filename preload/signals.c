@@ -68,7 +68,7 @@ static void deliver_pending(void)
 }
 
 /* A SIGPROF that the program, or somebody else, sent. */
-static void serve_program(int number, siginfo_t *info, void *context)
+static NOINLINE void serve_program(int number, siginfo_t *info, void *context)
 {
 	if (thread_tls.sigprof_blocked) {
 		thread_tls.sigprof_pending = true;
