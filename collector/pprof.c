@@ -50,12 +50,14 @@ static const struct kind kinds[PROFILE_KIND_COUNT] = {
 			/*
 			 * cprof's own malloc is never in a stack, so its caller is the leaf.
 			 * Of what C++ and Rust put between malloc and the code that wants the
-			 * memory, the named entry points are cut, and nothing that people write
-			 * or inline: no std::allocator, no xmalloc.
+			 * memory, the entry points are cut, as pprof cuts them from heap
+			 * profiles in its old text format.  Nothing that people write: no
+			 * xmalloc, no allocators of their own.
 			 */
-			.drop_frames =
-				"operator "
-				"new(\\[\\])?|(__rustc::)?__(rust|rdl|rg)_(alloc|alloc_zeroed|realloc)",
+			.drop_frames = "operator new(\\[\\])?"
+				       "|(std|std::__1|__gnu_cxx)::(__)?(new_)?(allocator|allocator_traits)<."
+				       "*>::allocate"
+				       "|(__rustc::)?__(rust|rdl|rg)_(alloc|alloc_zeroed|realloc)",
 		},
 };
 enum { ALLOC_OBJECTS, ALLOC_SPACE };
