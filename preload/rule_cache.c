@@ -17,8 +17,8 @@ static void store(struct rule_cache_entry *entry, uint64_t rule, uint64_t check)
 
 void rule_cache_insert(uint64_t key, uint64_t rule)
 {
-	struct rule_cache_entry *first = &rule_cache[rule_cache_slot(key)];
-	struct rule_cache_entry *second = &rule_cache[rule_cache_slot(key) ^ 1];
+	struct rule_cache_entry *first = rule_cache_first(key);
+	struct rule_cache_entry *second = rule_cache_second(key);
 	uint64_t old_rule = load_relaxed(&first->rule); /* copied as words: torn stays torn */
 	uint64_t old_check = load_relaxed(&first->check);
 	if (old_check != 0)

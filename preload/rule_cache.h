@@ -23,65 +23,68 @@
 #include "cprof_compiler.h"
 
 /*
- * A rule, from the low bits: kind (2), base register of the CFA (2), is_hidden (1),
- * bx (10), fp (10): where they are saved, 0 = unchanged; module row (13); CFA offset in
- * words (26, signed, at the top so that one shift yields it).
+ * A rule, from the low bits: fp (8, signed) and bx (8, signed): where they are saved;
+ * module row (12); is_hidden (1); shape (3); CFA offset in bytes (32, signed).  The
+ * places are chosen so that the fields of an ordinary frame take few instructions.
  *
- *   RULE_STEP       CFA = base + 8 * offset; return address at CFA - 8;
- *                   a register saved as n is at CFA - 8 * n
- *   RULE_REALIGNED  CFA = the word at fp + 8 * offset; return address at CFA - 8;
- *                   a register saved as n is at fp - 8 * (n - 1)
- *   RULE_OUTERMOST  the walk ends here
- *   RULE_NO_CFI     nothing is known about this code: try the frame pointer
+ *   RULE_BY_SP     CFA = stack pointer + offset, return address at CFA - 8;
+ *                  a register saved as n (-1 >= n >= -128) is at CFA + 8 * n
+ *   RULE_BY_FP     the same with the frame pointer
+ *   RULE_BY_BX     the same with bx
+ *   RULE_REALIGNED CFA = the word at fp + offset, return address at CFA - 8;
+ *                  a register saved as n is at fp + 16 + 8 * n
+ *   RULE_OUTERMOST the walk ends here
+ *   RULE_NO_CFI    nothing is known about this code: try the frame pointer
+ *
+ * n = -1 (the place of the return address) says that the register is unchanged, so that
+ * a word can be loaded before that is known.
  */
-enum rule_kind { RULE_STEP, RULE_REALIGNED, RULE_OUTERMOST, RULE_NO_CFI };
-enum rule_base { RULE_BASE_SP, RULE_BASE_FP, RULE_BASE_BX };
+enum rule_shape { RULE_BY_SP, RULE_BY_FP, RULE_BY_BX, RULE_REALIGNED, RULE_OUTERMOST, RULE_NO_CFI };
 
-#define RULE_KIND_MASK UINT64_C(3)
-#define RULE_BASE_SHIFT 2
-#define RULE_HIDDEN (UINT64_C(1) << 4) /* a frame of cprof itself: not shown */
-#define RULE_BX_SHIFT 5
-#define RULE_FP_SHIFT 15
-#define RULE_SAVED_MAX 1023
-#define RULE_ROW_SHIFT 25
-#define RULE_ROW_MAX 8191
-#define RULE_OFFSET_SHIFT 38
-#define RULE_OFFSET_MAX ((INT64_C(1) << 25) - 1)
+#define RULE_BX_SHIFT 8
+#define RULE_ROW_SHIFT 16
+#define RULE_ROW_MAX 4095u
+#define RULE_HIDDEN (UINT64_C(1) << 28) /* a frame of cprof itself: not shown */
+#define RULE_SHAPE_SHIFT 29
+#define RULE_OFFSET_SHIFT 32
+#define RULE_UNCHANGED (-1)
+#define RULE_SAVED_MIN (-128)
+/* No register is saved, and no word loaded, so far below the CFA. */
+#define RULE_SAVED_BYTES_MAX 1024u
 
-static inline uint64_t rule_make(enum rule_kind kind, enum rule_base base, int64_t offset_words, uint32_t fp,
-				 uint32_t bx)
+static inline uint64_t rule_make(enum rule_shape shape, int32_t offset, int8_t fp, int8_t bx)
 {
-	return (uint64_t)kind | (uint64_t)base << RULE_BASE_SHIFT | (uint64_t)bx << RULE_BX_SHIFT |
-	       (uint64_t)fp << RULE_FP_SHIFT | (uint64_t)offset_words << RULE_OFFSET_SHIFT;
+	return (uint64_t)(uint8_t)fp | (uint64_t)(uint8_t)bx << RULE_BX_SHIFT |
+	       (uint64_t)shape << RULE_SHAPE_SHIFT | (uint64_t)(uint32_t)offset << RULE_OFFSET_SHIFT;
 }
-static inline enum rule_kind rule_kind(uint64_t rule)
+static inline uint64_t rule_add_row(uint64_t rule, uint32_t row)
 {
-	return (enum rule_kind)(rule & RULE_KIND_MASK);
+	return rule | (uint64_t)row << RULE_ROW_SHIFT;
 }
-static inline enum rule_base rule_base(uint64_t rule)
+/* An ordinary frame: of shape RULE_BY_SP, shown. */
+static inline bool rule_is_ordinary(uint64_t rule)
 {
-	return (enum rule_base)(rule >> RULE_BASE_SHIFT & 3);
+	return ((uint32_t)rule >> 28) == 0;
 }
-/* The most frequent rule of all. */
-static inline bool rule_is_step_by_sp(uint64_t rule)
+static inline enum rule_shape rule_shape(uint64_t rule)
 {
-	return (rule & (RULE_KIND_MASK | UINT64_C(3) << RULE_BASE_SHIFT)) == RULE_STEP;
-}
-static inline uint64_t rule_fp(uint64_t rule)
-{
-	return rule >> RULE_FP_SHIFT & RULE_SAVED_MAX;
-}
-static inline uint64_t rule_bx(uint64_t rule)
-{
-	return rule >> RULE_BX_SHIFT & RULE_SAVED_MAX;
+	return (enum rule_shape)((uint32_t)rule >> RULE_SHAPE_SHIFT);
 }
 static inline uint32_t rule_row(uint64_t rule)
 {
-	return (uint32_t)(rule >> RULE_ROW_SHIFT) & RULE_ROW_MAX;
+	return (uint32_t)rule >> RULE_ROW_SHIFT & RULE_ROW_MAX;
 }
-static inline uint64_t rule_offset_bytes(uint64_t rule)
+static inline int64_t rule_fp(uint64_t rule)
 {
-	return (uint64_t)((int64_t)rule >> RULE_OFFSET_SHIFT) * 8;
+	return (int8_t)rule;
+}
+static inline int64_t rule_bx(uint64_t rule)
+{
+	return (int8_t)(rule >> RULE_BX_SHIFT);
+}
+static inline int64_t rule_offset(uint64_t rule)
+{
+	return (int64_t)rule >> RULE_OFFSET_SHIFT;
 }
 
 /* 512 KiB of zero pages, of which a program touches what its pcs need. */
@@ -94,25 +97,35 @@ struct rule_cache_entry {
 
 extern struct rule_cache_entry rule_cache[RULE_CACHE_ENTRIES] __attribute__((visibility("hidden")));
 
-/* What a key adds to a pc below 2^47, for a walk under this generation. */
-static inline uint64_t rule_cache_key_base(uint32_t generation)
-{
-	return (uint64_t)generation << 48;
-}
+/*
+ * A key is pc ^ this.  Rules are inserted for pcs below 2^47 only; a walk may ask for any
+ * word that it took for a pc.
+ */
 #define RULE_CACHE_KEY_EXACT (UINT64_C(1) << 47)
 
-static inline uint64_t rule_cache_mix(uint64_t rule)
+static inline uint64_t rule_cache_key_bits(uint32_t generation, bool is_exact)
+{
+	return (uint64_t)generation << 48 | (is_exact ? RULE_CACHE_KEY_EXACT : 0);
+}
+
+static ALWAYS_INLINE uint64_t rule_cache_mix(uint64_t rule)
 {
 	return rule * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 /*
- * The first entry to look at; the second differs in the lowest bit.  The pc itself is a
- * good hash: functions of a program do not start at equal distances.
+ * The first entry to look at; the second is its neighbour.  The pc itself is a good hash:
+ * functions of a program do not lie at equal distances.  Its lowest bit is left out
+ * because then the address of the entry is table + 8 * masked pc, one instruction.
  */
-static inline uint32_t rule_cache_slot(uint64_t key)
+static ALWAYS_INLINE struct rule_cache_entry *rule_cache_first(uint64_t key)
 {
-	return (uint32_t)key & (RULE_CACHE_ENTRIES - 1);
+	uint64_t masked = key & (2 * (RULE_CACHE_ENTRIES - 1));
+	return (struct rule_cache_entry *)(void *)((char *)rule_cache + masked * (sizeof(rule_cache[0]) / 2));
+}
+static ALWAYS_INLINE struct rule_cache_entry *rule_cache_second(uint64_t key)
+{
+	return rule_cache_first(key ^ 2);
 }
 
 /* Whether the entry holds the key's rule; if so, sets *out_rule. */
@@ -133,9 +146,8 @@ static ALWAYS_INLINE bool rule_cache_probe(const struct rule_cache_entry *entry,
 
 static ALWAYS_INLINE bool rule_cache_find(uint64_t key, uint64_t *out_rule)
 {
-	uint32_t slot = rule_cache_slot(key);
-	return rule_cache_probe(&rule_cache[slot], key, out_rule) ||
-	       rule_cache_probe(&rule_cache[slot ^ 1], key, out_rule);
+	return rule_cache_probe(rule_cache_first(key), key, out_rule) ||
+	       rule_cache_probe(rule_cache_second(key), key, out_rule);
 }
 
 /* Puts a rule in front; what was there moves to the second place. */

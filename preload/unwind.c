@@ -34,8 +34,10 @@ struct walk {
 	uint64_t *frames_end;   /* of the room for frames: the reader's chunk may lie behind it */
 	uint64_t *frames_limit; /* of the caller's buffer */
 	uint64_t verified_rows; /* bits of rows below 64 whose objects were seen to be loaded */
-	uint32_t generation;    /* of all rules used */
-	bool is_exact;          /* machine.pc is an interrupted instruction */
+	uint64_t cfa_low;       /* walk_cached() handles a CFA in [cfa_low, cfa_low + cfa_span] */
+	uint64_t cfa_span;
+	uint32_t generation; /* of all rules used */
+	bool is_exact;       /* machine.pc is an interrupted instruction */
 };
 
 void unwind_forbid_syscalls(void)
@@ -91,9 +93,7 @@ static enum step move(struct walk *w, uint64_t pc, uint64_t sp, uint64_t fp, uin
 	w->machine.bx = bx;
 	w->machine.context = NULL;
 	w->is_exact = false;
-	if (pc == 0) /* how runtimes without call frame information mark the end */
-		return STEP_IS_OUTERMOST;
-	return is_up && is_code_address(pc) ? STEP_GOES_ON : STEP_IS_BROKEN;
+	return is_up ? STEP_GOES_ON : STEP_IS_BROKEN;
 }
 
 /* Frames are linked within one stack. */
@@ -204,7 +204,12 @@ static NOINLINE enum step apply_row(struct walk *w, const struct cfi_table *tabl
 
 static uint64_t cache_key(const struct walk *w)
 {
-	return w->machine.pc | rule_cache_key_base(w->generation) | (w->is_exact ? RULE_CACHE_KEY_EXACT : 0);
+	return w->machine.pc ^ rule_cache_key_bits(w->generation, w->is_exact);
+}
+
+static ALWAYS_INLINE bool is_verified(const struct walk *w, uint32_t row)
+{
+	return row < 64 && (w->verified_rows >> row & 1);
 }
 
 /* One frame at a pc that no cached rule covers; learns its rule if it can be cached. */
@@ -216,8 +221,11 @@ static NOINLINE enum step step_by_cfi(struct walk *w)
 	uint64_t rule;
 
 	/* A jump to nowhere has no frame worth showing, but its caller has. */
-	if (!is_code_address(pc))
+	if (!is_code_address(pc) && w->is_exact)
 		return step_by_pushed_word(w);
+	/* A null return address is how runtimes without call frame information mark the end. */
+	if (!is_code_address(pc))
+		return pc == 0 ? STEP_IS_OUTERMOST : STEP_IS_BROKEN;
 	/* A call may be the last instruction of its function, so it is looked up by its own place. */
 	uint64_t lookup_pc = w->is_exact ? pc : pc - 1;
 	if (!modules_lookup(lookup_pc, &ref)) {
@@ -235,10 +243,9 @@ static NOINLINE enum step step_by_cfi(struct walk *w)
 	int error = ref.cfi ? cfi_find_row(ref.cfi, lookup_pc, &row) : -ENOENT;
 	bool can_be_cached = error == -ENOENT || (error == 0 && rule_encode(ref.cfi, &row, pc, &rule));
 	if (error == -ENOENT)
-		rule = rule_make(RULE_NO_CFI, RULE_BASE_SP, 0, 0, 0);
-	if (can_be_cached && ref.row != CPROF_MODULE_NONE)
-		rule_cache_insert(cache_key(w),
-				  rule | (uint64_t)ref.row << RULE_ROW_SHIFT | (ref.is_cprof ? RULE_HIDDEN : 0));
+		rule = rule_make(RULE_NO_CFI, 0, RULE_UNCHANGED, RULE_UNCHANGED);
+	if (can_be_cached && ref.row <= RULE_ROW_MAX)
+		rule_cache_insert(cache_key(w), rule_add_row(rule, ref.row) | (ref.is_cprof ? RULE_HIDDEN : 0));
 	if (error)
 		return error == -ENOENT ? step_by_frame_pointer(w) : STEP_IS_BROKEN;
 	return apply_row(w, ref.cfi, &row);
@@ -256,30 +263,72 @@ static NOINLINE bool verify_row(struct walk *w, uint32_t row)
 }
 
 /*
- * Walks while rules are cached.  Returns how the walk ended, or with the registers of a
- * frame that needs another way: STEP_GOES_ON (no cached rule; not emitted yet) or
- * STEP_BY_FRAME_POINTER.
+ * The frame of a cached rule after which the walk cannot go on by rules.  Returns how it
+ * ends or goes on; STEP_GOES_ON if the rule cannot be used because its object is gone.
+ */
+static NOINLINE enum step end_cached(struct walk *w, uint64_t rule, uint64_t pc)
+{
+	uint32_t row = rule_row(rule);
+	if (!is_verified(w, row) && !verify_row(w, row))
+		return STEP_GOES_ON;
+	enum step step = rule & RULE_HIDDEN ? STEP_GOES_ON : emit(w, pc + modules_frame_base[row]);
+	if (step != STEP_GOES_ON)
+		return step;
+	return rule_shape(rule) == RULE_OUTERMOST ? STEP_IS_OUTERMOST : STEP_BY_FRAME_POINTER;
+}
+
+/*
+ * Walks while rules are cached and the stack is directly readable.  Returns how the walk
+ * ended, or with the registers of a frame that needs another way: STEP_GOES_ON (not
+ * emitted yet) or STEP_BY_FRAME_POINTER.
  *
- * The state is kept in locals: the compiler could not keep *w in registers, as the
- * words stored through w->frame might alias it.
+ * Each frame waits for the one before it: pc -> entry -> offset -> return address.  All
+ * else is kept off that chain: what is checked is checked by branches that are
+ * predicted, and saved registers are loaded whether they were saved or not.  A wrong pc
+ * needs no check, for it has no rule.  The state is in locals since stores through
+ * w->frame might alias *w.
  */
 static HOT NOINLINE enum step walk_cached(struct walk *w)
 {
-	const uint64_t low = w->reader.low, last = w->reader.last;
-	const uint64_t key_base = rule_cache_key_base(w->generation);
-	uint64_t *frame = w->frame;
+	const uint64_t cfa_low = w->cfa_low, cfa_span = w->cfa_span;
+	const uint64_t exact_bits = rule_cache_key_bits(w->generation, true);
+	uint64_t key_bits = rule_cache_key_bits(w->generation, w->is_exact);
 	uint64_t pc = w->machine.pc, sp = w->machine.sp, fp = w->machine.fp, bx = w->machine.bx;
-	uint64_t exact_key = w->is_exact ? RULE_CACHE_KEY_EXACT : 0;
-	uint64_t exact_frame = w->is_exact ? CPROF_FRAME_EXACT : 0;
+	uint64_t *leaf = w->frame;
+	uint64_t *frame = leaf;
 	uint32_t verified_row = UINT32_MAX;
 	enum step step = STEP_GOES_ON;
 	uint64_t rule;
 
-	while (rule_cache_find(pc | key_base | exact_key, &rule)) {
+	while (rule_cache_find(pc ^ key_bits, &rule)) {
+		uint64_t offset = (uint64_t)rule_offset(rule);
+		uint64_t cfa = sp + offset, saved_base = cfa;
+		if (unlikely(!rule_is_ordinary(rule))) {
+			enum rule_shape shape = rule_shape(rule);
+			if (shape == RULE_BY_FP || shape == RULE_BY_BX) {
+				saved_base = cfa = (shape == RULE_BY_FP ? fp : bx) + offset;
+			} else if (shape == RULE_REALIGNED) {
+				uint64_t place = fp + offset;
+				saved_base = fp + 16;
+				if (fp - cfa_low > cfa_span || !safe_read_is_near(&w->reader, place))
+					break;
+				cfa = *(const uint64_t *)(uintptr_t)place;
+				if (cfa < saved_base)
+					break;
+			} else if (shape != RULE_BY_SP) {
+				w->frame = frame;
+				step = end_cached(w, rule, pc);
+				frame = w->frame;
+				break;
+			}
+			if (cfa <= sp)
+				break;
+		}
+		if (unlikely(cfa - cfa_low > cfa_span))
+			break;
 		uint32_t row = rule_row(rule);
 		if (unlikely(row != verified_row)) {
-			bool is_verified = row < 64 && (w->verified_rows >> row & 1);
-			if (unlikely(!is_verified) && !verify_row(w, row))
+			if (unlikely(!is_verified(w, row)) && !verify_row(w, row))
 				break;
 			verified_row = row;
 		}
@@ -288,55 +337,21 @@ static HOT NOINLINE enum step walk_cached(struct walk *w)
 				step = STEP_IS_TRUNCATED;
 				break;
 			}
-			*frame++ = (pc + modules_frame_base[row]) | exact_frame;
+			*frame++ = pc + modules_frame_base[row];
+		} else if (frame == leaf && key_bits == exact_bits) {
+			leaf = NULL;
 		}
-
-		uint64_t cfa = rule_offset_bytes(rule), n_fp = rule_fp(rule), n_bx = rule_bx(rule);
-		uint64_t saved_base;
-		if (likely(rule_is_step_by_sp(rule))) {
-			saved_base = cfa += sp;
-		} else if (rule_kind(rule) == RULE_STEP) {
-			saved_base = cfa += rule_base(rule) == RULE_BASE_FP ? fp : bx;
-		} else if (rule_kind(rule) == RULE_REALIGNED) {
-			saved_base = fp + 8;
-			step = safe_read_word(&w->reader, fp + cfa, &cfa) ? STEP_GOES_ON : STEP_IS_BROKEN;
-		} else {
-			step = rule_kind(rule) == RULE_OUTERMOST ? STEP_IS_OUTERMOST : STEP_BY_FRAME_POINTER;
-		}
-		if (unlikely(step != STEP_GOES_ON))
-			break;
-
-		uint64_t ra_place = cfa + (uint64_t)ARCH_RA_CFA_OFFSET, ra, saved_fp = fp, saved_bx = bx;
-		uint64_t fp_place = saved_base - 8 * n_fp, bx_place = saved_base - 8 * n_bx;
-		bool is_near = ra_place >= low && ra_place <= last;
-		if (n_fp)
-			is_near &= fp_place >= low && fp_place <= last;
-		if (n_bx)
-			is_near &= bx_place >= low && bx_place <= last;
-		if (likely(is_near)) {
-			ra = *(const uint64_t *)(uintptr_t)ra_place;
-			if (n_fp)
-				saved_fp = *(const uint64_t *)(uintptr_t)fp_place;
-			if (n_bx)
-				saved_bx = *(const uint64_t *)(uintptr_t)bx_place;
-		} else if (!safe_read_word(&w->reader, ra_place, &ra) ||
-			   (n_fp && !safe_read_word(&w->reader, fp_place, &saved_fp)) ||
-			   (n_bx && !safe_read_word(&w->reader, bx_place, &saved_bx))) {
-			step = STEP_IS_BROKEN;
-			break;
-		}
-		if (unlikely(cfa <= sp || !is_code_address(ra))) {
-			step = ra == 0 && cfa > sp ? STEP_IS_OUTERMOST : STEP_IS_BROKEN;
-			break;
-		}
-		pc = ra;
+		pc = *(const uint64_t *)(uintptr_t)(cfa + (uint64_t)ARCH_RA_CFA_OFFSET);
+		uint64_t saved_fp = *(const uint64_t *)(uintptr_t)(saved_base + (uint64_t)rule_fp(rule) * 8);
+		uint64_t saved_bx = *(const uint64_t *)(uintptr_t)(saved_base + (uint64_t)rule_bx(rule) * 8);
+		fp = rule_fp(rule) == RULE_UNCHANGED ? fp : saved_fp;
+		bx = rule_bx(rule) == RULE_UNCHANGED ? bx : saved_bx;
 		sp = cfa;
-		fp = saved_fp;
-		bx = saved_bx;
-		exact_key = 0;
-		exact_frame = 0;
+		key_bits = exact_bits ^ RULE_CACHE_KEY_EXACT;
 	}
-	if (!exact_key && w->is_exact) {
+	if (w->is_exact && key_bits != exact_bits) {
+		if (leaf && leaf < frame)
+			*leaf |= CPROF_FRAME_EXACT;
 		w->is_exact = false;
 		w->machine.context = NULL;
 	}
@@ -353,7 +368,6 @@ uint32_t unwind_walk(const struct unwind_regs *regs, const struct unwind_bounds 
 {
 	const uint32_t chunk_words = SAFE_READ_CHUNK_BYTES / sizeof(uint64_t);
 	bool has_chunk = frames_max >= chunk_words;
-	uint64_t low = bounds->low;
 	struct walk w = {
 		.machine = {.pc = regs->pc,
 			    .sp = regs->sp,
@@ -368,15 +382,15 @@ uint32_t unwind_walk(const struct unwind_regs *regs, const struct unwind_bounds 
 		.generation = load_acquire(&modules_generation), /* pairs with the release at its change */
 		.is_exact = regs->pc_is_exact,
 	};
-	enum step step = STEP_IS_OUTERMOST;
+	enum step step = STEP_GOES_ON;
 
-	/* Nothing below the red zone belongs to a frame, though it belongs to the stack. */
-	if (regs->sp >= low && regs->sp < bounds->high && regs->sp - low > ARCH_RED_ZONE_BYTES)
-		low = regs->sp - ARCH_RED_ZONE_BYTES;
-	safe_reader_init(&w.reader, low, bounds->high, has_chunk ? w.frames_end : NULL);
-	*out_flags = 0;
-	if (regs->pc != 0 || regs->pc_is_exact)
-		step = STEP_GOES_ON;
+	safe_reader_init(&w.reader, bounds->low, bounds->high, has_chunk ? w.frames_end : NULL);
+	if (bounds->high > bounds->low && bounds->high - bounds->low > RULE_SAVED_BYTES_MAX) {
+		w.cfa_low = bounds->low + RULE_SAVED_BYTES_MAX;
+		w.cfa_span = bounds->high - w.cfa_low;
+	} else {
+		w.cfa_low = UINT64_MAX; /* no address is in range but this, and it is no CFA */
+	}
 	while (step == STEP_GOES_ON) {
 		step = walk_cached(&w);
 		if (step == STEP_GOES_ON)
@@ -384,9 +398,8 @@ uint32_t unwind_walk(const struct unwind_regs *regs, const struct unwind_bounds 
 		else if (step == STEP_BY_FRAME_POINTER)
 			step = step_by_frame_pointer(&w);
 	}
-	if (step == STEP_IS_BROKEN)
-		*out_flags = CPROF_STACK_BROKEN;
-	else if (step == STEP_IS_TRUNCATED)
-		*out_flags = CPROF_STACK_TRUNCATED;
+	*out_flags = step == STEP_IS_BROKEN	  ? CPROF_STACK_BROKEN :
+		     step == STEP_IS_TRUNCATED ? CPROF_STACK_TRUNCATED :
+						 0;
 	return (uint32_t)(w.frame - frames);
 }
