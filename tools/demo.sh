@@ -17,8 +17,10 @@ mkdir -p "$demo"
 cd "$demo"
 scratch=$(mktemp -d)
 server=
+benchmark=
 cleanup()
 {
+	[[ -z $benchmark ]] || kill "$benchmark" 2>/dev/null || true
 	[[ -z $server ]] || kill "$server" 2>/dev/null || true
 	wait
 	rm -rf "$scratch"
@@ -28,7 +30,7 @@ trap cleanup EXIT
 export PPROF_TMPDIR=$scratch LC_ALL=C
 unset "${!CPROF_@}"
 
-# say COMMAND...: as one would type it, then run.
+# say COMMAND...: as one would type it.
 say()
 {
 	printf '\n$ %s\n' "$*"
@@ -61,8 +63,8 @@ top()
 {
 	local file=$1
 	shift
-	say "go tool pprof -top -nodecount=12 $* $file"
-	go tool pprof -top -nodecount=12 "$@" "$file"
+	say "go tool pprof -top -nodecount=15${*:+ $*} $file"
+	go tool pprof -top -nodecount=15 "$@" "$file"
 }
 
 title "sqlite3: a million rows"
@@ -79,7 +81,7 @@ SQL
 say "cprof run -- sqlite3 people.db <work.sql"
 "$BUILD/cprof" run -- sqlite3 "$scratch/people.db" <"$scratch/work.sql"
 top "$(compgen -G 'sqlite3.*.cpu.pb.gz')"
-top "$(compgen -G 'sqlite3.*.heap.pb.gz')" -sample_index=alloc_space
+top "$(compgen -G 'sqlite3.*.heap.pb.gz')" -sample_index=alloc_space -cum
 
 title "redis-server under redis-benchmark"
 for attempt in 1 2 3 4 5; do
@@ -107,6 +109,7 @@ say "kill -USR1 $server    # a heap snapshot in the middle of it"
 kill -USR1 "$server"
 wait_for 20 "heap snapshot" test -s "redis-server.$server.heap.1.pb.gz"
 wait "$benchmark" || fail "redis-benchmark: $(tail -n 3 "$scratch/benchmark.log")"
+benchmark=
 tr '\r' '\n' <"$scratch/benchmark.log" | grep 'requests per second' || true
 say "redis-cli -p $port shutdown nosave"
 redis-cli -p "$port" shutdown nosave || true
@@ -114,8 +117,8 @@ wait "$server" || fail "redis-server ended with status $?"
 pid=$server
 server=
 top "redis-server.$pid.cpu.pb.gz"
-top "redis-server.$pid.heap.1.pb.gz"
-top "redis-server.$pid.heap.pb.gz" -sample_index=alloc_space
+top "redis-server.$pid.heap.1.pb.gz" -cum
+top "redis-server.$pid.heap.pb.gz" -sample_index=alloc_space -cum
 
 title "All of it is in $demo; for instance:"
 echo "go tool pprof -http=localhost:8080 $demo/redis-server.$pid.cpu.pb.gz"
