@@ -49,7 +49,7 @@ parts_in()
 family fork
 part_burnt parent_work
 part_burnt child_work
-family raw-clone
+RATE=1 family raw-clone
 part_burnt child_work
 family tree
 part_burnt parent_work

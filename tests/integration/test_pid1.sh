@@ -31,12 +31,12 @@ done
 # Killed: the kernel kills the whole namespace, the segment file is what remains.
 fresh_out
 mkfifo "$TMP/hold"
-pid1 "$VICTIMS/steady" 200 0 wait <"$TMP/hold" >"$TMP/ready" 2>"$TMP/err" &
+pid1 "$VICTIMS/steady" 200 0 wait "$TMP" <"$TMP/hold" >"$TMP/ready" 2>"$TMP/err" &
 shell_pid=$!
 exec 9>"$TMP/hold"
 expect "PID 1 is at work" wait_until 10 grep -q ready "$TMP/ready"
 expect "segment file lies there" test -e "$OUT/.steady.1.cprof"
-victim=$(pgrep -f "$VICTIMS/steady 200 0 wait" -n || true)
+victim=$(pgrep -xf "$VICTIMS/steady 200 0 wait $TMP" || true)
 expect "killed" kill -9 "$victim"
 wait "$shell_pid" || true
 exec 9>&-

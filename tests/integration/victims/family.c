@@ -84,10 +84,16 @@ static void mode_fork(void)
 	must(wait_for(child));
 }
 
-static void mode_raw_clone(void) /* no pthread_atfork handler runs */
+/*
+ * No interposed function and no pthread_atfork handler runs, so the first sample of
+ * the child must be an allocation.
+ */
+static void mode_raw_clone(void)
 {
 	const pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 	if (child == 0) {
+		static void *volatile block;
+		block = malloc(100 << 20);
 		child_burns();
 		_exit(0);
 	}
