@@ -242,6 +242,8 @@ void client_end_by_exec(struct client *client, struct client *successor)
 	/* Relaxed: the program stores it before it registers, or never. */
 	if (load_relaxed(&control->cpu_clock_base_ns) == 0)
 		store_relaxed(&control->cpu_clock_base_ns, client->clock_ns);
+	/* Profiles without samples are for what the process was in the end: not for `env`, `sh -c exec`. */
+	client->writer.is_first = false;
 }
 
 void client_finish(struct client *client, void (*tick)(void *), void *tick_arg)
