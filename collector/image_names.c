@@ -217,7 +217,9 @@ static void qualify(Dwarf_Die *die, const char *name, char out_text[DEMANGLE_MAX
 		if (tag == DW_TAG_lexical_block || tag == DW_TAG_imported_unit)
 			continue;
 		if (!scope)
-			scope = tag == DW_TAG_namespace ? "(anonymous namespace)" : "(anonymous)";
+			scope = tag == DW_TAG_namespace           ? "(anonymous namespace)"
+				: strcmp(name, "operator()") == 0 ? "{lambda}"
+								  : "(anonymous)";
 		size_t length = strlen(scope);
 		if (length + 2 >= DEMANGLE_MAX - used)
 			break;
@@ -230,6 +232,29 @@ static void qualify(Dwarf_Die *die, const char *name, char out_text[DEMANGLE_MAX
 		length = DEMANGLE_MAX - used - 1;
 	memcpy(out_text + used, name, length);
 	out_text[used + length] = '\0';
+}
+
+/*
+ * Where the function is declared.  Not dwarf_decl_file(): that of elfutils 0.188
+ * aborts for a unit without a line table.
+ */
+static void set_declaration(struct image_names *names, Dwarf_Die *die, struct function_name *item)
+{
+	Dwarf_Attribute attribute;
+	Dwarf_Word number;
+	Dwarf_Die unit;
+	Dwarf_Files *files;
+	size_t count;
+	int line;
+	if (dwarf_formudata(dwarf_attr_integrate(die, DW_AT_decl_file, &attribute), &number) != 0 ||
+	    !dwarf_cu_die(attribute.cu, &unit, NULL, NULL, NULL, NULL, NULL, NULL) ||
+	    dwarf_getsrcfiles(&unit, &files, &count) != 0 || number >= count)
+		return;
+	const char *path = dwarf_filesrc(files, number, NULL, NULL);
+	if (path && dwarf_decl_line(die, &line) == 0 && line > 0) {
+		item->file = image_names_of_path(names, &unit, path);
+		item->line = (uint32_t)line;
+	}
 }
 
 static const struct function_name *make_of_die(struct image_names *names, Dwarf_Die *die)
@@ -246,14 +271,7 @@ static const struct function_name *make_of_die(struct image_names *names, Dwarf_
 	struct function_name *item = make(names, text, linkage ? linkage : plain);
 	if (!item)
 		return NULL;
-	int line;
-	Dwarf_Die declaration = declaration_of(die), unit;
-	const char *file = dwarf_decl_file(die);
-	if (file && dwarf_diecu(&declaration, &unit, NULL, NULL) && dwarf_decl_line(die, &line) == 0 &&
-	    line > 0) {
-		item->file = image_names_of_path(names, &unit, file);
-		item->line = (uint32_t)line;
-	}
+	set_declaration(names, die, item);
 	return item;
 }
 

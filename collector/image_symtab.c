@@ -27,7 +27,7 @@ struct candidate {
 	uint32_t order;       /* in the symbol table */
 	uint8_t binding;
 	uint8_t type;
-	uint8_t underscores;
+	uint8_t oddity; /* how unlikely it is that people wrote it so */
 };
 
 void image_symtab_add(struct image_symtab *symtab, const char *name, uint64_t start, uint64_t end,
@@ -68,6 +68,16 @@ static bool is_private_label(const char *name, uint8_t binding, uint8_t type)
 	return name[0] == '$' || (name[0] == '.' && name[1] == 'L');
 }
 
+/* Leading underscores (but for those of mangling), and names that linkers make up. */
+static uint8_t name_oddity(const char *name)
+{
+	uint8_t oddity = strchr(name, '.') != NULL;
+	bool is_mangled = name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
+	for (; *name == '_' && !is_mangled && oddity < 8; name++)
+		oddity++;
+	return oddity;
+}
+
 static bool read_candidate(Dwfl_Module *module, int index, struct candidate *out_candidate)
 {
 	GElf_Sym symbol;
@@ -87,8 +97,7 @@ static bool read_candidate(Dwfl_Module *module, int index, struct candidate *out
 	if (is_private_label(name, c.binding, c.type) || !elf ||
 	    !is_code(elf, section_index, c.type, &c.section_end))
 		return false;
-	while (name[c.underscores] == '_' && c.underscores < 8)
-		c.underscores++;
+	c.oddity = name_oddity(name);
 	*out_candidate = c;
 	return true;
 }
@@ -103,9 +112,8 @@ static int compare_candidates(const void *a, const void *b)
 		return x->type == STT_NOTYPE ? -1 : 1;
 	if ((x->binding == STB_LOCAL) != (y->binding == STB_LOCAL))
 		return x->binding == STB_LOCAL ? -1 : 1;
-	/* `_Z` and `_R` are no sign of privacy, but then they all have them. */
-	if (x->underscores != y->underscores)
-		return x->underscores > y->underscores ? -1 : 1;
+	if (x->oddity != y->oddity)
+		return x->oddity > y->oddity ? -1 : 1;
 	if ((x->binding == STB_WEAK) != (y->binding == STB_WEAK))
 		return x->binding == STB_WEAK ? -1 : 1;
 	size_t m = strlen(x->name), n = strlen(y->name);
