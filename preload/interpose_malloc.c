@@ -23,11 +23,41 @@
 #include "sampler.h"
 #include "segment.h"
 
+/* The thread that probes, by the address of its TLS; what it was told last. */
+static atomic_u64 probe_owner;
+static const void *probe_block;
+
+bool heap_probe_begin(uint64_t *out_countdown)
+{
+	uint64_t nobody = 0;
+	if (!cas_acq_rel(&probe_owner, &nobody, (uint64_t)(uintptr_t)&thread_tls))
+		return false;
+	probe_block = NULL;
+	*out_countdown = thread_tls.countdown_bytes;
+	thread_tls.countdown_bytes = 0; /* a nested call is certain to reach heap_record() */
+	return true;
+}
+
+bool heap_probe_end(const void *block, uint64_t countdown)
+{
+	bool was_noted = block && probe_block == block;
+	store_release(&probe_owner, UINT64_C(0)); /* after probe_block was read */
+	thread_tls.countdown_bytes = countdown;
+	return was_noted;
+}
+
 void heap_record(const void *block, size_t size, const struct unwind_regs *regs)
 {
 	struct guard guard;
 	if (!block)
 		return;
+	/* Relaxed: only this thread can have put its own address there. */
+	if (unlikely(load_relaxed(&probe_owner) == (uint64_t)(uintptr_t)&thread_tls)) {
+		/* Once: the probe's end may never come, when operator new throws. */
+		probe_block = block;
+		store_release(&probe_owner, UINT64_C(0)); /* after probe_block */
+		return;
+	}
 	if (!guard_enter(&guard)) {
 		sampler_rest();
 		return;
@@ -116,24 +146,6 @@ static void *move_from_bootstrap(void *block, size_t size)
 	return moved;
 }
 
-/*
- * After the real reallocation of `block` gave `moved`: settles the old block's entry and
- * records the new block if `regs` is not NULL.
- */
-static void *finish_realloc(struct live_entry entry, const void *block, void *moved, size_t size,
-			    const struct unwind_regs *regs)
-{
-	/* NULL for size 0 means freed, as with glibc and tcmalloc; otherwise that it failed. */
-	if (!moved && (size != 0 || !block)) {
-		live_reattach(entry, block);
-		return NULL;
-	}
-	live_drop(entry, block);
-	if (regs)
-		heap_record(moved, size, regs);
-	return moved;
-}
-
 /* `take`: what sampler_take() said. */
 static COLD NOINLINE void *sampled_realloc(void *block, size_t size, bool take)
 {
@@ -142,7 +154,16 @@ static COLD NOINLINE void *sampled_realloc(void *block, size_t size, bool take)
 	if (bootstrap_owns(block))
 		return move_from_bootstrap(block, size);
 	struct live_entry entry = heap_detach(block);
-	return finish_realloc(entry, block, real.realloc(block, size), size, take ? &regs : NULL);
+	void *moved = real.realloc(block, size);
+	/* NULL for size 0 means freed, as with glibc and tcmalloc; otherwise that it failed. */
+	if (!moved && (size != 0 || !block)) {
+		live_reattach(entry, block);
+		return NULL;
+	}
+	live_drop(entry, block);
+	if (take)
+		heap_record(moved, size, &regs);
+	return moved;
 }
 
 EXPORT HOT void *INTERPOSED(realloc)(void *block, size_t size)
@@ -153,25 +174,15 @@ EXPORT HOT void *INTERPOSED(realloc)(void *block, size_t size)
 	return real.realloc(block, size);
 }
 
-static COLD NOINLINE void *sampled_reallocarray(void *block, size_t count, size_t size, bool take)
-{
-	struct unwind_regs regs;
-	unwind_regs_of_caller(&regs);
-	size_t bytes;
-	if (__builtin_mul_overflow(count, size, &bytes))
-		return real.reallocarray(block, count, size); /* fails */
-	if (bootstrap_owns(block))
-		return move_from_bootstrap(block, bytes);
-	struct live_entry entry = heap_detach(block);
-	return finish_realloc(entry, block, real.reallocarray(block, count, size), bytes, take ? &regs : NULL);
-}
-
+/* Not the real one: glibc's calls realloc, which would count twice. */
 EXPORT void *INTERPOSED(reallocarray)(void *block, size_t count, size_t size)
 {
-	bool take = sampler_take(count * size);
-	if (unlikely(take || !live_is_unknown(block)))
-		return sampled_reallocarray(block, count, size, take);
-	return real.reallocarray(block, count, size);
+	size_t bytes;
+	if (unlikely(__builtin_mul_overflow(count, size, &bytes))) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return INTERPOSED(realloc)(block, bytes);
 }
 
 static COLD NOINLINE int sampled_posix_memalign(void **out_block, size_t alignment, size_t size)

@@ -18,6 +18,15 @@
  */
 void heap_record(const void *block, size_t size, const struct unwind_regs *regs);
 
+/*
+ * Finds out whether an allocation function gets its memory from another one that we
+ * interpose, which then counts: what heap_record() is told on this thread between begin
+ * and end is noted, not recorded.  begin: false if another thread is finding out.
+ * end: true if `block` was noted.
+ */
+bool heap_probe_begin(uint64_t *out_countdown);
+bool heap_probe_end(const void *block, uint64_t countdown);
+
 /* Before the real free: takes the block out of the live table if it is there. */
 void heap_forget(const void *block);
 

@@ -27,27 +27,27 @@
  * inherited.  The child is registered by that first sample, not here: one that execs at
  * once pays for the timer alone.
  */
-static void begin_child(bool parent_recorded)
+static void begin_child(bool parent_may_record)
 {
-	if (parent_recorded && !process_is_recording())
+	if (parent_may_record && !process_is_recording())
 		cpu_timer_start_in_child();
 }
 
 EXPORT pid_t INTERPOSED(fork)(void)
 {
 	real_resolve();
-	bool is_recording = process_is_recording() && process_may_call();
+	bool may_record = process_may_record() && process_may_call();
 	/*
 	 * A timer that expires during a long fork makes the kernel begin it again, and
 	 * with a large program never finish it: the signal waits until it is done.
 	 */
 	uint64_t sigprof = UINT64_C(1) << (SIGPROF - 1);
-	if (is_recording)
+	if (may_record)
 		(void)sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&sigprof, 0, KERNEL_SIGSET_BYTES);
 	pid_t pid = real.fork();
 	if (pid == 0)
-		begin_child(is_recording);
-	if (is_recording)
+		begin_child(may_record);
+	if (may_record)
 		(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&sigprof, 0, KERNEL_SIGSET_BYTES);
 	return pid;
 }
@@ -56,10 +56,10 @@ EXPORT pid_t INTERPOSED(fork)(void)
 EXPORT int INTERPOSED(daemon)(int keeps_directory, int keeps_files)
 {
 	real_resolve();
-	bool is_recording = process_is_recording();
+	bool may_record = process_may_record() && process_may_call();
 	int result = real.daemon(keeps_directory, keeps_files);
 	if (result == 0)
-		begin_child(is_recording);
+		begin_child(may_record);
 	return result;
 }
 

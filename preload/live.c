@@ -85,6 +85,9 @@ static struct live_entry replace(const void *block, uint64_t replacement)
 {
 	const struct cprof_levels *levels = &segment.geometry.live;
 	uint64_t hash = hash_block(block);
+	/* free(NULL) is common, and an empty slot's address is 0. */
+	if (!block)
+		return (struct live_entry){.found = false};
 	/* Relaxed: raised before the block was handed out to whoever frees it. */
 	uint32_t used = load_relaxed(&segment_control()->live_levels_used);
 	if (used > levels->level_count)

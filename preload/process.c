@@ -99,6 +99,12 @@ bool process_ensure_recording(void)
 	return begin_forked_child();
 }
 
+bool process_may_record(void)
+{
+	uint32_t state = load_acquire(process_word); /* as above */
+	return state == PROCESS_RECORDING || (state == PROCESS_UNKNOWN && process_word != &early_word);
+}
+
 void process_before_confinement(void)
 {
 	struct guard guard;

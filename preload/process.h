@@ -44,6 +44,9 @@ static ALWAYS_INLINE bool process_is_off(void)
 	return load_relaxed(process_word) == PROCESS_OFF; /* final: nothing was set up before it */
 }
 
+/* True in a recording process and in a forked child that has not registered yet. */
+bool process_may_record(void);
+
 /* Allocations that came while the process was STARTING: counted in the segment once there is one. */
 extern atomic_u32 process_early_allocations;
 

@@ -51,14 +51,6 @@ static void *boot_realloc(void *block, size_t size)
 	return moved;
 }
 
-static void *boot_reallocarray(void *block, size_t count, size_t size)
-{
-	size_t bytes;
-	if (real_resolve())
-		return real.reallocarray(block, count, size);
-	return __builtin_mul_overflow(count, size, &bytes) ? NULL : boot_realloc(block, bytes);
-}
-
 static int boot_posix_memalign(void **out_block, size_t alignment, size_t size)
 {
 	if (real_resolve())
@@ -141,7 +133,7 @@ void real_find_cxx(const void *caller)
 		REAL_CXX_NEW_FUNCTIONS(NAME) REAL_CXX_DELETE_FUNCTIONS(NAME)
 #undef NAME
 	};
-	_Static_assert(offsetof(struct real, free_sized) - offsetof(struct real, _Znwm) == sizeof names,
+	_Static_assert(offsetof(struct real, reallocarray) - offsetof(struct real, _Znwm) == sizeof names,
 		       "the C++ functions are one run of pointers");
 	int saved_errno = errno;
 	Dl_info info;

@@ -35,7 +35,6 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(void, free, (void *))                                                                    \
 	X(void *, calloc, (size_t, size_t))                                                        \
 	X(void *, realloc, (void *, size_t))                                                       \
-	X(void *, reallocarray, (void *, size_t, size_t))                                          \
 	X(int, posix_memalign, (void **, size_t, size_t))                                          \
 	X(void *, aligned_alloc, (size_t, size_t))                                                 \
 	X(void *, memalign, (size_t, size_t))                                                      \
@@ -69,6 +68,7 @@ struct nothrow; /* std::nothrow_t, by reference */
 
 /* NULL where the next allocator does not have them. */
 #define REAL_OPTIONAL_FUNCTIONS(X)                                                                 \
+	X(void *, reallocarray, (void *, size_t, size_t))                                          \
 	X(void, free_sized, (void *, size_t))                                                      \
 	X(void, free_aligned_sized, (void *, size_t, size_t))                                      \
 	X(void *, mallocx, (size_t, int))                                                          \

@@ -63,6 +63,16 @@ Test(live, filter_forgets_blocks_that_were_removed)
 	cr_assert(live_is_unknown(block_at(7)));
 }
 
+/* A block whose filter counter is NULL's too: free(NULL) must not make it unknown. */
+Test(live, null_is_in_no_table)
+{
+	const void *block = (const void *)UINT64_C(0x7f0000000000);
+	live_insert(block, 1, 1, 1);
+	live_remove(NULL);
+	cr_assert_not(live_is_unknown(block));
+	cr_assert_not(live_detach(NULL).found);
+}
+
 Test(live, detached_block_counts_but_is_not_found)
 {
 	uint64_t count;
