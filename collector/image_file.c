@@ -82,12 +82,23 @@ int image_file_open(const struct image_source *source)
 	bool is_vdso = source->flags & CPROF_MODULE_IS_VDSO;
 	if (is_vdso && !source->build_id_bytes)
 		return -ENOENT;
-	int fd = is_vdso ? open_vdso() : root_file_open(source->root_fd, source->path, 0, &st);
-	if (fd >= 0 && !is_the_file(fd, &st, source)) {
-		close(fd);
-		return -ESTALE;
+	/*
+	 * A process that did chroot, or is gone, loaded its files from where we still are:
+	 * our own root is tried too, and what is found there proves itself in the same way.
+	 */
+	int roots[] = {source->root_fd, -1};
+	int result = -ENOENT;
+	for (size_t i = 0; i < 2; i++) {
+		int fd = is_vdso ? open_vdso() : root_file_open(roots[i], source->path, 0, &st);
+		if (fd >= 0 && is_the_file(fd, &st, source))
+			return fd;
+		if (fd >= 0)
+			close(fd);
+		result = fd >= 0 ? -ESTALE : fd;
+		if (is_vdso || source->root_fd < 0)
+			break;
 	}
-	return fd;
+	return result;
 }
 
 int image_file_open_debug(const struct image_source *source)
