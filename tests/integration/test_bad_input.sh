@@ -172,7 +172,7 @@ unharmed "$what" 1 CPROF_OUT="/$(printf 'x%.0s' {1..5000})"
 what="broken session"
 unharmed "$what" 0-1 CPROF_SESSION=rubbish
 what="session of nobody"
-unharmed "$what" 0-1 CPROF_SESSION="$(printf 'a%.0s' {1..32}):$(printf 'b%.0s' {1..32}):1"
+unharmed "$what" 0-1 CPROF_OUT="$TMP/nobody" CPROF_SESSION="$(printf 'a%.0s' {1..32}):$(printf 'b%.0s' {1..32}):1"
 expect_equal "all with garbage: the defaults were used, so profiles are there" "yes" \
 	"$( (($(profiles_of steady heap | wc -l) >= 14)) && echo yes || profiles_of steady heap | wc -l)"
 expect_all_valid "all with garbage"

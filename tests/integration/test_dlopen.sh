@@ -5,7 +5,7 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
 for n in 1 2 3; do # same code, so the same size and place; told apart by the paths and build ids
-	gcc -O2 -g -D_GNU_SOURCE -fPIC -shared -fno-optimize-sibling-calls -Wl,--build-id=0x$n$n$n$n "-Dplugin_static_part=static_part_of_$n" \
+	gcc -O2 -g -D_GNU_SOURCE -fPIC -shared -fno-optimize-sibling-calls -Wl,--build-id="0x$(printf "0$n%.0s" {1..20})" "-Dplugin_static_part=static_part_of_$n" \
 		"$HERE/victims/libplugin.c" -o "$TMP/libplugin$n.so"
 done
 

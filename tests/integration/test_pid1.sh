@@ -36,7 +36,8 @@ shell_pid=$!
 exec 9>"$TMP/hold"
 expect "PID 1 is at work" wait_until 10 grep -q ready "$TMP/ready"
 expect "segment file lies there" test -e "$OUT/.steady.1.cprof"
-victim=$(pgrep -xf "$VICTIMS/steady 200 0 wait $TMP" || true)
+# The oldest: the collector's guard is a copy of it.
+victim=$(pgrep -oxf "$VICTIMS/steady 200 0 wait $TMP" || true)
 expect "killed" kill -9 "$victim"
 wait "$shell_pid" || true
 exec 9>&-
