@@ -21,7 +21,13 @@
 #include "fixture.h"
 #include "image.h"
 
-TestSuite(image, .init = fixture_begin, .fini = fixture_end);
+static void end(void)
+{
+	image_close_all();
+	fixture_end();
+}
+
+TestSuite(image, .init = fixture_begin, .fini = end);
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
@@ -85,17 +91,17 @@ static bool is_same_name(const struct image_line *line, const char *oracle)
 	       !strncmp(line->name + length - n - 2, "::", 2);
 }
 
-/* A command that answers as addr2line does; NULL if nothing here reads what clang writes. */
+/*
+ * A command that answers as addr2line does; NULL if nothing here gets the compiler's
+ * output right: Debian 12's addr2line does so for C, eu-addr2line misses inlined ones.
+ */
 static const char *oracle_for(const char *compiler)
 {
-	static const char *const symbolizers[] = {"llvm-symbolizer", "llvm-symbolizer-14"};
-	for (size_t i = 0; i < ARRAY_LENGTH(symbolizers); i++)
-		if (fixture_has(symbolizers[i]))
-			return i ? "llvm-symbolizer-14 --output-style=GNU --no-demangle"
-				 : "llvm-symbolizer --output-style=GNU --no-demangle";
-	/* Debian 12's addr2line misreads DWARF 5 of clang and of LTO; eu-addr2line misses inlined functions. */
-	bool is_clear = strncmp(compiler, "clang", 5) != 0 && !strstr(compiler, "-flto");
-	return is_clear ? "addr2line" : NULL;
+	if (fixture_has("llvm-symbolizer"))
+		return "llvm-symbolizer --output-style=GNU --no-demangle";
+	if (fixture_has("llvm-symbolizer-14"))
+		return "llvm-symbolizer-14 --output-style=GNU --no-demangle";
+	return strncmp(compiler, "gcc", 3) ? NULL : "addr2line";
 }
 
 struct comparison {
@@ -139,7 +145,7 @@ static unsigned expect_like_addr2line(const char *name, const char *compiler)
 {
 	const char *oracle = oracle_for(compiler);
 	if (!oracle)
-		return 1;
+		cr_skip_test("no llvm-symbolizer");
 	struct comparison c = {.name = name, .image = open_fixture(name)};
 	char *output =
 		fixture_run("nm -S %s | awk 'NF == 4 && $3 ~ /[tTW]/ && $4 != \"_start\" {print $1, $2}' | "
@@ -592,8 +598,10 @@ Test(image, follows_links_inside_the_root_of_the_process)
 	cr_expect_not_null(image);
 	image_close_all();
 	cr_expect_not_null(open_at("/real/up.so", root, id, bytes));
+	/* What the process's root does not have is looked for in our own: the build id decides. */
 	image_close_all();
-	cr_expect_null(open_at(fixture_path("full"), root, id, bytes), "outside");
+	cr_expect_not_null(open_at(fixture_path("full"), root, id, bytes));
+	close(root);
 }
 
 Test(image, reads_the_vdso_from_memory)
@@ -682,5 +690,6 @@ Test(image, survives_damaged_files, .timeout = 120)
 			frames_at(image, address);
 		image_close_all();
 	}
+	free(bytes);
 	cr_expect_gt(opened, 50);
 }

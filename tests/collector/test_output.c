@@ -150,6 +150,7 @@ Test(output, leaves_nothing_when_a_write_fails)
 	cr_expect_eq(output_replace(fd, "app.5.heap.pb.gz", big, 1 << 20), -EFBIG);
 	cr_expect_str_eq(listing(), "app.5.heap.pb.gz\n");
 	cr_expect_str_eq(fixture_run("cat app.5.heap.pb.gz"), "first");
+	free(big);
 }
 
 /* Needs to mount, so it runs where it may. */
@@ -165,6 +166,7 @@ Test(output, leaves_nothing_on_a_full_disk)
 	cr_expect_eq(output_replace(fd, "app", big, 1 << 20), -ENOSPC);
 	cr_expect_str_eq(listing(), "");
 	cr_expect_eq(output_write(fd, &name, big, 1000, file), 0);
+	free(big);
 	close(fd);
 	umount(fixture_dir);
 }

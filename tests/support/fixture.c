@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Compilers and binutils are run through the shell: slow, but they are the oracle.
- * What the functions return is not freed; a test is a process of its own.
+ * What the functions return is kept in a list until the test ends.
  *
  * Context: tests; see fixture.h.
  */
@@ -15,6 +15,28 @@
 
 char fixture_dir[64];
 
+static char **kept;
+static size_t kept_count;
+
+static char *keep(char *text)
+{
+	cr_assert_not_null(text);
+	kept = reallocarray(kept, kept_count + 1, sizeof(*kept));
+	cr_assert_not_null(kept);
+	return kept[kept_count++] = text;
+}
+
+static char *print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static char *print(const char *format, ...)
+{
+	char *text = NULL;
+	va_list args;
+	va_start(args, format);
+	cr_assert(vasprintf(&text, format, args) >= 0);
+	va_end(args);
+	return keep(text);
+}
+
 void fixture_begin(void)
 {
 	strcpy(fixture_dir, "/tmp/cprof-unit.XXXXXX");
@@ -23,16 +45,16 @@ void fixture_begin(void)
 
 void fixture_end(void)
 {
-	char *command;
-	if (asprintf(&command, "chmod -R u+rwx '%s'; rm -rf '%s'", fixture_dir, fixture_dir) > 0)
-		cr_expect_eq(system(command), 0);
+	cr_expect_eq(system(print("chmod -R u+rwx '%s'; rm -rf '%s'", fixture_dir, fixture_dir)), 0);
+	while (kept_count)
+		free(kept[--kept_count]);
+	free(kept);
+	kept = NULL;
 }
 
 const char *fixture_path(const char *name)
 {
-	char *path;
-	cr_assert(asprintf(&path, "%s/%s", fixture_dir, name) > 0);
-	return path;
+	return print("%s/%s", fixture_dir, name);
 }
 
 void fixture_write(const char *name, const char *text)
@@ -43,27 +65,26 @@ void fixture_write(const char *name, const char *text)
 
 char *fixture_run(const char *format, ...)
 {
-	char *command, *line, *output = NULL;
+	char *command = NULL, *output = NULL;
 	size_t size = 0;
 	va_list args;
 	va_start(args, format);
 	cr_assert(vasprintf(&command, format, args) > 0);
 	va_end(args);
-	cr_assert(asprintf(&line, "cd '%s' && { %s\n}", fixture_dir, command) > 0);
-	FILE *pipe = popen(line, "r");
+	FILE *pipe = popen(print("cd '%s' && { %s\n}", fixture_dir, keep(command)), "r");
 	FILE *sink = open_memstream(&output, &size);
 	cr_assert(pipe && sink);
 	for (int c; (c = fgetc(pipe)) != EOF;)
 		fputc(c, sink);
 	fclose(sink);
+	keep(output);
 	cr_assert_eq(pclose(pipe), 0, "%s\n%s", command, output);
 	return output;
 }
 
 bool fixture_has(const char *program)
 {
-	char *command;
-	return asprintf(&command, "command -v %s >/dev/null", program) > 0 && system(command) == 0;
+	return system(print("command -v %s >/dev/null", program)) == 0;
 }
 
 uint64_t fixture_symbol(const char *name, const char *symbol, uint64_t *out_size)
