@@ -242,9 +242,10 @@ static uint32_t symbolise(struct pprof_tables *tables, uint32_t module_index, ui
 	size_t count = 0;
 	const struct profile *profile = tables->profile;
 	if (module_index == profile->module_count) {
+		/* Without a linkage name: with an equal one, pprof would take it for C++ and shorten it. */
 		const char *name = profile->jit ? perf_map_find(profile->jit, offset) : NULL;
 		if (name)
-			lines[count++] = (struct image_line){.name = name, .system_name = name};
+			lines[count++] = (struct image_line){.name = name, .system_name = ""};
 		return add_location(tables, module_index, offset, lines, count);
 	}
 	if (module_index == NO_MODULE)
@@ -288,7 +289,7 @@ uint64_t pprof_tables_frame(struct pprof_tables *tables, uint64_t frame)
 
 uint64_t pprof_tables_synthetic(struct pprof_tables *tables, const char *name)
 {
-	struct image_line line = {.name = name, .system_name = name};
+	struct image_line line = {.name = name, .system_name = ""};
 	/* They are few, and are the only locations without a module that have lines. */
 	int64_t string = pprof_tables_string(tables, name);
 	for (size_t i = 0; i < tables->locations.count; i++) {
