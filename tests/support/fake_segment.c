@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -220,6 +221,11 @@ void fake_module(struct fake_segment *fake, uint32_t row, const char *path, uint
 	must(row < fake->geometry.module_count && at + bytes <= fake->geometry.strings_bytes,
 	     "module tables");
 	memcpy(fake->base + fake->geometry.strings_offset + at, path, bytes);
+	struct stat st;
+	if (stat(path, &st) == 0) {
+		module->device = st.st_dev;
+		module->inode = st.st_ino;
+	}
 	module->bias = bias;
 	module->image_start = module->text_start = bias;
 	module->image_end = module->text_end = bias + 0x10000;

@@ -56,7 +56,7 @@ void fake_live_add(struct fake_segment *fake, uint64_t address, uint32_t stack, 
 		   uint64_t value);
 void fake_live_remove(struct fake_segment *fake, uint64_t address);
 
-/* Publishes a module row for the file at `path`, loaded at bias. */
+/* Publishes a module row for the file at `path` (by device and inode), loaded at bias. */
 void fake_module(struct fake_segment *fake, uint32_t row, const char *path, uint64_t bias);
 
 /* A session as the first process makes it. */
