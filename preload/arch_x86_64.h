@@ -28,6 +28,24 @@
 #define ARCH_CODE_END (UINT64_C(1) << 47)
 #define ARCH_CODE_START (UINT64_C(1) << 16)
 
+/* The longest call instruction. */
+#define ARCH_CALL_BYTES_MAX 7
+
+/*
+ * Whether the instruction that ends at `end` may be a call: E8 rel32, or FF /2 with
+ * every form of its operand.  Reads the ARCH_CALL_BYTES_MAX bytes before `end`.
+ */
+static inline bool arch_is_after_call(const uint8_t *end)
+{
+	static const uint8_t lengths[] = {2, 3, 4, 6, 7};
+	if (end[-5] == 0xe8)
+		return true;
+	for (uint32_t i = 0; i < sizeof(lengths); i++)
+		if (end[-lengths[i]] == 0xff && (end[1 - lengths[i]] & 0x38) == 0x10)
+			return true;
+	return false;
+}
+
 static inline uint64_t arch_context_pc(const ucontext_t *context)
 {
 	return (uint64_t)context->uc_mcontext.gregs[REG_RIP];

@@ -24,8 +24,12 @@
 #include "rule_cache.h"
 #include "rule_encode.h"
 #include "safe_read.h"
+#include "segment.h"
 
-enum step { STEP_GOES_ON, STEP_BY_FRAME_POINTER, STEP_IS_OUTERMOST, STEP_IS_BROKEN, STEP_IS_TRUNCATED };
+/* How far up the return address of a function without call frame information is searched. */
+#define SEARCHED_WORDS 16
+
+enum step { STEP_GOES_ON, STEP_WITHOUT_CFI, STEP_IS_OUTERMOST, STEP_IS_BROKEN, STEP_IS_TRUNCATED };
 
 struct walk {
 	struct dwarf_machine machine; /* the current frame's registers */
@@ -106,25 +110,60 @@ static bool is_plausible_frame_pointer(const struct walk *w)
 	return safe_read_is_near(&w->reader, sp) ? safe_read_is_near(&w->reader, fp) : fp - sp < frame_bytes_max;
 }
 
-/* For a call through a null or wild pointer: what it pushed lies on top of the stack. */
-static enum step step_by_pushed_word(struct walk *w)
+/* Whether pc is the address behind a call instruction of a loaded object. */
+static bool is_return_address(uint64_t pc)
 {
 	struct module_ref ref;
-	uint64_t pc;
-	if (w->is_exact && safe_read_word(&w->reader, w->machine.sp, &pc) && modules_lookup(pc, &ref))
-		return move(w, pc, w->machine.sp + 8, w->machine.fp, w->machine.bx);
+	if (!is_code_address(pc) || !modules_lookup(pc, &ref) || ref.row == CPROF_MODULE_NONE)
+		return false;
+	/* The text range: other parts of an image need not be readable. */
+	const struct cprof_module *module = segment_module(ref.row);
+	return pc >= module->text_start + ARCH_CALL_BYTES_MAX && pc < module->text_end &&
+	       arch_is_after_call((const uint8_t *)(uintptr_t)pc);
+}
+
+/*
+ * An interrupted function of which nothing is known (assembly without call frame
+ * information, a jump to nowhere): it has pushed a few registers at most, so the first
+ * word that looks like a return address is its own.
+ */
+static enum step step_by_search(struct walk *w)
+{
+	for (uint32_t i = 0; w->is_exact && i < SEARCHED_WORDS; i++) {
+		uint64_t place = w->machine.sp + i * sizeof(uint64_t), pc;
+		if (!safe_read_word(&w->reader, place, &pc))
+			break;
+		if (is_return_address(pc))
+			return move(w, pc, place + sizeof(uint64_t), w->machine.fp, w->machine.bx);
+	}
 	return STEP_IS_BROKEN;
 }
 
-static enum step step_by_frame_pointer(struct walk *w)
+static NOINLINE enum step step_by_frame_pointer(struct walk *w)
 {
 	uint64_t fp, pc;
 	if (w->machine.fp == 0)
-		return w->is_exact ? step_by_pushed_word(w) : STEP_IS_OUTERMOST;
+		return STEP_IS_OUTERMOST;
 	if (!is_plausible_frame_pointer(w) || !safe_read_word(&w->reader, w->machine.fp, &fp) ||
 	    !safe_read_word(&w->reader, w->machine.fp + 8, &pc) || (pc != 0 && !is_code_address(pc)))
-		return step_by_pushed_word(w);
+		return STEP_IS_BROKEN;
 	return move(w, pc, w->machine.fp + 16, fp, 0);
+}
+
+/* A frame in an object, but without call frame information. */
+static NOINLINE enum step step_without_cfi(struct walk *w)
+{
+	enum step step = step_by_search(w);
+	return step == STEP_IS_BROKEN ? step_by_frame_pointer(w) : step;
+}
+
+/* A frame in no object: code made at run time, which mostly keeps frame pointers; or garbage. */
+static NOINLINE enum step step_outside_objects(struct walk *w)
+{
+	enum step step = w->machine.fp ? step_by_frame_pointer(w) : STEP_IS_BROKEN;
+	if (step == STEP_IS_BROKEN)
+		step = step_by_search(w);
+	return step == STEP_IS_BROKEN && w->machine.fp == 0 ? STEP_IS_OUTERMOST : step;
 }
 
 /* The value of a tracked register in the caller; 0 if it is lost, which no later rule can use. */
@@ -220,9 +259,9 @@ static NOINLINE enum step step_by_cfi(struct walk *w)
 	uint64_t pc = w->machine.pc;
 	uint64_t rule;
 
-	/* A jump to nowhere has no frame worth showing, but its caller has. */
+	/* A call through a null pointer has no frame worth showing, but its caller has. */
 	if (!is_code_address(pc) && w->is_exact)
-		return step_by_pushed_word(w);
+		return step_by_search(w);
 	/* A null return address is how runtimes without call frame information mark the end. */
 	if (!is_code_address(pc))
 		return pc == 0 ? STEP_IS_OUTERMOST : STEP_IS_BROKEN;
@@ -230,7 +269,7 @@ static NOINLINE enum step step_by_cfi(struct walk *w)
 	uint64_t lookup_pc = w->is_exact ? pc : pc - 1;
 	if (!modules_lookup(lookup_pc, &ref)) {
 		enum step step = emit(w, cprof_frame(CPROF_MODULE_NONE, pc));
-		return step == STEP_GOES_ON ? step_by_frame_pointer(w) : step;
+		return step == STEP_GOES_ON ? step_outside_objects(w) : step;
 	}
 	if (ref.row < 64)
 		w->verified_rows |= UINT64_C(1) << ref.row;
@@ -247,7 +286,7 @@ static NOINLINE enum step step_by_cfi(struct walk *w)
 	if (can_be_cached && ref.row <= RULE_ROW_MAX)
 		rule_cache_insert(cache_key(w), rule_add_row(rule, ref.row) | (ref.is_cprof ? RULE_HIDDEN : 0));
 	if (error)
-		return error == -ENOENT ? step_by_frame_pointer(w) : STEP_IS_BROKEN;
+		return error == -ENOENT ? step_without_cfi(w) : STEP_IS_BROKEN;
 	return apply_row(w, ref.cfi, &row);
 }
 
@@ -274,13 +313,13 @@ static NOINLINE enum step end_cached(struct walk *w, uint64_t rule, uint64_t pc)
 	enum step step = rule & RULE_HIDDEN ? STEP_GOES_ON : emit(w, pc + modules_frame_base[row]);
 	if (step != STEP_GOES_ON)
 		return step;
-	return rule_shape(rule) == RULE_OUTERMOST ? STEP_IS_OUTERMOST : STEP_BY_FRAME_POINTER;
+	return rule_shape(rule) == RULE_OUTERMOST ? STEP_IS_OUTERMOST : STEP_WITHOUT_CFI;
 }
 
 /*
  * Walks while rules are cached and the stack is directly readable.  Returns how the walk
  * ended, or with the registers of a frame that needs another way: STEP_GOES_ON (not
- * emitted yet) or STEP_BY_FRAME_POINTER.
+ * emitted yet) or STEP_WITHOUT_CFI.
  *
  * Each frame waits for the one before it: pc -> entry -> offset -> return address.  All
  * else is kept off that chain: what is checked is checked by branches that are
@@ -395,8 +434,8 @@ uint32_t unwind_walk(const struct unwind_regs *regs, const struct unwind_bounds 
 		step = walk_cached(&w);
 		if (step == STEP_GOES_ON)
 			step = step_by_cfi(&w);
-		else if (step == STEP_BY_FRAME_POINTER)
-			step = step_by_frame_pointer(&w);
+		else if (step == STEP_WITHOUT_CFI)
+			step = step_without_cfi(&w);
 	}
 	*out_flags = step == STEP_IS_BROKEN	  ? CPROF_STACK_BROKEN :
 		     step == STEP_IS_TRUNCATED ? CPROF_STACK_TRUNCATED :
