@@ -33,7 +33,8 @@ COLD void *bootstrap_alloc(size_t alignment, size_t size)
 		store_relaxed(&used, (uint32_t)ARENA_BYTES); /* full: nothing fits any more */
 		return NULL;
 	}
-	uintptr_t block = ((uintptr_t)arena + at + HEADER_BYTES + alignment - 1) & ~(uintptr_t)(alignment - 1);
+	uintptr_t block = ((uintptr_t)arena + at + HEADER_BYTES + alignment - 1) &
+			  ~(uintptr_t)(alignment - 1);
 	*(size_t *)(block - HEADER_BYTES) = size;
 	return (void *)block;
 }

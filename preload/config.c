@@ -65,10 +65,9 @@ static bool read_with_unit(const char *s, const struct unit *units, size_t unit_
 
 static bool read_size(const char *s, uint64_t *out_bytes)
 {
-	static const struct unit units[] = {{"", 1},           {"K", 1 << 10}, {"k", 1 << 10},
-					    {"M", 1 << 20},    {"m", 1 << 20}, {"G", 1 << 30},
-					    {"g", 1 << 30},    {"KiB", 1 << 10}, {"MiB", 1 << 20},
-					    {"GiB", 1 << 30}};
+	static const struct unit units[] = {
+		{"", 1},        {"K", 1 << 10}, {"k", 1 << 10},   {"M", 1 << 20},   {"m", 1 << 20},
+		{"G", 1 << 30}, {"g", 1 << 30}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
 	return read_with_unit(s, units, ARRAY_LENGTH(units), out_bytes);
 }
 
@@ -131,10 +130,9 @@ static bool set_signal(const char *value)
 	static const struct {
 		const char *name;
 		int number;
-	} signals[] = {{"none", 0},        {"HUP", SIGHUP},     {"USR1", SIGUSR1},
-		       {"USR2", SIGUSR2},  {"WINCH", SIGWINCH}, {"URG", SIGURG},
-		       {"IO", SIGIO},      {"PWR", SIGPWR},     {"QUIT", SIGQUIT},
-		       {"TRAP", SIGTRAP},  {"VTALRM", SIGVTALRM}};
+	} signals[] = {{"none", 0},         {"HUP", SIGHUP},   {"USR1", SIGUSR1},    {"USR2", SIGUSR2},
+		       {"WINCH", SIGWINCH}, {"URG", SIGURG},   {"IO", SIGIO},        {"PWR", SIGPWR},
+		       {"QUIT", SIGQUIT},   {"TRAP", SIGTRAP}, {"VTALRM", SIGVTALRM}};
 	const char *name = text_after(value, "SIG");
 	if (!name)
 		name = value;
@@ -252,7 +250,8 @@ static const struct variable {
 	{"CPROF_OUT", set_out, "a directory whose path is shorter than 4096 bytes; using ."},
 	{"CPROF_CPU_HZ", set_cpu_hz, "a number from 0 to 10000; using 100"},
 	{"CPROF_HEAP_RATE", set_heap_rate, "a size such as 1, 4096, 512K or 2M, 0 for off; using 512K"},
-	{"CPROF_SIGNAL", set_signal, "USR1, USR2, another catchable signal's name, 34 to 64, or none; using USR1"},
+	{"CPROF_SIGNAL", set_signal,
+	 "USR1, USR2, another catchable signal's name, 34 to 64, or none; using USR1"},
 	{"CPROF_FOLLOW", set_follow, "0 or 1; using 1"},
 	{"CPROF_MATCH", set_match, "a glob"},
 	{"CPROF_SKIP", set_skip, "a glob"},

@@ -38,18 +38,16 @@ static void add_absolute_preload(struct text *text, const char *value)
 	}
 }
 
+/* Whether an entry of the list has a slash but does not begin with one. */
 static bool is_relative_preload(const char *value)
 {
 	bool at_start = true;
+	bool is_absolute = false;
 	for (; *value; value++) {
-		if (*value == '/' && !at_start) {
-			/* A slash inside an entry: relative if the entry does not begin with one. */
-			const char *start = value;
-			while (start[-1] != ' ' && start[-1] != ':' && start[-1] != '=')
-				start--;
-			if (*start != '/')
-				return true;
-		}
+		if (at_start)
+			is_absolute = *value == '/';
+		else if (*value == '/' && !is_absolute)
+			return true;
 		at_start = *value == ' ' || *value == ':';
 	}
 	return false;

@@ -26,9 +26,9 @@ static COLD NOINLINE void *find_or_die(void *(**function)(void), const void *cal
 	return *function;
 }
 
-#define ENSURE(name)                                                                               \
-	do {                                                                                       \
-		if (unlikely(!real.name))                                                          \
+#define ENSURE(name)                                                                                    \
+	do {                                                                                            \
+		if (unlikely(!real.name))                                                               \
 			find_or_die((void *(**)(void))(void *)&real.name, __builtin_return_address(0)); \
 	} while (0)
 
@@ -38,52 +38,51 @@ static COLD NOINLINE void *find_or_die(void *(**function)(void), const void *cal
  */
 enum nature { NATURE_UNKNOWN = 0, NATURE_COUNTS, NATURE_PASSES };
 
-#define DEFINE_NEW(name, parameters, arguments)                                                    \
-	static atomic_u8 nature_##name; /* written by whoever calls first */                       \
-	static COLD NOINLINE void *learn_##name parameters                                         \
-	{                                                                                          \
-		struct unwind_regs regs;                                                           \
-		uint64_t countdown;                                                                \
-		unwind_regs_of_caller(&regs);                                                      \
-		bool is_probe = heap_probe_begin(&countdown);                                      \
-		void *block = real.name arguments;                                                 \
-		if (is_probe) {                                                                    \
-			enum nature n = heap_probe_end(block, countdown) ? NATURE_PASSES           \
-									 : NATURE_COUNTS;          \
-			store_relaxed(&nature_##name, (uint8_t)n); /* stands alone */              \
-		}                                                                                  \
-		if (sampler_take(size))                                                            \
-			heap_record(block, size, &regs);                                           \
-		return block;                                                                      \
-	}                                                                                          \
-	static COLD NOINLINE void *sampled_##name parameters                                       \
-	{                                                                                          \
-		struct unwind_regs regs;                                                           \
-		unwind_regs_of_caller(&regs);                                                      \
-		void *block = real.name arguments;                                                 \
-		heap_record(block, size, &regs);                                                   \
-		return block;                                                                      \
-	}                                                                                          \
-	EXPORT HOT void *INTERPOSED(name) parameters                                               \
-	{                                                                                          \
-		ENSURE(name);                                                                      \
-		if (real.cxx_counts) {                                                             \
-			uint8_t nature = load_relaxed(&nature_##name); /* stands alone */          \
-			if (unlikely(nature == NATURE_UNKNOWN))                                    \
-				return learn_##name arguments;                                     \
-			if (nature == NATURE_COUNTS && unlikely(sampler_take(size)))               \
-				return sampled_##name arguments;                                   \
-		}                                                                                  \
-		return real.name arguments;                                                        \
+#define DEFINE_NEW(name, parameters, arguments)                                                           \
+	static atomic_u8 nature_##name; /* written by whoever calls first */                              \
+	static COLD NOINLINE void *learn_##name parameters                                                \
+	{                                                                                                 \
+		struct unwind_regs regs;                                                                  \
+		uint64_t countdown;                                                                       \
+		unwind_regs_of_caller(&regs);                                                             \
+		bool is_probe = heap_probe_begin(&countdown);                                             \
+		void *block = real.name arguments;                                                        \
+		if (is_probe) {                                                                           \
+			enum nature n = heap_probe_end(block, countdown) ? NATURE_PASSES : NATURE_COUNTS; \
+			store_relaxed(&nature_##name, (uint8_t)n); /* stands alone */                     \
+		}                                                                                         \
+		if (sampler_take(size))                                                                   \
+			heap_record(block, size, &regs);                                                  \
+		return block;                                                                             \
+	}                                                                                                 \
+	static COLD NOINLINE void *sampled_##name parameters                                              \
+	{                                                                                                 \
+		struct unwind_regs regs;                                                                  \
+		unwind_regs_of_caller(&regs);                                                             \
+		void *block = real.name arguments;                                                        \
+		heap_record(block, size, &regs);                                                          \
+		return block;                                                                             \
+	}                                                                                                 \
+	EXPORT HOT void *INTERPOSED(name) parameters                                                      \
+	{                                                                                                 \
+		ENSURE(name);                                                                             \
+		if (real.cxx_counts) {                                                                    \
+			uint8_t nature = load_relaxed(&nature_##name); /* stands alone */                 \
+			if (unlikely(nature == NATURE_UNKNOWN))                                           \
+				return learn_##name arguments;                                            \
+			if (nature == NATURE_COUNTS && unlikely(sampler_take(size)))                      \
+				return sampled_##name arguments;                                          \
+		}                                                                                         \
+		return real.name arguments;                                                               \
 	}
 
-#define DEFINE_DELETE(name, parameters, arguments)                                                 \
-	EXPORT HOT void INTERPOSED(name) parameters                                                \
-	{                                                                                          \
-		ENSURE(name);                                                                      \
-		if (unlikely(real.cxx_counts && !live_is_unknown(block)))                          \
-			heap_forget(block);                                                        \
-		real.name arguments;                                                               \
+#define DEFINE_DELETE(name, parameters, arguments)                        \
+	EXPORT HOT void INTERPOSED(name) parameters                       \
+	{                                                                 \
+		ENSURE(name);                                             \
+		if (unlikely(real.cxx_counts && !live_is_unknown(block))) \
+			heap_forget(block);                               \
+		real.name arguments;                                      \
 	}
 
 DEFINE_NEW(_Znwm, (size_t size), (size))

@@ -87,12 +87,12 @@ EXPORT int INTERPOSED(dlclose)(void *handle)
 }
 
 /* After these a forked child might not be able to register any more. */
-#define DEFINE_CONFINING(name, parameters, arguments)                                              \
-	EXPORT int INTERPOSED(name) parameters                                                     \
-	{                                                                                          \
-		real_resolve();                                                                    \
-		process_before_confinement();                                                      \
-		return real.name arguments;                                                        \
+#define DEFINE_CONFINING(name, parameters, arguments) \
+	EXPORT int INTERPOSED(name) parameters        \
+	{                                             \
+		real_resolve();                       \
+		process_before_confinement();         \
+		return real.name arguments;           \
 	}
 
 DEFINE_CONFINING(setuid, (uid_t user), (user))

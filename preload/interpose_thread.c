@@ -4,7 +4,7 @@
  * CPU timer, and leaves by a destructor of thread-specific data, which covers return,
  * pthread_exit and cancellation alike.
  *
- * Context: any thread; not from handlers, like pthread_create itself.
+ * Context: as pthread_create: threads, not handlers.
  */
 #include "interpose_thread.h"
 

@@ -66,8 +66,8 @@ bool launch_find_collector(const char *library_path, char *out_path, size_t capa
 /* What the collector needs of the program's environment; never LD_PRELOAD. */
 static void select_environment(char *const *environment, char *session_entry, const char **out_environment)
 {
-	static const char *const wanted[] = {"CPROF_", "HOME=", "PATH=",   "TMPDIR=", "XDG_",
-					     "LANG=",  "LC_",   "TZ=",     "ASAN_OPTIONS=", "UBSAN_OPTIONS="};
+	static const char *const wanted[] = {"CPROF_", "HOME=", "PATH=", "TMPDIR=",       "XDG_",
+					     "LANG=",  "LC_",   "TZ=",   "ASAN_OPTIONS=", "UBSAN_OPTIONS="};
 	size_t count = 0;
 	out_environment[count++] = session_entry;
 	for (; *environment && count + 1 < ENVIRONMENT_MAX; environment++) {

@@ -60,7 +60,8 @@ bool live_insert(const void *block, uint32_t stack, uint64_t weight, uint64_t va
 	const struct cprof_levels *levels = &segment.geometry.live;
 	uint64_t hash = hash_block(block);
 	for (uint32_t level = 0; level < levels->level_count; level++) {
-		struct cprof_live_bucket *bucket = segment_live_bucket(cprof_levels_bucket(levels, level, hash));
+		struct cprof_live_bucket *bucket =
+			segment_live_bucket(cprof_levels_bucket(levels, level, hash));
 		for (uint32_t i = 0; i < CPROF_BUCKET_SLOTS; i++) {
 			uint64_t empty = load_relaxed(&bucket->address[i]); /* the CAS decides */
 			if (empty != 0 || !cas_acq_rel(&bucket->address[i], &empty, CPROF_LIVE_BUSY))

@@ -11,20 +11,17 @@
  *
  * Context: init.
  */
-#include "load.h"
-
 #include <dlfcn.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "config.h"
+#include "control.h"
 #include "cprof_compiler.h"
 #include "environment.h"
 #include "interpose_thread.h"
@@ -50,36 +47,6 @@
 int __cxa_atexit(void (*function)(void *), void *argument, void *object);
 int __cxa_at_quick_exit(void (*function)(void *), void *object);
 
-static enum cprof_heap_state heap_state;
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now = {0};
-	(void)sys_call2(SYS_clock_gettime, clock, (long)&now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
-void load_fill_control(uint32_t pid, bool is_first)
-{
-	struct cprof_control *control = segment_control();
-	control->magic = CPROF_MAGIC;
-	control->version = CPROF_SHM_VERSION;
-	control->pid = pid;
-	control->is_first = is_first;
-	control->heap_state = heap_state;
-	control->start_realtime_ns = clock_ns(CLOCK_REALTIME);
-	control->start_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
-	memcpy(control->token, session.token, sizeof control->token);
-	struct text text;
-	text_init(&text, control->name, sizeof control->name);
-	text_add(&text, segment_file_program_name());
-	text_init(&text, control->out_dir, sizeof control->out_dir);
-	text_add(&text, config.out_dir);
-	store_relaxed(&control->cpu_hz, config.cpu_hz); /* not shared with anybody yet */
-	store_relaxed(&control->heap_rate_bytes,
-		      heap_state == CPROF_HEAP_ON ? config.heap_rate_bytes : UINT64_C(0));
-}
-
 static bool is_wanted(void)
 {
 	const char *name = segment_file_program_name();
@@ -104,7 +71,8 @@ static void measure_main_stack(void)
 /* A word that a forked child finds zeroed.  NULL where the kernel cannot (before 4.14). */
 static atomic_u32 *map_wiped_word(void)
 {
-	long page = sys_call6(SYS_mmap, 0, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long page = sys_call6(SYS_mmap, 0, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			      -1, 0);
 	if (sys_is_error(page))
 		return NULL;
 	if (sys_call3(SYS_madvise, page, PAGE_BYTES, MADV_WIPEONFORK) != 0) {
@@ -122,7 +90,8 @@ static void find_library(char *out_path, size_t capacity)
 	text_init(&path, out_path, capacity);
 	if (!dladdr(&segment, &info) || !info.dli_fname)
 		return;
-	if (info.dli_fname[0] != '/' && !sys_is_error(sys_call2(SYS_getcwd, (long)out_path, (long)capacity))) {
+	if (info.dli_fname[0] != '/' &&
+	    !sys_is_error(sys_call2(SYS_getcwd, (long)out_path, (long)capacity))) {
 		while (out_path[path.length])
 			path.length++;
 		text_add(&path, "/");
@@ -133,13 +102,14 @@ static void find_library(char *out_path, size_t capacity)
 /* Joins the tree that the environment names.  False: its collector is gone. */
 static bool join_tree(uint32_t pid)
 {
-	if (config.segment == CONFIG_SEGMENT_FILE || (session.root_pid == 1 && config.segment == CONFIG_SEGMENT_AUTO))
+	if (config.segment == CONFIG_SEGMENT_FILE ||
+	    (session.root_pid == 1 && config.segment == CONFIG_SEGMENT_AUTO))
 		segment_file_choose();
 	int fd = segment_create(pid);
 	if (fd < 0)
 		return false;
 	bool is_first = pid == session.root_pid;
-	load_fill_control(pid, is_first);
+	control_fill(pid, is_first);
 	int error = session_register(fd, pid, is_first);
 	process_set_registered(pid, is_first, error == 0);
 	(void)sys_call1(SYS_close, fd);
@@ -164,7 +134,7 @@ static bool begin_tree(uint32_t pid)
 		    "): ", log_error_text(fd), "; the program runs without profiling");
 		return false;
 	}
-	load_fill_control(pid, true);
+	control_fill(pid, true);
 	int error = 0;
 	if (can_collect) {
 		int listen_fd = session_listen();
@@ -180,8 +150,8 @@ static bool begin_tree(uint32_t pid)
 	if (!can_collect) {
 		char path[CPROF_PATH_BYTES + 128];
 		segment_file_path(pid, path, sizeof path);
-		LOG(config.session ? LOG_INFO : LOG_ERROR, "there is no collector at ", collector, "; the data stay in ", path,
-		    ", see `cprof recover`");
+		LOG(config.session ? LOG_INFO : LOG_ERROR, "there is no collector at ", collector,
+		    "; the data stay in ", path, ", see `cprof recover`");
 	} else if (error) {
 		LOG(LOG_ERROR, "the collector ", collector, " cannot be started: ", log_error_text(error));
 	}
@@ -210,14 +180,15 @@ static atomic_u32 *load(void)
 	if (!is_wanted() || (config.cpu_hz == 0 && config.heap_rate_bytes == 0))
 		return NULL;
 	rebind_allocator_in_front();
-	heap_state = config.heap_rate_bytes == 0 ? CPROF_HEAP_OFF
-		     : real_malloc_is_ours()     ? CPROF_HEAP_ON
-						 : CPROF_HEAP_UNAVAILABLE;
+	control_set_heap_state(config.heap_rate_bytes == 0 ? CPROF_HEAP_OFF
+			       : real_malloc_is_ours()     ? CPROF_HEAP_ON
+							   : CPROF_HEAP_UNAVAILABLE);
 	measure_main_stack();
 	modules_init();
 	atomic_u32 *word = map_wiped_word();
 	if (!word) {
-		LOG(LOG_ERROR, "the kernel has no MADV_WIPEONFORK (Linux 4.14); the program runs without profiling");
+		LOG(LOG_ERROR,
+		    "the kernel has no MADV_WIPEONFORK (Linux 4.14); the program runs without profiling");
 		return NULL;
 	}
 	uint32_t pid = (uint32_t)sys_call0(SYS_getpid);

@@ -11,8 +11,8 @@
 #include <time.h>
 
 #include "config.h"
+#include "control.h"
 #include "cpu_timer.h"
-#include "load.h"
 #include "modules.h"
 #include "segment.h"
 #include "segment_file.h"
@@ -77,7 +77,7 @@ static COLD bool begin_forked_child(void)
 	}
 	thread_forget();
 	modules_forget();
-	load_fill_control(pid, false);
+	control_fill(pid, false);
 	process_set_registered(pid, false, session_register(fd, pid, false) == 0);
 	(void)sys_call1(SYS_close, fd);
 	store_release(process_word, (uint32_t)PROCESS_RECORDING); /* the segment is complete */

@@ -22,12 +22,7 @@
 
 #include <stddef.h>
 
-enum process_state {
-	PROCESS_UNKNOWN = 0,
-	PROCESS_STARTING = 1,
-	PROCESS_RECORDING = 2,
-	PROCESS_OFF = 3
-};
+enum process_state { PROCESS_UNKNOWN = 0, PROCESS_STARTING = 1, PROCESS_RECORDING = 2, PROCESS_OFF = 3 };
 
 /* The state word.  Points into the library until process_init() has the page. */
 extern atomic_u32 *process_word __attribute__((visibility("hidden")));

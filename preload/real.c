@@ -107,11 +107,11 @@ bool real_resolve(void)
 	int saved_errno = errno;
 	struct real found = real;
 	/* A function that is missing from this libc keeps what it has: bootstrap version or NULL. */
-#define RESOLVE(type, name, parameters)                                                            \
-	do {                                                                                       \
-		type(*next) parameters = (type(*) parameters)(uintptr_t)dlsym(RTLD_NEXT, #name);   \
-		if (next)                                                                          \
-			found.name = next;                                                         \
+#define RESOLVE(type, name, parameters)                                                          \
+	do {                                                                                     \
+		type(*next) parameters = (type(*) parameters)(uintptr_t)dlsym(RTLD_NEXT, #name); \
+		if (next)                                                                        \
+			found.name = next;                                                       \
 	} while (0);
 	REAL_MALLOC_FUNCTIONS(RESOLVE)
 	REAL_SYSTEM_FUNCTIONS(RESOLVE)

@@ -30,74 +30,74 @@
 struct nothrow; /* std::nothrow_t, by reference */
 
 /* X(return type, name, parameter types) */
-#define REAL_MALLOC_FUNCTIONS(X)                                                                   \
-	X(void *, malloc, (size_t))                                                                \
-	X(void, free, (void *))                                                                    \
-	X(void *, calloc, (size_t, size_t))                                                        \
-	X(void *, realloc, (void *, size_t))                                                       \
-	X(int, posix_memalign, (void **, size_t, size_t))                                          \
-	X(void *, aligned_alloc, (size_t, size_t))                                                 \
-	X(void *, memalign, (size_t, size_t))                                                      \
-	X(void *, valloc, (size_t))                                                                \
+#define REAL_MALLOC_FUNCTIONS(X)                          \
+	X(void *, malloc, (size_t))                       \
+	X(void, free, (void *))                           \
+	X(void *, calloc, (size_t, size_t))               \
+	X(void *, realloc, (void *, size_t))              \
+	X(int, posix_memalign, (void **, size_t, size_t)) \
+	X(void *, aligned_alloc, (size_t, size_t))        \
+	X(void *, memalign, (size_t, size_t))             \
+	X(void *, valloc, (size_t))                       \
 	X(void *, pvalloc, (size_t))
 
 /* C++: operator new and delete, by their mangled names. May be NULL until real_find_cxx(). */
-#define REAL_CXX_NEW_FUNCTIONS(X)                                                                  \
-	X(void *, _Znwm, (size_t))                                                                 \
-	X(void *, _Znam, (size_t))                                                                 \
-	X(void *, _ZnwmRKSt9nothrow_t, (size_t, const struct nothrow *))                           \
-	X(void *, _ZnamRKSt9nothrow_t, (size_t, const struct nothrow *))                           \
-	X(void *, _ZnwmSt11align_val_t, (size_t, size_t))                                          \
-	X(void *, _ZnamSt11align_val_t, (size_t, size_t))                                          \
-	X(void *, _ZnwmSt11align_val_tRKSt9nothrow_t, (size_t, size_t, const struct nothrow *))    \
+#define REAL_CXX_NEW_FUNCTIONS(X)                                                               \
+	X(void *, _Znwm, (size_t))                                                              \
+	X(void *, _Znam, (size_t))                                                              \
+	X(void *, _ZnwmRKSt9nothrow_t, (size_t, const struct nothrow *))                        \
+	X(void *, _ZnamRKSt9nothrow_t, (size_t, const struct nothrow *))                        \
+	X(void *, _ZnwmSt11align_val_t, (size_t, size_t))                                       \
+	X(void *, _ZnamSt11align_val_t, (size_t, size_t))                                       \
+	X(void *, _ZnwmSt11align_val_tRKSt9nothrow_t, (size_t, size_t, const struct nothrow *)) \
 	X(void *, _ZnamSt11align_val_tRKSt9nothrow_t, (size_t, size_t, const struct nothrow *))
 
-#define REAL_CXX_DELETE_FUNCTIONS(X)                                                               \
-	X(void, _ZdlPv, (void *))                                                                  \
-	X(void, _ZdaPv, (void *))                                                                  \
-	X(void, _ZdlPvm, (void *, size_t))                                                         \
-	X(void, _ZdaPvm, (void *, size_t))                                                         \
-	X(void, _ZdlPvRKSt9nothrow_t, (void *, const struct nothrow *))                            \
-	X(void, _ZdaPvRKSt9nothrow_t, (void *, const struct nothrow *))                            \
-	X(void, _ZdlPvSt11align_val_t, (void *, size_t))                                           \
-	X(void, _ZdaPvSt11align_val_t, (void *, size_t))                                           \
-	X(void, _ZdlPvmSt11align_val_t, (void *, size_t, size_t))                                  \
-	X(void, _ZdaPvmSt11align_val_t, (void *, size_t, size_t))                                  \
-	X(void, _ZdlPvSt11align_val_tRKSt9nothrow_t, (void *, size_t, const struct nothrow *))     \
+#define REAL_CXX_DELETE_FUNCTIONS(X)                                                           \
+	X(void, _ZdlPv, (void *))                                                              \
+	X(void, _ZdaPv, (void *))                                                              \
+	X(void, _ZdlPvm, (void *, size_t))                                                     \
+	X(void, _ZdaPvm, (void *, size_t))                                                     \
+	X(void, _ZdlPvRKSt9nothrow_t, (void *, const struct nothrow *))                        \
+	X(void, _ZdaPvRKSt9nothrow_t, (void *, const struct nothrow *))                        \
+	X(void, _ZdlPvSt11align_val_t, (void *, size_t))                                       \
+	X(void, _ZdaPvSt11align_val_t, (void *, size_t))                                       \
+	X(void, _ZdlPvmSt11align_val_t, (void *, size_t, size_t))                              \
+	X(void, _ZdaPvmSt11align_val_t, (void *, size_t, size_t))                              \
+	X(void, _ZdlPvSt11align_val_tRKSt9nothrow_t, (void *, size_t, const struct nothrow *)) \
 	X(void, _ZdaPvSt11align_val_tRKSt9nothrow_t, (void *, size_t, const struct nothrow *))
 
 /* NULL where the next allocator does not have them. */
-#define REAL_OPTIONAL_FUNCTIONS(X)                                                                 \
-	X(void *, reallocarray, (void *, size_t, size_t))                                          \
-	X(void, free_sized, (void *, size_t))                                                      \
-	X(void, free_aligned_sized, (void *, size_t, size_t))                                      \
-	X(void *, mallocx, (size_t, int))                                                          \
-	X(void *, rallocx, (void *, size_t, int))                                                  \
-	X(size_t, xallocx, (void *, size_t, size_t, int))                                          \
-	X(void, dallocx, (void *, int))                                                            \
+#define REAL_OPTIONAL_FUNCTIONS(X)                            \
+	X(void *, reallocarray, (void *, size_t, size_t))     \
+	X(void, free_sized, (void *, size_t))                 \
+	X(void, free_aligned_sized, (void *, size_t, size_t)) \
+	X(void *, mallocx, (size_t, int))                     \
+	X(void *, rallocx, (void *, size_t, int))             \
+	X(size_t, xallocx, (void *, size_t, size_t, int))     \
+	X(void, dallocx, (void *, int))                       \
 	X(void, sdallocx, (void *, size_t, int))
 
 /* Resolved when the library is loaded; not called before. */
-#define REAL_SYSTEM_FUNCTIONS(X)                                                                   \
-	X(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))   \
-	X(int, pthread_sigmask, (int, const sigset_t *, sigset_t *))                               \
-	X(int, sigprocmask, (int, const sigset_t *, sigset_t *))                                   \
-	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                     \
-	X(pid_t, fork, (void))                                                                     \
-	X(int, daemon, (int, int))                                                                 \
-	X(int, dlclose, (void *))                                                                  \
-	X(void, _exit, (int))                                                                      \
-	X(int, setuid, (uid_t))                                                                    \
-	X(int, seteuid, (uid_t))                                                                   \
-	X(int, setreuid, (uid_t, uid_t))                                                           \
-	X(int, setresuid, (uid_t, uid_t, uid_t))                                                   \
-	X(int, setgid, (gid_t))                                                                    \
-	X(int, setegid, (gid_t))                                                                   \
-	X(int, setregid, (gid_t, gid_t))                                                           \
-	X(int, setresgid, (gid_t, gid_t, gid_t))                                                   \
-	X(int, chroot, (const char *))                                                             \
-	X(int, unshare, (int))                                                                     \
-	X(int, setns, (int, int))                                                                  \
+#define REAL_SYSTEM_FUNCTIONS(X)                                                                 \
+	X(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *)) \
+	X(int, pthread_sigmask, (int, const sigset_t *, sigset_t *))                             \
+	X(int, sigprocmask, (int, const sigset_t *, sigset_t *))                                 \
+	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                   \
+	X(pid_t, fork, (void))                                                                   \
+	X(int, daemon, (int, int))                                                               \
+	X(int, dlclose, (void *))                                                                \
+	X(void, _exit, (int))                                                                    \
+	X(int, setuid, (uid_t))                                                                  \
+	X(int, seteuid, (uid_t))                                                                 \
+	X(int, setreuid, (uid_t, uid_t))                                                         \
+	X(int, setresuid, (uid_t, uid_t, uid_t))                                                 \
+	X(int, setgid, (gid_t))                                                                  \
+	X(int, setegid, (gid_t))                                                                 \
+	X(int, setregid, (gid_t, gid_t))                                                         \
+	X(int, setresgid, (gid_t, gid_t, gid_t))                                                 \
+	X(int, chroot, (const char *))                                                           \
+	X(int, unshare, (int))                                                                   \
+	X(int, setns, (int, int))                                                                \
 	X(int, prctl, (int, unsigned long, unsigned long, unsigned long, unsigned long))
 
 struct real {

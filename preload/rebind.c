@@ -30,11 +30,12 @@ struct binding {
 	void **next; /* in `real` */
 };
 
-#define BINDING(type, function, parameters)                                                        \
-	{.name = #function, .ours = (void *)(uintptr_t)INTERPOSED(function), .next = (void **)(void *)&real.function},
-static const struct binding bindings[] = {REAL_MALLOC_FUNCTIONS(BINDING) REAL_CXX_NEW_FUNCTIONS(BINDING)
-						  REAL_CXX_DELETE_FUNCTIONS(BINDING)
-							  REAL_OPTIONAL_FUNCTIONS(BINDING)};
+#define BINDING(type, function, parameters)               \
+	{.name = #function,                               \
+	 .ours = (void *)(uintptr_t)INTERPOSED(function), \
+	 .next = (void **)(void *)&real.function},
+static const struct binding bindings[] = {REAL_MALLOC_FUNCTIONS(BINDING) REAL_CXX_NEW_FUNCTIONS(
+	BINDING) REAL_CXX_DELETE_FUNCTIONS(BINDING) REAL_OPTIONAL_FUNCTIONS(BINDING)};
 #undef BINDING
 
 /* The parts of an object's dynamic section that are needed here; run-time addresses. */
@@ -141,8 +142,8 @@ static void rebind_object(const struct link_map *object)
 			const ElfW(Rela) *relocation = &d.relocations[table][i];
 			uint32_t type = (uint32_t)ELF64_R_TYPE(relocation->r_info);
 			uint32_t symbol = (uint32_t)ELF64_R_SYM(relocation->r_info);
-			if (symbol == 0 || (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT &&
-					    type != R_X86_64_64))
+			if (symbol == 0 ||
+			    (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT && type != R_X86_64_64))
 				continue;
 			const struct binding *binding = binding_of(d.strings + d.symbols[symbol].st_name);
 			void **slot = (void **)(object->l_addr + relocation->r_offset);
@@ -159,7 +160,8 @@ static void rename_symbols(const struct link_map *allocator)
 	for (size_t i = 0; i < ARRAY_LENGTH(bindings); i++) {
 		Dl_info info;
 		const ElfW(Sym) *symbol = NULL;
-		if (*bindings[i].next && dladdr1(*bindings[i].next, &info, (void **)&symbol, RTLD_DL_SYMENT) &&
+		if (*bindings[i].next &&
+		    dladdr1(*bindings[i].next, &info, (void **)&symbol, RTLD_DL_SYMENT) &&
 		    info.dli_fbase == (void *)allocator->l_addr && symbol &&
 		    strcmp(d.strings + symbol->st_name, bindings[i].name) == 0)
 			write_word((void *)(uintptr_t)&symbol->st_value,

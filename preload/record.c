@@ -20,7 +20,8 @@ uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs)
 		return 0;
 	}
 	uint16_t flags = 0;
-	uint32_t frame_count = unwind_walk(regs, &guard->bounds, guard->frames, CPROF_STACK_FRAMES_MAX, &flags);
+	uint32_t frame_count = unwind_walk(regs, &guard->bounds, guard->frames, CPROF_STACK_FRAMES_MAX,
+					   &flags);
 	if (flags & CPROF_STACK_TRUNCATED)
 		segment_count(CPROF_STACKS_TRUNCATED, 1);
 	if (flags & CPROF_STACK_BROKEN)
@@ -75,7 +76,8 @@ static void totals_add(uint64_t key, uint64_t weight, uint64_t value)
 	count_lost((enum cprof_kind)cprof_total_key_kind(key), weight, value);
 }
 
-void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint64_t weight, uint64_t value)
+void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint64_t weight,
+		uint64_t value)
 {
 	if (guard->slot && ring_push(guard->slot, stack, kind, 0, weight, value))
 		return;

@@ -14,6 +14,7 @@
 uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs);
 
 /* Adds an event to what is counted for (stack, kind).  Never waits; what is lost is counted. */
-void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint64_t weight, uint64_t value);
+void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint64_t weight,
+		uint64_t value);
 
 #endif

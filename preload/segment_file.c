@@ -125,8 +125,8 @@ void segment_file_save(void)
 		return; /* it is there */
 	segment_file_path((uint32_t)sys_call0(SYS_getpid), path, sizeof path);
 	make_out_dir();
-	long fd = sys_call4(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-			    0600);
+	long fd = sys_call4(SYS_openat, AT_FDCWD, (long)path,
+			    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	long error = fd;
 	if (!sys_is_error(fd)) {
 		error = copy_to((int)fd);
@@ -135,8 +135,8 @@ void segment_file_save(void)
 			(void)sys_call3(SYS_unlinkat, AT_FDCWD, (long)path, 0);
 	}
 	if (sys_is_error(error))
-		LOG(LOG_ERROR, "the collector is gone and ", path, " cannot be written: ", log_error_text(error),
-		    "; the profiles are lost");
+		LOG(LOG_ERROR, "the collector is gone and ", path,
+		    " cannot be written: ", log_error_text(error), "; the profiles are lost");
 	else
 		LOG(LOG_WARN, "the collector is gone; the data are in ", path, ", see `cprof recover`");
 }

@@ -41,7 +41,6 @@ static atomic_u32 is_snapshot_ours;
 /* Bit n-1: the program's sa_mask for signal n holds SIGPROF. */
 static atomic_u64 masks_with_sigprof;
 
-
 static void open_sigprof(void)
 {
 	uint64_t only_sigprof = SIGPROF_BIT;
@@ -140,7 +139,8 @@ void signals_keep_sigprof_open(void)
 		return;
 	uint64_t only_sigprof = SIGPROF_BIT;
 	uint64_t old = 0;
-	(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only_sigprof, (long)&old, KERNEL_SIGSET_BYTES);
+	(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only_sigprof, (long)&old,
+			KERNEL_SIGSET_BYTES);
 	if (old & SIGPROF_BIT)
 		thread_tls.sigprof_blocked = true;
 }
@@ -160,7 +160,8 @@ void signals_load(void)
 		struct sigaction action = {.sa_handler = on_snapshot, .sa_flags = SA_RESTART | SA_ONSTACK};
 		/* nohup and the like: an inherited SIG_IGN is somebody's wish. */
 		if (real.sigaction(config.snapshot_signal, NULL, &inherited) == 0 &&
-		    inherited.sa_handler == SIG_DFL && real.sigaction(config.snapshot_signal, &action, NULL) == 0)
+		    inherited.sa_handler == SIG_DFL &&
+		    real.sigaction(config.snapshot_signal, &action, NULL) == 0)
 			store_relaxed(&is_snapshot_ours, UINT32_C(1)); /* read by this process's own calls */
 	}
 }

@@ -19,7 +19,6 @@
 #include "cprof_compiler.h"
 #include "cprof_shm.h"
 #include "unwind.h"
-#include "unwind.h"
 
 enum thread_state {
 	THREAD_NEW = 0, /* what a new thread's zeroed TLS says */
@@ -29,7 +28,8 @@ enum thread_state {
 
 /* Initial-exec TLS, reserved by the loader at start; keep it under 64 bytes. */
 struct thread_tls {
-	uint64_t countdown_bytes; /* allocation bytes until the next heap sample; the fast path's only state */
+	uint64_t
+		countdown_bytes; /* allocation bytes until the next heap sample; the fast path's only state */
 	struct cprof_thread *slot;
 	uint64_t random_state;
 	uint64_t drawn_rate_bytes; /* the heap rate that countdown_bytes was drawn with; 0: off */

@@ -55,7 +55,8 @@ Test(config, nonsense_gives_one_line_and_the_default, .init = redirect)
 {
 	read_one("CPROF_CPU_HZ=fast");
 	cr_assert_eq(config.cpu_hz, 100);
-	cr_assert_stderr_eq_str("cprof: CPROF_CPU_HZ=fast: accepted is a number from 0 to 10000; using 100\n");
+	cr_assert_stderr_eq_str(
+		"cprof: CPROF_CPU_HZ=fast: accepted is a number from 0 to 10000; using 100\n");
 }
 
 Test(config, unknown_variable_gives_one_line, .init = redirect)
@@ -67,10 +68,10 @@ Test(config, unknown_variable_gives_one_line, .init = redirect)
 Test(config, every_kind_of_nonsense_is_refused, .init = redirect)
 {
 	static const char *const entries[] = {
-		"CPROF_CPU_HZ=10001",   "CPROF_CPU_HZ=",       "CPROF_CPU_HZ=-1",       "CPROF_HEAP_RATE=1X",
-		"CPROF_HEAP_RATE=2T",   "CPROF_MEM=1K",        "CPROF_MEM=99999999999G", "CPROF_EXIT_WAIT=5",
-		"CPROF_EXIT_WAIT=10 s", "CPROF_SIGNAL=KILL",   "CPROF_SIGNAL=9",        "CPROF_SIGNAL=SEGV",
-		"CPROF_FOLLOW=yes",     "CPROF_SEGMENT=shm",   "CPROF_LOG=verbose",     "CPROF_DEBUGINFOD=2",
+		"CPROF_CPU_HZ=10001",   "CPROF_CPU_HZ=",     "CPROF_CPU_HZ=-1",        "CPROF_HEAP_RATE=1X",
+		"CPROF_HEAP_RATE=2T",   "CPROF_MEM=1K",      "CPROF_MEM=99999999999G", "CPROF_EXIT_WAIT=5",
+		"CPROF_EXIT_WAIT=10 s", "CPROF_SIGNAL=KILL", "CPROF_SIGNAL=9",         "CPROF_SIGNAL=SEGV",
+		"CPROF_FOLLOW=yes",     "CPROF_SEGMENT=shm", "CPROF_LOG=verbose",      "CPROF_DEBUGINFOD=2",
 	};
 	for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
 		read_one(entries[i]);

@@ -126,8 +126,8 @@ static void check_estimates(uint64_t rate)
 	double error_bytes = sqrt(variance_bytes), error_blocks = sqrt(variance_blocks);
 	cr_assert_float_eq(sum_bytes, truth_bytes, 4 * error_bytes, "bytes %f, truth %f, standard error %f",
 			   sum_bytes, truth_bytes, error_bytes);
-	cr_assert_float_eq(sum_blocks, truth_blocks, 4 * error_blocks, "blocks %f, truth %f, standard error %f",
-			   sum_blocks, truth_blocks, error_blocks);
+	cr_assert_float_eq(sum_blocks, truth_blocks, 4 * error_blocks,
+			   "blocks %f, truth %f, standard error %f", sum_blocks, truth_blocks, error_blocks);
 }
 
 Test(sampler, estimates_are_unbiased_at_512_kib)

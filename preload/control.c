@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Written once for each segment, by load.c and by a forked child's first sample.
+ *
+ * Context: any (async-signal-safe).
+ */
+#include "control.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "config.h"
+#include "segment.h"
+#include "segment_file.h"
+#include "session.h"
+#include "sys.h"
+#include "text.h"
+
+/* Set at load. */
+static enum cprof_heap_state heap_state;
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now = {0};
+	(void)sys_call2(SYS_clock_gettime, clock, (long)&now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+void control_set_heap_state(enum cprof_heap_state state)
+{
+	heap_state = state;
+}
+
+void control_fill(uint32_t pid, bool is_first)
+{
+	struct cprof_control *control = segment_control();
+	control->magic = CPROF_MAGIC;
+	control->version = CPROF_SHM_VERSION;
+	control->pid = pid;
+	control->is_first = is_first;
+	control->heap_state = heap_state;
+	control->start_realtime_ns = clock_ns(CLOCK_REALTIME);
+	control->start_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+	memcpy(control->token, session.token, sizeof control->token);
+	struct text text;
+	text_init(&text, control->name, sizeof control->name);
+	text_add(&text, segment_file_program_name());
+	text_init(&text, control->out_dir, sizeof control->out_dir);
+	text_add(&text, config.out_dir);
+	store_relaxed(&control->cpu_hz, config.cpu_hz); /* not shared with anybody yet */
+	store_relaxed(&control->heap_rate_bytes,
+		      heap_state == CPROF_HEAP_ON ? config.heap_rate_bytes : UINT64_C(0));
+}

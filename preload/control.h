@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a process says about itself in its control block.
+ *
+ * Context: any (async-signal-safe).
+ */
+#ifndef PRELOAD_CONTROL_H
+#define PRELOAD_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cprof_shm.h"
+
+/* At load: whether this image's heap can be profiled; its forked children's likewise. */
+void control_set_heap_state(enum cprof_heap_state state);
+
+/* Fills a new segment's control block, before the segment is handed over. */
+void control_fill(uint32_t pid, bool is_first);
+
+#endif
