@@ -18,6 +18,17 @@
 /* How many samples are encoded between two calls of tick(). */
 #define SAMPLES_PER_TICK 16
 
+/*
+ * cprof's own malloc is never in a stack, so its caller is the leaf.  Of what C++ and
+ * Rust put between malloc and the code that wants the memory, the entry points are
+ * cut, as pprof cuts them from heap profiles in its old text format.  Nothing that
+ * people write: no xmalloc, no allocators of their own.
+ */
+#define HEAP_DROP_FRAMES                                                                       \
+	"operator new(\\[\\])?"                                                                \
+	"|(std|std::__1|__gnu_cxx)::(__)?(new_)?(allocator|allocator_traits)(<.*>)?::allocate" \
+	"|(__rustc::)?__(rust|rdl|rg)_(alloc|alloc_zeroed|realloc)"
+
 struct value_type {
 	const char *type, *unit;
 };
@@ -47,17 +58,7 @@ static const struct kind kinds[PROFILE_KIND_COUNT] = {
 			.value_count = 4,
 			.period = {"space", "bytes"},
 			.default_type = "inuse_space",
-			/*
-			 * cprof's own malloc is never in a stack, so its caller is the leaf.
-			 * Of what C++ and Rust put between malloc and the code that wants the
-			 * memory, the entry points are cut, as pprof cuts them from heap
-			 * profiles in its old text format.  Nothing that people write: no
-			 * xmalloc, no allocators of their own.
-			 */
-			.drop_frames = "operator new(\\[\\])?"
-				       "|(std|std::__1|__gnu_cxx)::(__)?(new_)?(allocator|allocator_traits)<."
-				       "*>::allocate"
-				       "|(__rustc::)?__(rust|rdl|rg)_(alloc|alloc_zeroed|realloc)",
+			.drop_frames = HEAP_DROP_FRAMES,
 		},
 };
 enum { ALLOC_OBJECTS, ALLOC_SPACE };

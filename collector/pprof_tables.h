@@ -25,6 +25,14 @@ struct pointer_list {
 /* Adds an item; a failure is remembered. */
 void pointer_list_add(struct pointer_list *list, void *item, bool *is_failed);
 
+#define PPROF_NO_MODULE UINT32_MAX
+
+struct pprof_location {
+	Perftools__Profiles__Location message;
+	/* Index into the profile's modules; their number: code in no module; or PPROF_NO_MODULE. */
+	uint32_t module;
+};
+
 struct pprof_tables {
 	const struct profile *profile;
 	struct arena arena; /* of all messages and strings */
@@ -32,7 +40,7 @@ struct pprof_tables {
 
 	struct pointer_list strings;
 	struct pointer_list functions; /* Perftools__Profiles__Function */
-	struct pointer_list locations; /* struct pprof_location, in pprof_tables.c */
+	struct pointer_list locations; /* struct pprof_location */
 	struct u64_map string_of;
 	struct u64_map function_of;
 	struct u64_map location_of_frame;
@@ -52,7 +60,10 @@ uint64_t pprof_tables_frame(struct pprof_tables *tables, uint64_t frame);
 /* Location id of a function that stands for something which is not code. */
 uint64_t pprof_tables_synthetic(struct pprof_tables *tables, const char *name);
 
-/* Puts mappings, locations, functions and strings into the message; last of all. */
+/*
+ * Puts mappings, locations, functions and strings into the message; last of all
+ * (pprof_mappings.c).
+ */
 void pprof_tables_finish(struct pprof_tables *tables, Perftools__Profiles__Profile *out_message);
 
 /* The first of the probes for this hash for which is_equal() holds; or where to put it. */
