@@ -78,11 +78,6 @@ static int insert(struct module_rows *rows, const struct segment_reader *reader,
 				      .build_id_bytes = module.build_id_bytes,
 				      .flags = row->flags};
 	module.image = image_open(&source);
-	if (!module.image && root_fd >= 0) {
-		/* It may have changed its root between loading the object and our look (chroot). */
-		source.root_fd = -1;
-		module.image = image_open(&source);
-	}
 	memmove(grown + at + 1, grown + at, (rows->count - at) * sizeof *grown);
 	grown[at] = module;
 	rows->count++;

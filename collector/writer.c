@@ -20,6 +20,9 @@
 
 static const char *const kind_names[PROFILE_KIND_COUNT] = {[PROFILE_CPU] = "cpu", [PROFILE_HEAP] = "heap"};
 
+/* Of a path in a message: what is wrong comes after it, and must not be cut off. */
+#define SHOWN_PATH_BYTES 1024
+
 /* More PID-n than anybody has; a larger one is not ours. */
 #define INSTANCE_MAX 100000u
 
@@ -33,7 +36,8 @@ int writer_dir_open(struct writer_dir *dir, const char *path)
 		error = -errno;
 	if (!error)
 		return 0;
-	log_error("cannot write profiles to %s: %s", path, strerror(-error));
+	log_error("cannot write profiles to %.*s%s: %s", SHOWN_PATH_BYTES, path,
+		  strlen(path) > SHOWN_PATH_BYTES ? "..." : "", strerror(-error));
 	if (dir->fd >= 0)
 		close(dir->fd);
 	dir->fd = -1;
@@ -133,8 +137,8 @@ static void report(struct writer *writer, const char *what, int error)
 	if (error == writer->dir->last_error)
 		return;
 	writer->dir->last_error = error;
-	log_error("cannot write the %s profile of %s (%u) to %s: %s", what, writer->name, writer->pid,
-		  writer->dir->path, strerror(-error));
+	log_error("cannot write the %s profile of %s (%u) to %.*s: %s", what, writer->name, writer->pid,
+		  SHOWN_PATH_BYTES, writer->dir->path, strerror(-error));
 }
 
 static void set_instance(const struct writer *writer, uint32_t instance)
