@@ -239,13 +239,14 @@ enum cprof_thread_state {
 	CPROF_THREAD_FREE = 0,
 	CPROF_THREAD_STARTING = 1, /* pthread_create took the slot for the thread it starts */
 	CPROF_THREAD_LIVE = 2,
-	CPROF_THREAD_ENDED = 3 /* the collector drains the ring, then frees the slot */
+	CPROF_THREAD_ENDED = 3 /* free for the next thread too; the collector drains the ring all the same */
 };
 
 /* A thread's slot.  Written by the thread unless noted. */
 struct cprof_thread {
 	/* Line 0: identity. */
-	atomic_u32 state; /* enum cprof_thread_state; FREE -> any by CAS, ENDED -> FREE by the collector */
+	atomic_u32
+		state; /* enum cprof_thread_state; FREE or ENDED -> STARTING by CAS, ENDED -> FREE by the collector */
 	atomic_u32 tid;
 	atomic_u64 generation; /* counts uses of this slot */
 	atomic_u64 stack_low;  /* bounds of the thread's stack, 0 if not known */

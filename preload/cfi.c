@@ -63,8 +63,6 @@ struct interpreter {
 	uint64_t location;   /* of the row under construction */
 	struct dwarf_cursor code;
 	/* From the CIE, which the functions of a file share. */
-	const uint8_t *common_code;
-	const uint8_t *common_code_end;
 	uint32_t code_align;
 	int32_t data_align;
 	uint8_t pointer_encoding;
@@ -139,31 +137,32 @@ static void open_entry(const struct cfi_table *table, uint64_t address, struct d
 		c->end = c->at + length;
 }
 
-static NOINLINE int read_common(struct interpreter *in, uint64_t address)
+/* Reads the CIE at `address`; in->code is then its initial code. */
+static int read_common(struct interpreter *in, uint64_t address)
 {
-	struct dwarf_cursor c;
-	open_entry(in->table, address, &c);
-	uint32_t id = dwarf_u32(&c);
-	uint8_t version = dwarf_u8(&c);
-	if (c.failed || id != 0 || (version != 1 && version != 3))
+	struct dwarf_cursor *c = &in->code;
+	open_entry(in->table, address, c);
+	uint32_t id = dwarf_u32(c);
+	uint8_t version = dwarf_u8(c);
+	if (c->failed || id != 0 || (version != 1 && version != 3))
 		return -EINVAL;
-	const uint8_t *augmentation = c.at;
-	while (dwarf_u8(&c))
+	const uint8_t *augmentation = c->at;
+	while (dwarf_u8(c))
 		;
-	in->code_align = (uint32_t)dwarf_uleb(&c);
-	in->data_align = (int32_t)dwarf_sleb(&c);
-	uint64_t return_column = version == 1 ? dwarf_u8(&c) : dwarf_uleb(&c);
+	in->code_align = (uint32_t)dwarf_uleb(c);
+	in->data_align = (int32_t)dwarf_sleb(c);
+	uint64_t return_column = version == 1 ? dwarf_u8(c) : dwarf_uleb(c);
 	in->pointer_encoding = DWARF_PE_ABSPTR;
 	in->has_augmentation_data = false;
 	in->row->is_signal_frame = false;
-	if (c.failed || return_column != ARCH_DWARF_RA)
+	if (c->failed || return_column != ARCH_DWARF_RA)
 		return -EINVAL;
 	if (*augmentation == 'z') {
-		uint64_t length = dwarf_uleb(&c);
-		if (!dwarf_has(&c, length))
+		uint64_t length = dwarf_uleb(c);
+		if (!dwarf_has(c, length))
 			return -EINVAL;
-		struct dwarf_cursor data = dwarf_cursor_of(c.at, c.at + length);
-		dwarf_skip(&c, length);
+		struct dwarf_cursor data = dwarf_cursor_of(c->at, c->at + length);
+		dwarf_skip(c, length);
 		in->has_augmentation_data = true;
 		for (const uint8_t *letter = augmentation + 1; *letter; letter++) {
 			if (*letter == 'R')
@@ -182,8 +181,6 @@ static NOINLINE int read_common(struct interpreter *in, uint64_t address)
 	} else if (*augmentation) {
 		return -EINVAL;
 	}
-	in->common_code = c.at;
-	in->common_code_end = c.end;
 	return 0;
 }
 
@@ -376,21 +373,12 @@ static NOINLINE int execute(struct interpreter *in)
 	return in->code.failed ? -EINVAL : 0;
 }
 
-/* Opens the entry of the function that contains in->pc: its code is then the next to execute. */
-static NOINLINE int open_function(struct interpreter *in)
+/* Opens the entry (FDE) of the function that contains in->pc; in->code is then its code. */
+static int open_function(struct interpreter *in, uint64_t address, uint64_t id_place)
 {
-	uint64_t address = search(in->table, in->pc);
-	if (!address)
-		return -ENOENT;
 	struct dwarf_cursor *c = &in->code;
 	open_entry(in->table, address, c);
-	uint64_t id_place = (uint64_t)(uintptr_t)c->at;
-	uint32_t id = dwarf_u32(c);
-	if (c->failed || id == 0 || id > id_place - in->table->low)
-		return -EINVAL;
-	int error = read_common(in, id_place - id);
-	if (error)
-		return error;
+	dwarf_skip(c, id_place + sizeof(uint32_t) - (uint64_t)(uintptr_t)c->at);
 	in->location = dwarf_pointer(c, in->pointer_encoding, 0);
 	uint64_t length = dwarf_pointer(c, in->pointer_encoding & DWARF_PE_FORM_MASK, 0);
 	if (in->has_augmentation_data)
@@ -402,6 +390,9 @@ static NOINLINE int open_function(struct interpreter *in)
 
 int cfi_find_row(const struct cfi_table *table, uint64_t pc, struct cfi_row *out_row)
 {
+	uint64_t address = search(table, pc);
+	if (!address)
+		return -ENOENT;
 	struct interpreter in;
 	in.table = table;
 	in.row = out_row;
@@ -411,17 +402,22 @@ int cfi_find_row(const struct cfi_table *table, uint64_t pc, struct cfi_row *out
 		.cfa_register = ARCH_DWARF_SP,
 		.rule = {[CFI_SP] = CFI_CFA_PLUS},
 	};
-	int error = open_function(&in);
+	open_entry(table, address, &in.code);
+	uint64_t id_place = (uint64_t)(uintptr_t)in.code.at;
+	uint32_t id = dwarf_u32(&in.code);
+	if (in.code.failed || id == 0 || id > id_place - table->low)
+		return -EINVAL;
+	int error = read_common(&in, id_place - id);
 	if (error)
 		return error;
-	const uint8_t *at = in.code.at, *end = in.code.end;
-	in.code = dwarf_cursor_of(in.common_code, in.common_code_end);
+	/* The initial code is the same at every pc: it runs to its end. */
+	in.location = 0;
 	error = execute(&in);
 	if (error)
 		return error;
 	in.initial = *out_row;
-	in.code = dwarf_cursor_of(at, end);
-	return execute(&in);
+	error = open_function(&in, address, id_place);
+	return error ? error : execute(&in);
 }
 
 void cfi_expression(const struct cfi_table *table, int32_t place, struct dwarf_cursor *out_expression)

@@ -89,21 +89,23 @@ static bool read_duration(const char *s, uint64_t *out_ns)
 
 static bool set_out(const char *value)
 {
+	char absolute[CPROF_PATH_BYTES];
 	struct text path;
-	text_init(&path, config.out_dir, sizeof config.out_dir);
-	if (!*value)
-		value = ".";
+	text_init(&path, absolute, sizeof absolute);
+	bool is_here = !*value || text_equals(value, ".");
 	if (value[0] != '/') {
 		char cwd[CPROF_PATH_BYTES];
 		if (sys_is_error(sys_call2(SYS_getcwd, (long)cwd, sizeof cwd)) || cwd[0] != '/')
 			return false;
 		text_add(&path, cwd);
-		if (text_equals(value, "."))
-			return true;
-		text_add(&path, "/");
+		text_add(&path, is_here ? "" : "/");
 	}
-	text_add(&path, value);
-	return !path.is_cut;
+	text_add(&path, is_here ? "" : value);
+	if (path.is_cut)
+		return false;
+	text_init(&path, config.out_dir, sizeof config.out_dir);
+	text_add(&path, absolute);
+	return true;
 }
 
 static bool set_cpu_hz(const char *value)

@@ -72,8 +72,8 @@ void cpu_timer_start_in_child(void)
 {
 	thread_tls.has_timer = false;
 	/* Without one the child's first heap sample registers it, and tries again. */
-	if (config.cpu_hz)
-		(void)start(config.cpu_hz);
+	if (config.cpu_hz && start(config.cpu_hz) == 0)
+		process_set_armed();
 }
 
 void cpu_timer_stop(void)

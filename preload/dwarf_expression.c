@@ -369,7 +369,7 @@ static void step(struct interpreter *in)
 	}
 }
 
-static NOINLINE int run(struct interpreter *in)
+static ALWAYS_INLINE int run(struct interpreter *in)
 {
 	for (int steps = 0; in->code->at < in->code->end && !in->error; steps++) {
 		if (steps == STEPS_MAX)

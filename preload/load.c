@@ -113,6 +113,8 @@ static bool join_tree(uint32_t pid)
 	int error = session_register(fd, pid, is_first);
 	process_set_registered(pid, is_first, error == 0);
 	(void)sys_call1(SYS_close, fd);
+	if (error)
+		segment_file_discard();
 	return error == 0;
 }
 

@@ -22,9 +22,9 @@
 #include "unwind.h"
 
 /* Before there is a page that fork wipes: nothing can fork before this image was loaded. */
-static atomic_u32 early_word;
+static atomic_u32 early_words[2];
 
-atomic_u32 *process_word = &early_word;
+atomic_u32 *process_word = early_words;
 
 atomic_u32 process_early_allocations;
 
@@ -92,24 +92,35 @@ bool process_ensure_recording(void)
 		return true;
 	if (state != PROCESS_UNKNOWN)
 		return false;
-	if (process_word == &early_word) {
+	if (process_word == early_words) {
 		process_load();
 		return process_is_recording();
 	}
 	return begin_forked_child();
 }
 
+/* The word behind the state word, wiped with it. */
+void process_set_armed(void)
+{
+	store_relaxed(process_word + 1, UINT32_C(1)); /* for this thread, in this process */
+}
+
+bool process_is_armed(void)
+{
+	return load_relaxed(process_word + 1) != 0; /* as above */
+}
+
 bool process_may_record(void)
 {
 	uint32_t state = load_acquire(process_word); /* as above */
-	return state == PROCESS_RECORDING || (state == PROCESS_UNKNOWN && process_word != &early_word);
+	return state == PROCESS_RECORDING || (state == PROCESS_UNKNOWN && process_word != early_words);
 }
 
 void process_before_confinement(void)
 {
 	struct guard guard;
 	/* A process that was never loaded or is off has nothing to register. */
-	if (process_word == &early_word || !guard_enter(&guard))
+	if (process_word == early_words || !guard_enter(&guard))
 		return;
 	/* What this thread's samples need system calls for is had now: slot, timer, randomness. */
 	(void)thread_random();

@@ -39,6 +39,13 @@ static ALWAYS_INLINE bool process_is_off(void)
 	return load_relaxed(process_word) == PROCESS_OFF; /* final: nothing was set up before it */
 }
 
+/*
+ * Whether a forked child got a CPU timer before it registered: said by fork's child
+ * branch, and forgotten by the next fork like the state itself.
+ */
+void process_set_armed(void);
+bool process_is_armed(void);
+
 /* True in a recording process and in a forked child that has not registered yet. */
 bool process_may_record(void);
 

@@ -26,6 +26,19 @@
 /* Set at load, read-only afterwards. */
 static bool uses_files;
 
+/*
+ * The last file that was made.  Not on the stack: a forked child gets here in a signal
+ * handler.  One thread of a process writes it, the one that makes it STARTING.
+ */
+static char created_path[CPROF_PATH_BYTES + 128];
+
+void segment_file_discard(void)
+{
+	if (uses_files)
+		(void)sys_call3(SYS_unlinkat, AT_FDCWD, (long)created_path, 0);
+	uses_files = false;
+}
+
 void segment_file_choose(void)
 {
 	uses_files = true;
@@ -66,30 +79,25 @@ static void make_out_dir(void)
 
 int segment_create(uint32_t pid)
 {
-	/*
-	 * Not on the stack: a forked child gets here in a signal handler.  One thread of a
-	 * process does, the one that makes it STARTING.
-	 */
-	static char path[CPROF_PATH_BYTES + 128];
 	if (!uses_files)
 		return segment_create_memfd(config.mem_bytes);
 	uint64_t bytes = config.mem_is_set ? config.mem_bytes : FILE_BYTES_DEFAULT;
-	segment_file_path(pid, path, sizeof path);
+	segment_file_path(pid, created_path, sizeof created_path);
 	make_out_dir();
-	int fd = segment_create_file(path, bytes);
-	if (fd == -EEXIST) {
-		/* Of an earlier process with this pid that was never recovered: its data stay. */
-		struct text text = {.bytes = path, .capacity = sizeof path};
-		while (path[text.length])
-			text.length++;
-		size_t length = text.length - (sizeof CPROF_SEGMENT_FILE_SUFFIX - 1);
-		for (uint64_t n = 2; n < 100 && fd == -EEXIST; n++) {
-			text.length = length;
-			text_add(&text, "-");
-			text_add_u64(&text, n);
-			text_add(&text, CPROF_SEGMENT_FILE_SUFFIX);
-			fd = segment_create_file(path, bytes);
-		}
+	int fd = segment_create_file(created_path, bytes);
+	if (fd != -EEXIST)
+		return fd;
+	/* Of an earlier process with this pid that was never recovered: its data stay. */
+	struct text text = {.bytes = created_path, .capacity = sizeof created_path};
+	while (created_path[text.length])
+		text.length++;
+	size_t length = text.length - (sizeof CPROF_SEGMENT_FILE_SUFFIX - 1);
+	for (uint64_t n = 2; n < 100 && fd == -EEXIST; n++) {
+		text.length = length;
+		text_add(&text, "-");
+		text_add_u64(&text, n);
+		text_add(&text, CPROF_SEGMENT_FILE_SUFFIX);
+		fd = segment_create_file(created_path, bytes);
 	}
 	return fd;
 }

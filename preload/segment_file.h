@@ -17,6 +17,9 @@ void segment_file_choose(void);
 /* Makes the segment of process `pid`, as a memfd or a file.  Descriptor or -errno. */
 int segment_create(uint32_t pid);
 
+/* Takes the file of the last segment_create() back, if it made one: it was not handed over. */
+void segment_file_discard(void);
+
 /* Copies the segment to its file, says so in one line.  For a process that ends without a collector. */
 void segment_file_save(void);
 

@@ -20,7 +20,7 @@ struct unwind_bounds thread_main_bounds;
 static atomic_u32 slot_hint;
 
 /* Scratch for threads without a slot: taken by whoever sets its word from 0 to 1. */
-#define POOL_COUNT 4
+#define POOL_COUNT 16
 static struct {
 	atomic_u32 taken;
 	uint64_t frames[CPROF_STACK_FRAMES_MAX];
@@ -62,10 +62,13 @@ struct cprof_thread *thread_slot_take(void)
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t index = (start + i) % count;
 		struct cprof_thread *slot = segment_thread(index);
-		uint32_t state = load_relaxed(&slot->state); /* the CAS decides */
-		if (state != CPROF_THREAD_FREE || !cas_acq_rel(&slot->state, &state, CPROF_THREAD_STARTING))
+		/* Acquire: pairs with the release of ENDED; what its ring still holds stays in it. */
+		uint32_t state = load_acquire(&slot->state);
+		if ((state != CPROF_THREAD_FREE && state != CPROF_THREAD_ENDED) ||
+		    !cas_acq_rel(&slot->state, &state, CPROF_THREAD_STARTING))
 			continue;
-		store_relaxed(&slot_hint, index); /* a hint; low slots are used again, so few pages are touched */
+		/* A hint: low slots are used again, so few pages are touched. */
+		store_relaxed(&slot_hint, index);
 		raise_threads_used(index + 1);
 		add_relaxed(&slot->generation, 1); /* for readers of dumps only */
 		segment_count(CPROF_THREADS_STARTED, 1);
@@ -114,9 +117,10 @@ void thread_forget(void)
 	thread_tls.state = THREAD_NEW;
 	thread_tls.drawn_rate_bytes = 0;
 	thread_tls.countdown_bytes = 0;
-	thread_tls.random_state = 0; /* parent and child must not draw the same numbers */
+	thread_tls.random_state = 0;            /* parent and child must not draw the same numbers */
 	store_relaxed(&slot_hint, UINT32_C(0)); /* a hint */
-	/* The timer armed in fork's child branch is this process's own: it stays. */
+	/* One that was armed in fork's child branch is this process's own; others were not inherited. */
+	thread_tls.has_timer = thread_tls.has_timer && process_is_armed();
 }
 
 /*

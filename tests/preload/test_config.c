@@ -4,6 +4,7 @@
 #include <criterion/redirect.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "config.h"
 
@@ -11,6 +12,11 @@ static void read_one(const char *entry)
 {
 	char *environment[] = {(char *)(uintptr_t)entry, NULL};
 	config_read(environment);
+}
+
+static void redirect(void)
+{
+	cr_redirect_stderr();
 }
 
 Test(config, sizes_and_durations_take_units)
@@ -46,9 +52,15 @@ Test(config, out_is_made_absolute)
 	cr_assert_str_eq(strrchr(config.out_dir, '/'), "/profiles");
 }
 
-static void redirect(void)
+Test(config, out_that_is_too_long_leaves_the_default, .init = redirect)
 {
-	cr_redirect_stderr();
+	static char entry[6000] = "CPROF_OUT=/";
+	memset(entry + 11, 'x', 5000);
+	read_one("CPROF_OUT=.");
+	char before[sizeof config.out_dir];
+	strcpy(before, config.out_dir);
+	read_one(entry);
+	cr_assert_str_eq(config.out_dir, before);
 }
 
 Test(config, nonsense_gives_one_line_and_the_default, .init = redirect)
