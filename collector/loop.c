@@ -32,6 +32,8 @@
 /* A ring this full within one tick is likely to overflow within the next. */
 #define RING_FILLS_FAST (CPROF_RING_RECORDS / 4)
 
+#define ARRIVALS_MAX 256
+
 /* The library connects right after it has started us; later it never will. */
 #define FIRST_PEER_PATIENCE_MS 10000
 
@@ -63,11 +65,13 @@ static int64_t monotonic_ms(void)
 
 /* ---- arrivals ------------------------------------------------------------------------------ */
 
-/* Takes all that stand at the door. */
+/* Takes those who stand at the door; not more at once than leaves time for the others. */
 static void take_arrivals(struct loop *loop)
 {
 	struct client_handle handle;
-	while (registration_next(&loop->registration, monotonic_ms(), &handle) == 1) {
+	for (int taken = 0; taken < ARRIVALS_MAX; taken++) {
+		if (!registration_next(&loop->registration, monotonic_ms(), &handle))
+			break;
 		handle.id = loop->next_id++;
 		/* Only the process that made the session can be first, and only it can be again (exec). */
 		if (handle.is_first && loop->has_started &&
@@ -93,8 +97,12 @@ static void take_arrivals(struct loop *loop)
 /* Closes the door behind those who are in or were waiting. */
 static void close_door(struct loop *loop)
 {
+	size_t before;
 	registration_shut(&loop->registration);
-	take_arrivals(loop);
+	do {
+		before = loop->arrived_count;
+		take_arrivals(loop);
+	} while (loop->arrived_count > before);
 	registration_shut(&loop->registration);
 }
 
@@ -136,7 +144,7 @@ static void retire(struct loop *loop, struct client *client)
 	client_finish(client, tick_while_busy, loop);
 	/* Only now: until it is finished the rings are drained and a restart would find it. */
 	*link = client->next;
-	if (loop->bell.word == &segment_reader_control(&client->reader)->bell)
+	if (loop->bell.control == segment_reader_control(&client->reader))
 		bell_unlisten(&loop->bell);
 	supervisor_tell_finished(loop->link_fd, client->handle.id);
 	client_close(client);
@@ -174,7 +182,7 @@ static void open_client(struct loop *loop, const struct client_handle *handle)
 	client->next = loop->clients;
 	loop->clients = client;
 	if (handle->is_first)
-		bell_listen(&loop->bell, &segment_reader_control(&client->reader)->bell);
+		bell_listen(&loop->bell, segment_reader_control(&client->reader));
 	client_update_modules(client);
 	if (earlier)
 		client_end_by_exec(earlier, client);
@@ -219,11 +227,15 @@ static bool do_one_job(struct loop *loop)
 		else if (client_has_request(client) && (!asking || client->handle.is_first))
 			asking = client;
 	}
+	if (!asking && !ended)
+		return false;
+	bell_begin_work(&loop->bell);
 	if (asking)
 		client_answer(asking, tick_while_busy, loop);
-	else if (ended)
+	else
 		retire(loop, ended);
-	return asking || ended;
+	bell_end_work(&loop->bell);
+	return true;
 }
 
 /* ---- waiting ------------------------------------------------------------------------------- */
