@@ -34,6 +34,11 @@ static ALWAYS_INLINE bool process_is_recording(void)
 	return load_acquire(process_word) == PROCESS_RECORDING;
 }
 
+static ALWAYS_INLINE bool process_is_starting(void)
+{
+	return load_relaxed(process_word) == PROCESS_STARTING; /* a state of this very thread, or nearly so */
+}
+
 static ALWAYS_INLINE bool process_is_off(void)
 {
 	return load_relaxed(process_word) == PROCESS_OFF; /* final: nothing was set up before it */
@@ -49,7 +54,7 @@ bool process_is_armed(void);
 /* True in a recording process and in a forked child that has not registered yet. */
 bool process_may_record(void);
 
-/* Allocations that came while the process was STARTING: counted in the segment once there is one. */
+/* Allocations that came before the process was STARTING: counted in the segment once there is one. */
 extern atomic_u32 process_early_allocations;
 
 /*

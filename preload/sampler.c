@@ -9,6 +9,7 @@
 #include "sampler.h"
 
 #include "process.h"
+#include "real.h"
 #include "segment.h"
 
 #include <string.h>
@@ -130,6 +131,6 @@ void sampler_rest(void)
 {
 	if (process_is_off())
 		thread_tls.countdown_bytes = OFF_RECHECK_BYTES;
-	else
+	else if (real_resolve() && !process_is_starting()) /* else the allocation is the library's own doing */
 		add_relaxed(&process_early_allocations, UINT32_C(1)); /* a count orders nothing */
 }
