@@ -92,7 +92,8 @@ static size_t sums_of(const char *file, int64_t out_sums[PROFILE_VALUES_MAX])
 	memset(out_sums, 0, PROFILE_VALUES_MAX * sizeof *out_sums);
 	for (size_t i = 0; i < profile->n_sample; i++)
 		for (size_t v = 0; v < profile->sample[i]->n_value && v < PROFILE_VALUES_MAX; v++)
-			out_sums[v] = (int64_t)((uint64_t)out_sums[v] + (uint64_t)profile->sample[i]->value[v]);
+			out_sums[v] =
+				(int64_t)((uint64_t)out_sums[v] + (uint64_t)profile->sample[i]->value[v]);
 	size_t samples = profile->n_sample;
 	perftools__profiles__profile__free_unpacked(profile, NULL);
 	return samples;
