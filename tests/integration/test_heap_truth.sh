@@ -65,19 +65,33 @@ done
 
 # Sampled: |estimate - truth| <= 4 standard errors; the victim computes the variance of the
 # Horvitz-Thompson estimate, sum of s^2 (1-p)/p with p = 1 - exp(-s/rate), from its own sizes.
+# What is in use at 512 KiB rests on few samples of small blocks, so its distribution is far from normal:
+# the weight of one 16-byte block, 1/p(16), is allowed besides.  A simulation of this load puts a right
+# estimate outside once in 4000 checks; so a second run decides.
+estimate_is_off() # RATE SEED: prints what is out of bounds
+{
+	local file line column type wanted variance low high got
+	fresh_out
+	profiled CPROF_HEAP_RATE="$1" "$VICTIMS/heap_mix" "$1" "$2" >"$TMP/truth" 2>&1 || echo "status $?"
+	file=$(profile heap_mix heap)
+	for pair in alloc:2:alloc_objects alloc:3:alloc_space inuse:2:inuse_objects inuse:3:inuse_space; do
+		IFS=: read -r line column type <<<"$pair"
+		read -r wanted variance < <(awk -v l="$line" -v c="$column" '$1 == l { print $c, $(c + 2) }' "$TMP/truth")
+		read -r low high < <(awk -v t="$wanted" -v v="$variance" -v rate="$1" -v type=$type 'BEGIN {
+			d = 4 * sqrt(v) + 1 + (type == "inuse_objects" ? 1 / (1 - exp(-16 / rate)) : 0)
+			printf "%.0f %.0f\n", t - d, t + d }')
+		got=$(query "$file" has mixed_malloc $type)
+		if ((got < low || got > high || got < 0)); then
+			echo "$type $got, truth $wanted, bounds $low..$high"
+		fi
+	done
+}
 for rate in 524288 4096; do
 	for seed in 1 2 3; do
-		fresh_out
-		expect_equal "rate $rate seed $seed: exit status" 0 \
-			"$(status_of profiled CPROF_HEAP_RATE=$rate "$VICTIMS/heap_mix" $rate $seed)"
-		file=$(profile heap_mix heap)
-		expect "rate $rate seed $seed: valid" "$PPROFQ" "$file" check
-		for pair in alloc:2:alloc_objects alloc:3:alloc_space inuse:2:inuse_objects inuse:3:inuse_space; do
-			IFS=: read -r line column type <<<"$pair"
-			read -r wanted variance < <(awk -v l="$line" -v c="$column" '$1 == l { print $c, $(c + 2) }' "$TMP/stdout")
-			read -r low high < <(awk -v t="$wanted" -v v="$variance" 'BEGIN { d = 4 * sqrt(v) + 1; printf "%.0f %.0f\n", t - d, t + d }')
-			expect_range "rate $rate seed $seed: $type, truth $wanted" "$low" "$(query "$file" has mixed_malloc $type)" "$high"
-		done
+		off=$(estimate_is_off $rate $seed)
+		[[ -z $off ]] || off="$off; again: $(estimate_is_off $rate $seed)"
+		expect_equal "rate $rate seed $seed: estimates within 4 standard errors" "" "${off##*; again: }"
+		expect_all_valid "rate $rate seed $seed"
 	done
 done
 finish
