@@ -62,8 +62,11 @@ enum dwarf_op {
 	OP_NOP = 0x96,
 };
 
-/* The deepest in Debian's libraries is 3, and one for `initial`; branches could loop, so steps are bounded too. */
-#define STACK_TERMS 6
+/*
+ * The deepest in Debian's libraries is 3, and one for `initial`; branches could loop, so steps are
+ * bounded too.
+ */
+#define STACK_TERMS 5
 #define STEPS_MAX 64
 
 struct interpreter {

@@ -117,7 +117,7 @@ static void read_build_id(struct cprof_module *module, struct dwarf_cursor notes
 	}
 }
 
-static void read_headers(struct cprof_module *module, const struct object *object)
+static NOINLINE void read_headers(struct cprof_module *module, const struct object *object)
 {
 	const uint64_t page_mask = fixed.page_bytes - 1;
 	const ElfW(Phdr) *headers;
@@ -224,7 +224,7 @@ static void trim_strings(uint64_t from, uint64_t to)
 }
 
 /* Fills in path, device and inode. */
-static void read_names(struct cprof_module *module, const char *name)
+static NOINLINE void read_names(struct cprof_module *module, const char *name)
 {
 	uint64_t offset;
 	if (!reserve_strings(SCRATCH_BYTES, &offset))

@@ -31,7 +31,7 @@ static bool encode_at_cfa(const struct cfi_row *row, enum cfi_register reg, int8
 }
 
 /* The same in a function that realigned its stack: saved below its frame pointer. */
-static bool encode_at_fp(const struct cfi_table *table, const struct cfi_row *row, enum cfi_register reg,
+static ALWAYS_INLINE bool encode_at_fp(const struct cfi_table *table, const struct cfi_row *row, enum cfi_register reg,
 			 int8_t *out_n)
 {
 	struct dwarf_cursor expression;

@@ -152,6 +152,7 @@ static ALWAYS_INLINE enum step next_step(struct walk *w, enum step step)
 {
 	switch (step) {
 	case STEP_BY_ROW:
+		walk_learn_row(w);
 		return walk_apply_row(w);
 	case STEP_WITHOUT_CFI:
 		return walk_guess_in_object(w);
