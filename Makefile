@@ -76,10 +76,10 @@ LIBRARY_LINK := -shared -Wl,-soname,libcprof.so -Wl,-z,defs -Wl,-z,now -Wl,--as-
 	-Wl,--version-script=preload/exports.map
 COLLECTOR_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Icollector -I$(GEN)
 TOOL_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Icollector -Itools -I$(GEN)
-TEST_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Itests/support
+TEST_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Itests/support $(if $(filter tsan,$(SAN)),-Itests/support/tsan)
 # A sanitizer brings its own allocator.
 COLLECTOR_LIBS := -Wl,--as-needed $(if $(SAN),,-ljemalloc) -lprotobuf-c -lz -ldw -lelf -liberty -pthread
-TEST_LIBS := -Wl,--as-needed -lcriterion -lunwind -pthread -ldl -lm
+TEST_LIBS := -Wl,--as-needed $(if $(filter tsan,$(SAN)),tests/support/tsan/criterion.c,-lcriterion) -lunwind -pthread -ldl -lm
 VICTIM_FLAGS := -O2 -g -pthread
 
 # A test or victim may extend its flags: a comment `// cflags: ...` or `// ldflags: ...`
@@ -176,8 +176,8 @@ test-programs: $(SUPPORT_PROGRAMS) $(VICTIMS)
 
 # ---- running ------------------------------------------------------------------------
 
-# ThreadSanitizer needs one address space and real threads: it sees the ring and the tables.
-TSAN_STEMS := test_ring% test_stack_table% test_live% test_record% test_stress%
+# ThreadSanitizer sees threads of one process: the ring and the tables are what it can judge.
+TSAN_STEMS := test_ring_consumer test_stack_table test_live test_record test_rule_cache
 UNIT_TESTS := $(PRELOAD_TESTS) $(COLLECTOR_TESTS)
 ifeq ($(SAN),tsan)
 UNIT_TESTS := $(foreach t,$(UNIT_TESTS),$(if $(filter $(TSAN_STEMS),$(notdir $(t))),$(t)))
