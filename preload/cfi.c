@@ -374,11 +374,11 @@ static NOINLINE int execute(struct interpreter *in)
 }
 
 /* Opens the entry (FDE) of the function that contains in->pc; in->code is then its code. */
-static int open_function(struct interpreter *in, uint64_t address, uint64_t id_place)
+static int open_function(struct interpreter *in, uint64_t address)
 {
 	struct dwarf_cursor *c = &in->code;
 	open_entry(in->table, address, c);
-	dwarf_skip(c, id_place + sizeof(uint32_t) - (uint64_t)(uintptr_t)c->at);
+	dwarf_skip(c, sizeof(uint32_t)); /* the CIE's place was taken from it */
 	in->location = dwarf_pointer(c, in->pointer_encoding, 0);
 	uint64_t length = dwarf_pointer(c, in->pointer_encoding & DWARF_PE_FORM_MASK, 0);
 	if (in->has_augmentation_data)
@@ -416,7 +416,7 @@ int cfi_find_row(const struct cfi_table *table, uint64_t pc, struct cfi_row *out
 	if (error)
 		return error;
 	in.initial = *out_row;
-	error = open_function(&in, address, id_place);
+	error = open_function(&in, address);
 	return error ? error : execute(&in);
 }
 
