@@ -119,7 +119,7 @@ static void unlink_segment_file(const struct client *client)
 	    held.st_ino != named.st_ino)
 		return;
 	if (unlink(path))
-		log_warn("cannot remove %s: %s", path, strerror(errno));
+		log_warn("cannot remove %s: %s", path, log_error_text(errno));
 }
 
 static const char *open_error(int error)
@@ -132,7 +132,7 @@ static const char *open_error(int error)
 	case -EPROTONOSUPPORT:
 		return "a segment of another version of libcprof.so";
 	default:
-		return strerror(-error);
+		return log_error_text(-error);
 	}
 }
 

@@ -120,7 +120,7 @@ static void add_heap(struct comments *comments, const struct cprof_control *cont
 /* CPROF_RUN names a run: whoever started several into one directory finds the files of each. */
 static void add_run(struct comments *comments)
 {
-	const char *run = getenv("CPROF_RUN");
+	const char *run = secure_getenv("CPROF_RUN");
 	size_t length = run ? strlen(run) : 0;
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
 	if (length && length <= RUN_NAME_MAX && strspn(run, allowed) == length)

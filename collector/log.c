@@ -58,6 +58,12 @@ enum log_level log_level_of(const char *name)
 	return LOG_LEVEL_WARN;
 }
 
+const char *log_error_text(int error)
+{
+	const char *text = strerrordesc_np(error);
+	return text ? text : "unknown error";
+}
+
 void log_close(void)
 {
 	if (log_fd > STDERR_FILENO)

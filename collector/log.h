@@ -10,8 +10,6 @@
 
 #include "cprof_compiler.h"
 
-#include <stdbool.h>
-
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /* Where lines go (borrowed until log_close()) and which. fd -1: nowhere. */
@@ -19,6 +17,9 @@ void log_open(int fd, enum log_level level);
 
 /* The level called `name` (error, warn, info, debug); warn for NULL and for anything else. */
 enum log_level log_level_of(const char *name);
+
+/* What an errno value means, for a message. */
+const char *log_error_text(int error);
 
 /* Closes the descriptor of log_open(); later messages are dropped. */
 void log_close(void);

@@ -32,7 +32,7 @@ static void reset_signals(void)
 	for (size_t i = 0; i < ARRAY_LENGTH(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 /* The program's soft limits are not meant for us: we hold the segments of a whole tree. */
@@ -53,7 +53,7 @@ static void detach(void)
 {
 	int log_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, CPROF_COLLECTOR_LISTEN_FD + 1);
 	if (log_fd >= 0)
-		log_open(log_fd, log_level_of(getenv("CPROF_LOG")));
+		log_open(log_fd, log_level_of(secure_getenv("CPROF_LOG")));
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
 		dup2(null, fd);
@@ -81,7 +81,7 @@ static int serve(void)
 		log_error("cprof-collector: descriptor %d is no listening socket", CPROF_COLLECTOR_LISTEN_FD);
 		return 2;
 	}
-	if (session_parse(getenv(CPROF_SESSION_ENV), &config.session)) {
+	if (session_parse(secure_getenv(CPROF_SESSION_ENV), &config.session)) {
 		log_error("cprof-collector: " CPROF_SESSION_ENV " is missing or malformed");
 		return 2;
 	}

@@ -31,7 +31,7 @@ static int refuse(const char *path, const char *why)
 
 static int fail(const char *path, int error)
 {
-	log_error("cannot recover %s: %s", path, strerror(-error));
+	log_error("cannot recover %s: %s", path, log_error_text(-error));
 	return error;
 }
 
@@ -102,7 +102,7 @@ static int copy_data(int from, int to, uint64_t size)
 
 static int open_copy(const char *path, struct segment_reader *out_reader)
 {
-	uint64_t size;
+	uint64_t size = 0;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return fail(path, -errno);
@@ -174,7 +174,7 @@ static int write_profiles(struct segment_reader *reader, struct writer_dir *dir,
 
 int recover_file(const char *path, const char *out_dir, struct recovered *out_recovered)
 {
-	struct segment_reader reader;
+	struct segment_reader reader = {0};
 	static struct writer_dir dir; /* large */
 	int error = open_copy(path, &reader);
 	if (error)

@@ -224,6 +224,7 @@ int supervisor_run(int (*work)(const struct inheritance *inheritance, void *argu
 		   bool *out_is_worker)
 {
 	static struct inheritance kept; /* large, and there is one */
+	const struct timespec pause = {.tv_sec = RESTART_PAUSE_S};
 	const struct timeval patience = {.tv_sec = LINK_PATIENCE_S};
 	time_t starts[RESTARTS_MAX];
 	unsigned start_count = 0;
@@ -252,7 +253,7 @@ int supervisor_run(int (*work)(const struct inheritance *inheritance, void *argu
 		close(link[0]);
 		if (is_done)
 			return 0;
-		sleep(RESTART_PAUSE_S);
+		nanosleep(&pause, NULL);
 	}
 	log_error("the collector ended %d times within an hour: the profiles of this run are lost",
 		  RESTARTS_MAX);

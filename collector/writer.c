@@ -37,7 +37,7 @@ int writer_dir_open(struct writer_dir *dir, const char *path)
 	if (!error)
 		return 0;
 	log_error("cannot write profiles to %.*s%s: %s", SHOWN_PATH_BYTES, path,
-		  strlen(path) > SHOWN_PATH_BYTES ? "..." : "", strerror(-error));
+		  strlen(path) > SHOWN_PATH_BYTES ? "..." : "", log_error_text(-error));
 	if (dir->fd >= 0)
 		close(dir->fd);
 	dir->fd = -1;
@@ -53,7 +53,7 @@ static void copy_name(char out_name[CPROF_NAME_BYTES], const struct cprof_contro
 		if (*c == '/' || (unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '_';
 	if (out_name[0] == '\0' || strcmp(out_name, ".") == 0 || strcmp(out_name, "..") == 0)
-		strcpy(out_name, "unknown");
+		snprintf(out_name, CPROF_NAME_BYTES, "unknown");
 }
 
 void writer_init(struct writer *writer, const struct segment_reader *reader, struct module_rows *rows,
@@ -138,7 +138,7 @@ static void report(struct writer *writer, const char *what, int error)
 		return;
 	writer->dir->last_error = error;
 	log_error("cannot write the %s profile of %s (%u) to %.*s: %s", what, writer->name, writer->pid,
-		  SHOWN_PATH_BYTES, writer->dir->path, strerror(-error));
+		  SHOWN_PATH_BYTES, writer->dir->path, log_error_text(-error));
 }
 
 static void set_instance(const struct writer *writer, uint32_t instance)
