@@ -71,7 +71,7 @@ expect()
 		pass "$what"
 	else
 		fail "$what: $*"
-		sed 's/^/      | /' "$TMP/expect.log" | head -20
+		head -20 "$TMP/expect.log" | sed 's/^/      | /'
 	fi
 }
 
@@ -157,7 +157,7 @@ our_collectors()
 {
 	local at=${1:-$TMP} pid
 	for pid in $(ps -eo pid=,comm= | awk '$2 ~ /^cprof-collect/ { print $1 }'); do
-		if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -q "^CPROF_OUT=$at"; then
+		if grep -qz "^CPROF_OUT=$at" "/proc/$pid/environ" 2>/dev/null; then
 			echo "$pid"
 		fi
 	done

@@ -128,8 +128,8 @@ dying()
 	wait_until 10 grep -q ready "$TMP/stdout"
 	wait_until 10 have_collectors
 	case $1 in
-	worker) pid=$(our_collectors | sort -n | tail -1) ;;
-	supervisor) pid=$(our_collectors | sort -n | head -1) ;;
+	worker) pid=$(our_collectors | sort -n | awk '{ last = $1 } END { print last }') ;;
+	supervisor) pid=$(our_collectors | sort -n | awk 'NR == 1') ;;
 	both) pid=$(our_collectors) ;;
 	esac
 	# shellcheck disable=SC2086

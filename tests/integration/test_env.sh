@@ -110,6 +110,14 @@ fresh_out
 profiled SECRET_WORD=xyzzy-1234 CPROF_HEAP_RATE=1 sh -c 'true "plugh-5678"'
 expect_equal "no secrets in the profiles" "" "$(for f in "$OUT"/*.pb.gz; do zcat "$f" | grep -aoE 'xyzzy-1234|plugh-5678' || true; done)"
 
+# The same name and process twice: one image, then another by exec.
+fresh_out
+profiled bash -c 'for ((i = 0; i < 100000; i++)); do :; done; exec bash -c "for ((i = 0; i < 100000; i++)); do :; done"' || fail "exec: status"
+settle || true
+expect_equal "exec of the same name: a profile for each image" "2 1" \
+	"$(profiles_of bash cpu | wc -l) $(profiles_of bash cpu | grep -c -- '-2.cpu' || true)"
+expect_all_valid "exec of the same name"
+
 # Named by what was run, also through a symbolic link.
 fresh_out
 ln -sf "$VICTIMS/steady" "$TMP/alias"

@@ -105,6 +105,15 @@ expect_equal "heap: nothing of the child in the parent" "0 0 0 0" "$(sums "$pare
 expect_equal "heap: child exact" "50 100000 30 60000" "$(sums "$child" child_allocates)"
 expect_equal "heap: nothing of the parent in the child" "0 0 0 0" "$(sums "$child" parent_allocates)"
 
+# Forks in the middle of other threads' samples: nothing hangs, nothing is counted twice.
+RATE=1 family storm
+expect_equal "storm: each child has its heap profile" 61 "$(profiles_of family heap | wc -l)"
+expect_equal "storm: each child exact" "50 100000 50 100000" \
+	"$(profiles_of family heap | while read -r f; do sums "$f" child_allocates; done | sort -u | grep -v '^0 0 0 0$')"
+expect_equal "storm: all the parent's are freed" "0 0" "$(profiles_of family heap | while read -r f; do
+	echo "$(query "$f" has parent_allocates inuse_objects) $(query "$f" has parent_allocates inuse_space)"
+done | sort -u)"
+
 # A shell tree: first process, builtins in forked subshells, exec'd children.
 fresh_out
 expect_equal "shell: output" "1 2 done 5" "$(profiled bash -c '(echo 1); (exec echo 2); "$1" 100 5; echo $?' bash "$VICTIMS/steady" | xargs)"

@@ -41,10 +41,11 @@ exact()
 }
 
 exact "glibc" heap_sites "$CPROF_LIB"
+CPROF_CPU_HZ=1000 exact "glibc, 1000 CPU samples a second" heap_sites "$CPROF_LIB"
 exact "jemalloc linked" heap_sites_jemalloc "$CPROF_LIB"
 exact "tcmalloc linked" heap_sites_tcmalloc "$CPROF_LIB"
-jemalloc=$(ldconfig -p | awk '/libjemalloc\.so\.2/ { print $NF; exit }')
-tcmalloc=$(ldconfig -p | awk '/libtcmalloc_minimal\.so\.4/ { print $NF; exit }')
+jemalloc=$(ldconfig -p | awk '/libjemalloc\.so\.2/ { found = $NF } END { print found }')
+tcmalloc=$(ldconfig -p | awk '/libtcmalloc_minimal\.so\.4/ { found = $NF } END { print found }')
 exact "jemalloc preloaded after" heap_sites "$CPROF_LIB:$jemalloc"
 exact "tcmalloc preloaded after" heap_sites "$CPROF_LIB:$tcmalloc"
 
@@ -62,6 +63,15 @@ for allocator in "$jemalloc" "$tcmalloc"; do
 		expect_profile heap_sites cpu "$name preloaded before"
 	fi
 done
+
+# A program with its own malloc: no heap profile, one line that says so, all else as ever.
+fresh_out
+expect_equal "own malloc: exit status" 0 "$(status_of profiled "$VICTIMS/own_malloc" 200)"
+expect_equal "own malloc: output" "done" "$(<"$TMP/stdout")"
+expect_equal "own malloc: one line says that there is no heap profile" "1 1" \
+	"$(grep -c 'heap' "$TMP/stderr" || true) $(wc -l <"$TMP/stderr")"
+expect_profile own_malloc cpu "own malloc"
+expect_equal "own malloc: no heap profile" "" "$(compgen -G "$OUT/own_malloc.*.heap.pb.gz" || true)"
 
 # Sampled: |estimate - truth| <= 4 standard errors; the victim computes the variance of the
 # Horvitz-Thompson estimate, sum of s^2 (1-p)/p with p = 1 - exp(-s/rate), from its own sizes.

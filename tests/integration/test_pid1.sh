@@ -57,6 +57,12 @@ expect_sane_pprof "recovered" "$heap"
 fresh_out
 expect_equal "shell as PID 1 with children" "a b 3" \
 	"$(pid1 bash -c 'echo a; "$1" 100 0 >/dev/null; (echo b); wait; echo $((1+2))' bash "$VICTIMS/steady" | xargs)"
+# Its end is also the end of its collector: what that had not written yet lies there to be recovered.
+for segment in "$OUT"/.*.cprof; do
+	[[ -e $segment ]] || continue
+	expect "shell as PID 1: $(basename "$segment") can be recovered" bounded "$CPROF" recover "$segment"
+	rm -f "$segment"
+done
 expect_all_valid "shell as PID 1"
 expect "child of PID 1 has its cpu profile" has_profile steady cpu
 fresh_out

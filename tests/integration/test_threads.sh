@@ -18,6 +18,15 @@ for load in "2000 500" "2000 1" "3000 1500"; do
 		"$(sums "$(profile thread_churn heap)")"
 done
 
+# Cancelled ones, whose destructors allocate.
+fresh_out
+expect_equal "cancelled: exit status" 0 "$(status_of profiled CPROF_HEAP_RATE=1 "$VICTIMS/thread_churn" 400 100 cancel)"
+expect_profile thread_churn heap "cancelled"
+expect_equal "cancelled: output" "sum 400" "$(tail -1 "$TMP/stdout")"
+expect_range "cancelled: allocations before the cancellation" 800 "$(query "$(profile thread_churn heap)" has churn_allocates alloc_objects)" 1200
+expect_equal "cancelled: allocations of the destructors are those of threads that reached the wait" "" \
+	"$(awk -v d="$(query "$(profile thread_churn heap)" has churn_destroys alloc_objects)" 'BEGIN { if (d < 1 || d > 400) print d }')"
+
 # With few pending signals allowed, timers cannot be made for all: counted, and the program lives.
 fresh_out
 expect_equal "no timers to be had: exit status" 0 "$(status_of profiled CPROF_HEAP_RATE=1 \

@@ -310,6 +310,36 @@ static void mode_many(void) /* a hundred that exec at once */
 FRAME void *parent_allocates(void) { return malloc(1000); }
 FRAME void *child_allocates(void) { return malloc(2000); }
 
+static volatile int storm_ends;
+
+static void *storm_in_thread(void *unused)
+{
+	while (!storm_ends)
+		free(parent_allocates());
+	return unused;
+}
+
+static void mode_storm(void) /* forks in the middle of other threads' samples */
+{
+	pthread_t threads[4];
+	for (int i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, storm_in_thread, NULL);
+	for (int i = 0; i < 60; i++) {
+		const pid_t child = fork();
+		if (child == 0) {
+			void *volatile block;
+			for (int k = 0; k < 50; k++)
+				block = child_allocates();
+			(void)block;
+			_exit(0);
+		}
+		must(wait_for(child));
+	}
+	storm_ends = 1;
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+}
+
 static void mode_heap(void)
 {
 	void *blocks[300];
@@ -377,6 +407,8 @@ int main(int argc, char **argv)
 		mode_spawn();
 	else if (!strcmp(mode, "many"))
 		mode_many();
+	else if (!strcmp(mode, "storm"))
+		mode_storm();
 	else if (!strcmp(mode, "heap"))
 		mode_heap();
 	else

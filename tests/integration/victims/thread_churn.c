@@ -3,10 +3,12 @@
 /*
  * Threads by the thousand.
  *
- *     thread_churn TOTAL AT_ONCE
+ *     thread_churn TOTAL AT_ONCE [cancel]
  *
  * Each allocates 3 blocks of 40 bytes in churn_allocates and frees one; at most
  * AT_ONCE live together (they wait for each other, so that many do live together).
+ * With `cancel` they then wait for ever, are cancelled, and allocate one block more
+ * of 40 bytes in churn_destroys, a destructor of thread-specific data.
  * Prints "threads N", "objects N", "inuse N", "sum N" (their return values).
  *
  * Context: test program.
@@ -16,12 +18,24 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static pthread_barrier_t together;
 
 FRAME void *churn_allocates(void) { return malloc(40); }
 
 static __thread int own_number = -1;
+static int is_cancelled;
+static pthread_key_t key;
+
+FRAME void *churn_destroys(void) { return malloc(40); }
+
+static void destroy(void *unused)
+{
+	(void)unused;
+	churn_destroys();
+	NO_TAIL_CALL();
+}
 
 static void *churn(void *argument)
 {
@@ -31,13 +45,20 @@ static void *churn(void *argument)
 	pthread_barrier_wait(&together);
 	free(mine);
 	churn_allocates();
+	if (is_cancelled) {
+		pthread_setspecific(key, &key);
+		for (;;)
+			pause();
+	}
 	return (void *)(intptr_t)own_number;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc != 3)
+	if (argc < 3)
 		return 2;
+	is_cancelled = argc > 3;
+	pthread_key_create(&key, destroy);
 	const int total = atoi(argv[1]), at_once = atoi(argv[2]);
 	static pthread_t threads[10000];
 	pthread_attr_t attributes;
@@ -51,8 +72,10 @@ int main(int argc, char **argv)
 				return 3;
 		for (int i = 0; i < at_once; i++) {
 			void *result;
+			if (is_cancelled)
+				pthread_cancel(threads[i]);
 			pthread_join(threads[i], &result);
-			sum += (intptr_t)result;
+			sum += result == PTHREAD_CANCELED ? 1 : (intptr_t)result;
 		}
 		pthread_barrier_destroy(&together);
 	}
