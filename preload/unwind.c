@@ -51,12 +51,12 @@ static NOINLINE bool verify_row(struct walk *w, uint32_t row)
  * The frame of a cached rule after which the walk cannot go on by rules.  Returns how it
  * ends or goes on; STEP_DONE if the rule cannot be used because its object is gone.
  */
-static NOINLINE enum step end_cached(struct walk *w, uint64_t rule, uint64_t pc)
+static NOINLINE enum step end_cached(struct walk *w, uint64_t rule)
 {
 	uint32_t row = rule_row(rule);
 	if (!is_verified(w, row) && !verify_row(w, row))
 		return STEP_DONE;
-	enum step step = rule & RULE_HIDDEN ? STEP_DONE : walk_emit(w, pc + modules_frame_base[row]);
+	enum step step = rule & RULE_HIDDEN ? STEP_DONE : walk_emit(w, w->machine.pc + modules_frame_base[row]);
 	if (step != STEP_DONE)
 		return step;
 	return rule_shape(rule) == RULE_OUTERMOST ? STEP_IS_OUTERMOST : STEP_WITHOUT_CFI;
@@ -83,6 +83,7 @@ static HOT NOINLINE enum step walk_cached(struct walk *w)
 	uint64_t *frame = leaf;
 	uint32_t verified_row = UINT32_MAX;
 	enum step step = STEP_DONE;
+	bool is_last = false;
 	uint64_t rule;
 
 	while (rule_cache_find(pc ^ key_bits, &rule)) {
@@ -101,9 +102,7 @@ static HOT NOINLINE enum step walk_cached(struct walk *w)
 				if (cfa < saved_base)
 					break;
 			} else if (shape != RULE_BY_SP) {
-				w->frame = frame;
-				step = end_cached(w, rule, pc);
-				frame = w->frame;
+				is_last = true;
 				break;
 			}
 			if (cfa <= sp)
@@ -145,7 +144,7 @@ static HOT NOINLINE enum step walk_cached(struct walk *w)
 	w->machine.sp = sp;
 	w->machine.fp = fp;
 	w->machine.bx = bx;
-	return step;
+	return is_last ? end_cached(w, rule) : step;
 }
 
 static ALWAYS_INLINE enum step next_step(struct walk *w, enum step step)
@@ -180,6 +179,8 @@ uint32_t unwind_walk(const struct unwind_regs *regs, const struct unwind_bounds 
 	w.machine.bx = regs->bx_is_known ? regs->bx : 0;
 	w.machine.context = regs->context;
 	w.machine.memory = &w.reader;
+	w.start = regs;
+	w.first = frames;
 	w.frame = frames;
 	w.frames_end = frames + frames_max - (has_chunk ? chunk_words : 0);
 	w.frames_limit = frames + frames_max;

@@ -21,14 +21,15 @@
 #include "dwarf_expression.h"
 #include "rule_cache.h"
 #include "safe_read.h"
+#include "unwind.h"
 
 /* What a part did, or what is to be done next. */
 enum step {
 	STEP_DONE,            /* the registers are those of a caller, which was not emitted yet */
 	STEP_BY_ROW,          /* emitted; to be undone by w->row */
 	STEP_WITHOUT_CFI,     /* emitted; its object has no call frame information for it */
-	STEP_OUTSIDE_OBJECTS, /* emitted; in no object */
-	STEP_FROM_NOWHERE,    /* no code at all, not emitted */
+	STEP_OUTSIDE_OBJECTS, /* in no object; not emitted */
+	STEP_FROM_NOWHERE,    /* cannot be code; not emitted */
 	STEP_IS_OUTERMOST,    /* from here on: the walk has ended */
 	STEP_IS_BROKEN,
 	STEP_IS_TRUNCATED
@@ -37,6 +38,8 @@ enum step {
 struct walk {
 	struct dwarf_machine machine; /* the current frame's registers */
 	struct safe_reader reader;
+	const struct unwind_regs *start;
+	uint64_t *first;        /* of the caller's buffer */
 	uint64_t *frame;        /* where the next one is written */
 	uint64_t *frames_end;   /* of the room for frames: the reader's chunk may lie behind it */
 	uint64_t *frames_limit; /* of the caller's buffer */
@@ -98,11 +101,13 @@ void walk_learn_row(struct walk *w);
 /* Undoes a frame by w->row. */
 enum step walk_apply_row(struct walk *w);
 
-/* Undoes a frame of which nothing is known, in an object or (`is_in_object` false) outside of all. */
+/* Undoes a frame in an object, but without call frame information. */
 enum step walk_guess_in_object(struct walk *w);
+
+/* Emits and undoes a frame outside all objects: code made at run time, or a wrong turn. */
 enum step walk_guess_outside(struct walk *w);
 
-/* Comes back from a call through a null or wild pointer. */
+/* For a pc that cannot be code: a call through a null pointer, or a wrong turn, or the end. */
 enum step walk_guess_from_nowhere(struct walk *w);
 
 #endif

@@ -27,18 +27,15 @@ enum step walk_read_cfi(struct walk *w)
 	uint64_t pc = w->machine.pc;
 	/* A call may be the last instruction of its function, so it is looked up by its own place. */
 	uint64_t lookup_pc = w->is_exact ? pc : pc - 1;
-	enum step step;
 
 	if (!walk_is_code_address(pc))
 		return STEP_FROM_NOWHERE;
-	if (!modules_lookup(lookup_pc, &ref)) {
-		step = walk_emit(w, cprof_frame(CPROF_MODULE_NONE, pc));
-		return step == STEP_DONE ? STEP_OUTSIDE_OBJECTS : step;
-	}
+	if (!modules_lookup(lookup_pc, &ref))
+		return STEP_OUTSIDE_OBJECTS;
 	if (ref.row < 64)
 		w->verified_rows |= UINT64_C(1) << ref.row;
 	if (!ref.is_cprof) {
-		step = walk_emit(w, cprof_frame(ref.row, ref.row == CPROF_MODULE_NONE ? pc : pc - ref.bias));
+		enum step step = walk_emit(w, cprof_frame(ref.row, ref.row == CPROF_MODULE_NONE ? pc : pc - ref.bias));
 		if (step != STEP_DONE)
 			return step;
 	}

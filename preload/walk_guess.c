@@ -14,26 +14,64 @@
 /* How far up the return address of an interrupted function is searched. */
 #define SEARCHED_WORDS 16
 
-/* Frames are linked within one stack. */
-static bool is_plausible_frame_pointer(const struct walk *w)
+/* Frames of a stack whose bounds are not known are taken to be smaller. */
+#define UNKNOWN_FRAME_BYTES_MAX (UINT64_C(1) << 20)
+
+/* Whether fp may link to a frame above `sp` in the same stack. */
+static bool is_plausible_frame_pointer(const struct walk *w, uint64_t sp, uint64_t fp)
 {
-	const uint64_t frame_bytes_max = UINT64_C(1) << 20;
-	uint64_t sp = w->machine.sp, fp = w->machine.fp;
 	if (fp % 8 != 0 || fp < sp)
 		return false;
-	return safe_read_is_near(&w->reader, sp) ? safe_read_is_near(&w->reader, fp) : fp - sp < frame_bytes_max;
+	return safe_read_is_near(&w->reader, sp) ? safe_read_is_near(&w->reader, fp) :
+						   fp - sp < UNKNOWN_FRAME_BYTES_MAX;
+}
+
+/* Whether a call instruction ends at pc, if that is code at all. */
+static bool is_after_call_somewhere(uint64_t pc)
+{
+	uint8_t bytes[ARCH_CALL_BYTES_MAX];
+	return safe_read_copy(pc - sizeof(bytes), bytes, sizeof(bytes)) && arch_is_after_call(bytes + sizeof(bytes));
 }
 
 /* Whether pc is the address behind a call instruction of a loaded object. */
 static bool is_return_address(uint64_t pc)
 {
 	struct module_ref ref;
-	if (!walk_is_code_address(pc) || !modules_lookup(pc, &ref) || ref.row == CPROF_MODULE_NONE)
+	if (!walk_is_code_address(pc) || !modules_lookup(pc, &ref))
 		return false;
-	/* The text range: other parts of an image need not be readable. */
+	if (ref.row == CPROF_MODULE_NONE)
+		return is_after_call_somewhere(pc);
+	/* Its text can be read directly; other parts of an image need not be mapped. */
 	const struct cprof_module *module = segment_module(ref.row);
 	return pc >= module->text_start + ARCH_CALL_BYTES_MAX && pc < module->text_end &&
 	       arch_is_after_call((const uint8_t *)(uintptr_t)pc);
+}
+
+/* Whether fp points up the stack from `place` to a saved frame pointer and return address. */
+static bool is_frame_pointer(struct walk *w, uint64_t fp, uint64_t place)
+{
+	uint64_t pc;
+	return is_plausible_frame_pointer(w, place, fp) &&
+	       safe_read_word(&w->reader, fp + sizeof(uint64_t), &pc) && is_return_address(pc);
+}
+
+/*
+ * The frame pointer of the caller, when the function whose return address is at `place`
+ * used the register for something else: what it pushed that points up the same stack.
+ */
+static uint64_t pushed_frame_pointer(struct walk *w, uint64_t place)
+{
+	uint64_t fp = w->machine.fp;
+	if (is_frame_pointer(w, fp, place))
+		return fp;
+	for (uint64_t at = place; at > w->machine.sp; at -= sizeof(uint64_t)) {
+		uint64_t pushed;
+		if (!safe_read_word(&w->reader, at - sizeof(uint64_t), &pushed))
+			break;
+		if (is_frame_pointer(w, pushed, place))
+			return pushed;
+	}
+	return fp;
 }
 
 /*
@@ -41,16 +79,38 @@ static bool is_return_address(uint64_t pc)
  * information, a jump to nowhere): it has pushed a few registers at most, so the first
  * word that looks like a return address is its own.
  */
-static enum step step_by_search(struct walk *w)
+static NOINLINE enum step step_by_search(struct walk *w, uint32_t words)
 {
-	for (uint32_t i = 0; w->is_exact && i < SEARCHED_WORDS; i++) {
+	for (uint32_t i = 0; w->is_exact && i < words; i++) {
 		uint64_t place = w->machine.sp + i * sizeof(uint64_t), pc;
 		if (!safe_read_word(&w->reader, place, &pc))
 			break;
 		if (is_return_address(pc))
-			return walk_move(w, pc, place + sizeof(uint64_t), w->machine.fp, w->machine.bx);
+			return walk_move(w, pc, place + sizeof(uint64_t), pushed_frame_pointer(w, place),
+					 w->machine.bx);
 	}
 	return STEP_IS_BROKEN;
+}
+
+/*
+ * The interrupted function's caller was found by its call frame information, but looks
+ * wrong: glibc's multiple-precision assembly, for one, pushes registers without saying
+ * so.  Goes back to the start and searches.
+ */
+static NOINLINE enum step search_again(struct walk *w)
+{
+	const struct dwarf_machine found = w->machine;
+	if (w->is_exact || !w->start->pc_is_exact || w->frame != w->first + 1)
+		return STEP_IS_BROKEN;
+	w->machine.sp = w->start->sp;
+	w->machine.fp = w->start->fp;
+	w->is_exact = true;
+	enum step step = step_by_search(w, SEARCHED_WORDS);
+	if (step != STEP_DONE) {
+		w->machine = found;
+		w->is_exact = false;
+	}
+	return step;
 }
 
 static enum step step_by_frame_pointer(struct walk *w)
@@ -58,32 +118,43 @@ static enum step step_by_frame_pointer(struct walk *w)
 	uint64_t fp, pc;
 	if (w->machine.fp == 0)
 		return STEP_IS_OUTERMOST;
-	if (!is_plausible_frame_pointer(w) || !safe_read_word(&w->reader, w->machine.fp, &fp) ||
+	if (!is_plausible_frame_pointer(w, w->machine.sp, w->machine.fp) ||
+	    !safe_read_word(&w->reader, w->machine.fp, &fp) ||
 	    !safe_read_word(&w->reader, w->machine.fp + 8, &pc) || (pc != 0 && !walk_is_code_address(pc)))
 		return STEP_IS_BROKEN;
 	return walk_move(w, pc, w->machine.fp + 16, fp, 0);
 }
 
-/* A frame in an object, but without call frame information. */
 enum step walk_guess_in_object(struct walk *w)
 {
-	enum step step = step_by_search(w);
+	enum step step = step_by_search(w, SEARCHED_WORDS);
 	return step == STEP_IS_BROKEN ? step_by_frame_pointer(w) : step;
 }
 
-/* A frame in no object: code made at run time, which mostly keeps frame pointers; or garbage. */
 enum step walk_guess_outside(struct walk *w)
 {
-	enum step step = w->machine.fp ? step_by_frame_pointer(w) : STEP_IS_BROKEN;
+	uint64_t pc = w->machine.pc;
+	bool is_first_caller = !w->is_exact && w->frame == w->first + 1;
+	if (is_first_caller && !is_after_call_somewhere(pc) && search_again(w) == STEP_DONE)
+		return STEP_DONE;
+	enum step step = walk_emit(w, cprof_frame(CPROF_MODULE_NONE, pc));
+	if (step != STEP_DONE)
+		return step;
+	/* A jump to nowhere, or a function made at run time that was just entered. */
+	step = step_by_search(w, 1);
+	if (step == STEP_IS_BROKEN && w->machine.fp)
+		step = step_by_frame_pointer(w);
 	if (step == STEP_IS_BROKEN)
-		step = step_by_search(w);
+		step = step_by_search(w, SEARCHED_WORDS);
 	return step == STEP_IS_BROKEN && w->machine.fp == 0 ? STEP_IS_OUTERMOST : step;
 }
 
 enum step walk_guess_from_nowhere(struct walk *w)
 {
+	if (w->is_exact)
+		return step_by_search(w, SEARCHED_WORDS);
+	if (search_again(w) == STEP_DONE)
+		return STEP_DONE;
 	/* A null return address is how code without call frame information marks its end. */
-	if (!w->is_exact)
-		return w->machine.pc == 0 ? STEP_IS_OUTERMOST : STEP_IS_BROKEN;
-	return step_by_search(w);
+	return w->machine.pc == 0 ? STEP_IS_OUTERMOST : STEP_IS_BROKEN;
 }

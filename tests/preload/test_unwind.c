@@ -1,0 +1,707 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Walks whose truth is known: by single-stepping real code while a shadow stack of its
+ * calls is kept, by construction, or because nothing but "no fault" is claimed.
+ */
+#include <alloca.h>
+#include <criterion/criterion.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "arch_x86_64.h"
+#include "modules.h"
+#include "own_segment.h"
+#include "rule_cache.h"
+#include "unwind.h"
+
+#define FRAMES_MAX CPROF_STACK_FRAMES_MAX
+
+struct stack {
+	uint64_t frames[FRAMES_MAX];
+	uint32_t count;
+	uint16_t flags;
+};
+
+static struct unwind_bounds bounds;
+static const struct unwind_bounds no_bounds;
+
+static void find_bounds(struct unwind_bounds *out_bounds)
+{
+	pthread_attr_t attributes;
+	void *low;
+	size_t bytes;
+	pthread_getattr_np(pthread_self(), &attributes);
+	pthread_attr_getstack(&attributes, &low, &bytes);
+	pthread_attr_destroy(&attributes);
+	out_bounds->low = (uint64_t)low;
+	out_bounds->high = (uint64_t)low + bytes;
+}
+
+static void set_up(void)
+{
+	own_segment_open(UINT64_C(16) << 20);
+	modules_init();
+	modules_forget();
+	find_bounds(&bounds);
+}
+
+TestSuite(unwind, .init = set_up);
+
+static void walk(const struct unwind_regs *regs, const struct unwind_bounds *in, struct stack *out)
+{
+	out->count = unwind_walk(regs, in, out->frames, FRAMES_MAX, &out->flags);
+}
+
+/* The run-time address that a frame stands for. */
+static uint64_t pc_of(uint64_t frame)
+{
+	uint32_t row = cprof_frame_module(frame);
+	return cprof_frame_offset(frame) + (row == CPROF_MODULE_NONE ? 0 : segment_module(row)->bias);
+}
+
+static bool has_pc(const struct stack *stack, const void *pc)
+{
+	for (uint32_t i = 0; i < stack->count; i++)
+		if (pc_of(stack->frames[i]) == (uint64_t)(uintptr_t)pc)
+			return true;
+	return false;
+}
+
+/* The stack above the function that this is inlined into. */
+static ALWAYS_INLINE void walk_from_here(const struct unwind_bounds *in, struct stack *out)
+{
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	walk(&regs, in, out);
+}
+
+static void expect_equal_stacks(const struct stack *a, const struct stack *b)
+{
+	cr_assert_eq(a->flags, b->flags);
+	cr_assert_eq(a->count, b->count);
+	cr_assert_eq(memcmp(a->frames, b->frames, a->count * sizeof a->frames[0]), 0);
+}
+
+/* ---- every instruction ------------------------------------------------------------------------- */
+
+#define SHADOW_MAX 100
+
+static struct {
+	struct stack root; /* of the function that switches stepping on, from its caller up */
+	uint64_t root_sp;
+	struct {
+		uint64_t place;
+		uint64_t address;
+	} shadow[SHADOW_MAX];
+	uint32_t depth;
+	uint64_t last_pc;
+	uint64_t last_sp;
+	unsigned long steps;
+	unsigned long wrong;
+	unsigned long skipped;
+	uint64_t wrong_pc;
+	struct unwind_bounds bounds;
+	char why[200];
+} stepping;
+
+/* Whether the instruction at pc, after which the next one would be at `next`, is a call. */
+static bool is_call(uint64_t pc, uint64_t next)
+{
+	return next > pc && next - pc <= 8 && arch_is_after_call((const uint8_t *)next);
+}
+
+static void follow_calls(uint64_t pc, uint64_t sp)
+{
+	if (stepping.last_pc && sp == stepping.last_sp - 8) {
+		uint64_t pushed = *(const uint64_t *)sp;
+		if (is_call(stepping.last_pc, pushed) && pc != pushed && stepping.depth < SHADOW_MAX) {
+			stepping.shadow[stepping.depth].place = sp;
+			stepping.shadow[stepping.depth++].address = pushed;
+		}
+	}
+	while (stepping.depth && stepping.shadow[stepping.depth - 1].place < sp)
+		stepping.depth--;
+	stepping.last_pc = pc;
+	stepping.last_sp = sp;
+}
+
+static void compare_with_shadow(const struct stack *stack, uint64_t pc)
+{
+	uint32_t want = 1 + stepping.depth + stepping.root.count;
+	const char *why = NULL;
+	if (stack->flags)
+		why = "flags";
+	else if (stack->count != want)
+		why = "count";
+	else if (pc_of(stack->frames[0]) != pc || !(stack->frames[0] & CPROF_FRAME_EXACT))
+		why = "leaf";
+	for (uint32_t i = 0; !why && i < stepping.depth; i++)
+		if (pc_of(stack->frames[1 + i]) != stepping.shadow[stepping.depth - 1 - i].address)
+			why = "call";
+	if (!why && memcmp(stack->frames + 1 + stepping.depth, stepping.root.frames, stepping.root.count * 8) != 0)
+		why = "root";
+	if (!why)
+		return;
+	if (!stepping.wrong++) {
+		stepping.wrong_pc = pc;
+		snprintf(stepping.why, sizeof stepping.why, "%s: %u frames, want %u, flags %u, depth %u", why,
+			 stack->count, want, stack->flags, stepping.depth);
+	}
+}
+
+static void on_trap(int signal_number UNUSED, siginfo_t *info UNUSED, void *context)
+{
+	static struct stack stack;
+	struct unwind_regs regs;
+	unwind_regs_from_context(context, &regs);
+	follow_calls(regs.pc, regs.sp);
+	if (regs.sp >= stepping.root_sp) /* in the function that switches it on or off */
+		return;
+	stepping.steps++;
+	walk(&regs, &stepping.bounds, &stack);
+	compare_with_shadow(&stack, regs.pc);
+}
+
+/* Runs work() with a walk at each of its instructions, of which `excused` may differ from the shadow. */
+static NOINLINE void step_through_excusing(void (*work)(void), unsigned long excused)
+{
+	struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
+	sigaction(SIGTRAP, &action, NULL);
+	stepping.depth = 0;
+	stepping.last_pc = 0;
+	stepping.steps = stepping.wrong = 0;
+	stepping.bounds = bounds;
+	walk_from_here(&bounds, &stepping.root);
+	cr_assert_eq(stepping.root.flags, 0);
+	/* The trap comes behind the instruction that follows popfq: a nop, so that the call is seen. */
+	stepping.root_sp = (uint64_t)__builtin_frame_address(0) - 1024;
+	/* Room, so that only what work() does is below root_sp. */
+	volatile char *room = alloca(2048);
+	room[0] = 0;
+	__asm__ volatile("pushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\tnop" ::: "memory", "cc");
+	work();
+	__asm__ volatile("pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc");
+	cr_expect_leq(stepping.wrong, excused, "%lu of %lu instructions, the first at %lx: %s", stepping.wrong,
+		     stepping.steps, stepping.wrong_pc, stepping.why);
+	cr_expect_gt(stepping.steps, 50);
+	room[1] = 0;
+}
+
+static void step_through(void (*work)(void))
+{
+	step_through_excusing(work, 0);
+}
+
+static volatile unsigned long sink;
+
+static int NOINLINE compare_numbers(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+static void sort_numbers(void)
+{
+	int numbers[24];
+	for (int i = 0; i < 24; i++)
+		numbers[i] = i * 7919 % 101;
+	qsort(numbers, 24, sizeof numbers[0], compare_numbers);
+	sink += (unsigned long)numbers[0];
+}
+
+static void print_and_parse(void)
+{
+	char text[100];
+	snprintf(text, sizeof text, "%d %s %.17g %Lf", 42, "text", 1.0 / 3, 2.5L);
+	sink += (unsigned long)strtod("1.2345678901234567e-300", NULL);
+	sink += strlen(text);
+}
+
+static void allocate(void)
+{
+	void *blocks[40];
+	for (size_t i = 0; i < 40; i++)
+		blocks[i] = malloc(i * i * 40 + 1);
+	for (size_t i = 0; i < 40; i += 2)
+		blocks[i] = realloc(blocks[i], i * 100 + 5);
+	for (size_t i = 0; i < 40; i++)
+		free(blocks[i]);
+}
+
+typedef float vector8 __attribute__((vector_size(32)));
+
+static NOINLINE __attribute__((target("avx"))) void realigned(int n)
+{
+	volatile vector8 v[2] = {{(float)n}};
+	volatile char *room = alloca((size_t)n % 64 + 16);
+	room[0] = (char)n;
+	sort_numbers();
+	sink += (unsigned long)v[0][0] + (unsigned long)room[0];
+}
+
+static void realign(void)
+{
+	realigned(30);
+}
+
+static void jump_back(void)
+{
+	jmp_buf place;
+	if (setjmp(place) == 0)
+		longjmp(place, 1);
+	sink++;
+}
+
+static void ask_the_vdso(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	sink += (unsigned long)time(NULL);
+}
+
+static void bind_lazily(void)
+{
+	/* Not called anywhere else here, so their PLT entries go through the resolver now. */
+	sink += (unsigned long)labs((long)sink) + (unsigned long)atoll("77");
+	sink += strspn("aabbc", "ab") + (unsigned long)getpgid(0);
+}
+
+static void look_for_symbols(void)
+{
+	sink += (unsigned long)dlsym(RTLD_DEFAULT, "qsort_r");
+	sink += (unsigned long)dlsym(RTLD_DEFAULT, "no_such_symbol");
+}
+
+static void move_memory(void)
+{
+	static char a[20000], b[20000];
+	for (size_t bytes = 1; bytes < 20000; bytes *= 9) {
+		memcpy(a, b, bytes);
+		memmove(a + 1, a, bytes);
+		sink += (unsigned long)memcmp(a, b, bytes) + (unsigned long)memchr(a, 'x', bytes);
+	}
+}
+
+static void fork_lightly(void)
+{
+	/* vfork keeps its return address in a register while it runs. */
+	pid_t pid = vfork();
+	if (pid == 0)
+		_exit(0);
+}
+
+Test(unwind, right_at_every_instruction_of_sorting)
+{
+	step_through(sort_numbers);
+}
+Test(unwind, right_at_every_instruction_of_printing_and_parsing)
+{
+	step_through(print_and_parse);
+}
+Test(unwind, right_at_every_instruction_of_malloc)
+{
+	step_through(allocate);
+}
+Test(unwind, right_at_every_instruction_of_a_realigned_stack)
+{
+	/* gcc says that rbp is saved for two more instructions after it was restored. */
+	step_through_excusing(realign, 2);
+}
+Test(unwind, right_at_every_instruction_of_longjmp)
+{
+	/* The last nine instructions of longjmp claim to be called from where they jump to. */
+	step_through_excusing(jump_back, 9);
+}
+Test(unwind, right_at_every_instruction_of_the_vdso)
+{
+	step_through(ask_the_vdso);
+}
+Test(unwind, right_at_every_instruction_of_lazy_binding)
+{
+	step_through(bind_lazily);
+}
+Test(unwind, right_at_every_instruction_of_dlsym)
+{
+	step_through_excusing(look_for_symbols, 18); /* the loader's exceptions: two longjmps */
+}
+Test(unwind, right_at_every_instruction_of_memory_functions)
+{
+	step_through(move_memory);
+}
+Test(unwind, right_at_every_instruction_of_vfork)
+{
+	/* While its return address is in a register there is none on the shadow stack. */
+	step_through_excusing(fork_lightly, 8);
+}
+
+Test(unwind, right_at_every_instruction_on_an_unknown_stack)
+{
+	bounds = no_bounds;
+	step_through(print_and_parse);
+}
+
+Test(unwind, right_at_every_instruction_when_no_rule_is_ever_cached)
+{
+	/* With the whole table taken there is no row, and nothing is cached without a row. */
+	store_relaxed(&segment_control()->modules_used, segment.geometry.module_count);
+	step_through(print_and_parse);
+}
+
+/* ---- by construction ----------------------------------------------------------------------------- */
+
+static struct stack deep_stack;
+static const void *return_addresses[200];
+
+static NOINLINE void descend(int depth)
+{
+	return_addresses[depth] = __builtin_return_address(0);
+	if (depth == 0)
+		walk_from_here(&bounds, &deep_stack);
+	else
+		descend(depth - 1);
+	sink++;
+}
+
+Test(unwind, recursion_is_seen_level_by_level)
+{
+	descend(50);
+	cr_assert_eq(deep_stack.flags, 0);
+	for (int i = 0; i <= 50; i++)
+		cr_assert_eq(pc_of(deep_stack.frames[i]), (uint64_t)return_addresses[i]);
+}
+
+Test(unwind, too_deep_is_truncated_at_any_size_of_the_buffer)
+{
+	static uint64_t frames[FRAMES_MAX + 1];
+	struct unwind_regs regs;
+	uint16_t flags;
+	descend(150);
+	cr_assert_eq(deep_stack.count, FRAMES_MAX);
+	cr_assert_eq(deep_stack.flags, CPROF_STACK_TRUNCATED);
+	descend(60);
+	const struct stack whole = deep_stack;
+	cr_assert_eq(whole.flags, 0);
+	unwind_regs_of_caller(&regs);
+	struct stack here;
+	walk(&regs, &bounds, &here);
+	for (uint32_t cold = 0; cold < 2; cold++) {
+		for (uint32_t room = 0; room <= FRAMES_MAX; room++) {
+			frames[room] = 0x77;
+			if (cold)
+				rule_cache_clear();
+			uint32_t count = unwind_walk(&regs, cold ? &no_bounds : &bounds, frames, room, &flags);
+			cr_assert_eq(count, room < here.count ? room : here.count);
+			cr_assert_eq(flags, room < here.count ? CPROF_STACK_TRUNCATED : 0);
+			cr_assert_eq(memcmp(frames, here.frames, count * sizeof frames[0]), 0);
+			cr_assert_eq(frames[room], 0x77);
+		}
+	}
+}
+
+Test(unwind, unknown_stacks_give_the_same_walk)
+{
+	struct unwind_regs regs;
+	struct stack known, unknown, cold;
+	unwind_regs_of_caller(&regs);
+	walk(&regs, &bounds, &known);
+	walk(&regs, &no_bounds, &unknown);
+	rule_cache_clear();
+	walk(&regs, &no_bounds, &cold);
+	cr_assert_eq(known.flags, 0);
+	expect_equal_stacks(&known, &unknown);
+	expect_equal_stacks(&known, &cold);
+}
+
+Test(unwind, unknown_stacks_are_not_read_once_system_calls_are_forbidden)
+{
+	struct stack stack;
+	unwind_forbid_syscalls();
+	walk_from_here(&bounds, &stack);
+	cr_assert_eq(stack.flags, 0);
+	walk_from_here(&no_bounds, &stack);
+	cr_assert_eq(stack.flags, CPROF_STACK_BROKEN);
+	cr_assert_eq(stack.count, 1);
+}
+
+static void *walk_in_thread(void *argument)
+{
+	struct unwind_bounds own;
+	find_bounds(&own);
+	walk_from_here(&own, argument);
+	return NULL;
+}
+
+Test(unwind, a_thread_ends_cleanly_at_its_start)
+{
+	pthread_t thread;
+	struct stack stack;
+	pthread_create(&thread, NULL, walk_in_thread, &stack);
+	pthread_join(thread, NULL);
+	cr_assert_eq(stack.flags, 0);
+	cr_assert_eq(stack.count, 2); /* start_thread, clone3 */
+}
+
+static struct stack signal_stack;
+static const void *raise_caller;
+
+static void on_signal(int signal_number UNUSED, siginfo_t *info UNUSED, void *context UNUSED)
+{
+	walk_from_here(&bounds, &signal_stack);
+}
+
+static NOINLINE void interrupted(void)
+{
+	raise_caller = __builtin_return_address(0);
+	raise(SIGUSR1);
+	sink++;
+}
+
+static void expect_walk_through_handler(int flags)
+{
+	static char alternate[65536];
+	stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
+	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | flags};
+	sigaltstack(&stack, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+	for (int i = 0; i < 3; i++) { /* the second one finds its rules cached */
+		interrupted();
+		cr_assert_eq(signal_stack.flags, 0);
+		cr_assert(has_pc(&signal_stack, raise_caller));
+		/* The frame below the trampoline was interrupted, not called. */
+		cr_assert(signal_stack.frames[1] & CPROF_FRAME_EXACT);
+		cr_assert_not(signal_stack.frames[0] & CPROF_FRAME_EXACT);
+		cr_assert_not(signal_stack.frames[2] & CPROF_FRAME_EXACT);
+	}
+}
+
+Test(unwind, handler_frames_lead_to_the_interrupted_code)
+{
+	expect_walk_through_handler(0);
+}
+
+Test(unwind, handlers_on_another_stack_lead_back_to_the_first)
+{
+	expect_walk_through_handler(SA_ONSTACK);
+}
+
+/* A context as a signal at `pc` would have it, with one return address on its stack. */
+static void make_regs(struct unwind_regs *out_regs, uint64_t pc, uint64_t *stack_words, uint64_t fp)
+{
+	out_regs->pc = pc;
+	out_regs->sp = (uint64_t)stack_words;
+	out_regs->fp = fp;
+	out_regs->bx = 0;
+	out_regs->pc_is_exact = true;
+	out_regs->bx_is_known = true;
+	out_regs->context = NULL;
+}
+
+static struct stack nowhere_stack;
+static const void *nowhere_return;
+
+static void on_fault(int signal_number UNUSED, siginfo_t *info UNUSED, void *context)
+{
+	struct unwind_regs regs;
+	unwind_regs_from_context(context, &regs);
+	walk(&regs, &bounds, &nowhere_stack);
+	/* As if the null function had returned. */
+	ucontext_t *interrupted_context = context;
+	uint64_t sp = arch_context_sp(interrupted_context);
+	nowhere_return = *(const void *const *)sp;
+	interrupted_context->uc_mcontext.gregs[REG_RIP] = (greg_t)nowhere_return;
+	interrupted_context->uc_mcontext.gregs[REG_RSP] = (greg_t)(sp + 8);
+}
+
+static NOINLINE void call(void (*volatile function)(void))
+{
+	function();
+	sink++;
+}
+
+Test(unwind, calls_to_nowhere_show_the_caller)
+{
+	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+	sigaction(SIGSEGV, &action, NULL);
+	struct stack here;
+	walk_from_here(&bounds, &here);
+	call(NULL);
+	cr_assert_eq(nowhere_stack.flags, 0);
+	cr_assert_eq(nowhere_stack.count, here.count + 2); /* call, this test, and what `here` holds */
+	cr_assert_eq(pc_of(nowhere_stack.frames[0]), (uint64_t)nowhere_return);
+	void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	call((void (*)(void))page);
+	cr_assert_eq(nowhere_stack.count, here.count + 3);
+	cr_assert_eq(cprof_frame_module(nowhere_stack.frames[0]), CPROF_MODULE_NONE);
+	cr_assert_eq(cprof_frame_offset(nowhere_stack.frames[0]), (uint64_t)page);
+	cr_assert_eq(pc_of(nowhere_stack.frames[1]), (uint64_t)nowhere_return);
+}
+
+/* Pushes registers as any function may, but has no call frame information. */
+void assembly_without_cfi(long rounds);
+__asm__(".text\n.type assembly_without_cfi,@function\n"
+	"assembly_without_cfi:\n\tpush %rbx\n\tpush %rbp\n\tpush %r12\n\tmov %rdi, %rbp\n"
+	"1:\timul $31, %rbx\n\tdec %rbp\n\tjnz 1b\n\tpop %r12\n\tpop %rbp\n\tpop %rbx\n\tret\n"
+	".size assembly_without_cfi, .-assembly_without_cfi\n");
+
+static void run_assembly(void)
+{
+	assembly_without_cfi(40);
+}
+
+Test(unwind, assembly_without_call_frame_information_is_left_by_its_return_address)
+{
+	step_through(run_assembly);
+}
+
+static struct stack made_code_stack;
+static const void *made_code_caller;
+
+static NOINLINE void walk_below_made_code(void)
+{
+	walk_from_here(&bounds, &made_code_stack);
+}
+
+static NOINLINE void call_made_code(void (*made_code)(void (*)(void)))
+{
+	made_code_caller = __builtin_return_address(0);
+	made_code(walk_below_made_code);
+	sink++;
+}
+
+Test(unwind, code_made_at_run_time_is_crossed_by_its_frame_pointer)
+{
+	/* push %rbp; mov %rsp, %rbp; call *%rdi; pop %rbp; ret */
+	static const unsigned char code[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memcpy(page, code, sizeof code);
+	call_made_code((void (*)(void (*)(void)))page);
+	cr_assert_eq(made_code_stack.flags, 0);
+	cr_assert_eq(made_code_stack.frames[0], cprof_frame(CPROF_MODULE_NONE, (uint64_t)page + 6));
+	cr_assert(has_pc(&made_code_stack, made_code_caller));
+}
+
+/* ---- nothing but "no fault" ----------------------------------------------------------------------- */
+
+Test(unwind, random_registers_and_stacks_never_fault)
+{
+	static uint64_t words[512];
+	const uint64_t libc = (uint64_t)dlsym(RTLD_DEFAULT, "qsort");
+	const uint64_t own = (uint64_t)(uintptr_t)descend;
+	struct unwind_bounds in = {(uint64_t)words, (uint64_t)(words + 512)};
+	struct unwind_regs regs;
+	struct stack stack;
+	for (uint64_t round = 0; round < 30000; round++) {
+		uint64_t random = cprof_mix64(round + 1);
+		for (uint64_t i = 0; i < 64; i++) {
+			uint64_t word = cprof_mix64(round * 64 + i);
+			uint64_t kinds[] = {libc + word % 0x80000, own + word % 0x2000, (uint64_t)(words + word % 512),
+					    word, word % 100000, 0, (uint64_t)(words + 600 + word % 512), word >> 16};
+			words[word % 512] = kinds[word >> 61];
+		}
+		make_regs(&regs, round % 3 ? libc + random % 0x100000 : words[random % 512], words + random % 300,
+			  words[random >> 55]);
+		regs.pc_is_exact = random >> 20 & 1;
+		regs.bx = words[random >> 45 & 511];
+		walk(&regs, round % 8 ? &in : &no_bounds, &stack);
+		cr_assert_leq(stack.count, FRAMES_MAX);
+	}
+}
+
+static atomic_u32 is_over;
+
+static void *disturb(void *argument UNUSED)
+{
+	while (!load_relaxed(&is_over)) {
+		add_release(&modules_generation, 1);
+		rule_cache_clear();
+		usleep(10);
+	}
+	return NULL;
+}
+
+static void *walk_repeatedly(void *argument)
+{
+	unsigned long *wrong = argument;
+	struct unwind_bounds own;
+	struct stack first, stack;
+	find_bounds(&own);
+	walk_from_here(&own, &first);
+	for (int i = 0; i < 20000; i++) {
+		walk_from_here(&own, &stack);
+		*wrong += stack.flags || stack.count != first.count ||
+			  memcmp(stack.frames, first.frames, first.count * 8) != 0;
+	}
+	return NULL;
+}
+
+Test(unwind, walks_stay_right_while_rules_are_forgotten)
+{
+	pthread_t threads[3], disturber;
+	unsigned long wrong[3] = {0};
+	pthread_create(&disturber, NULL, disturb, NULL);
+	for (int i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, walk_repeatedly, &wrong[i]);
+	for (int i = 0; i < 3; i++) {
+		pthread_join(threads[i], NULL);
+		cr_assert_eq(wrong[i], 0);
+	}
+	store_relaxed(&is_over, 1);
+	pthread_join(disturber, NULL);
+}
+
+/* ---- cost in stack -------------------------------------------------------------------------------- */
+
+static struct unwind_regs painted_regs;
+static struct unwind_bounds painted_bounds;
+
+static void *walk_on_painted_stack(void *argument)
+{
+	static uint64_t frames[FRAMES_MAX];
+	uint16_t flags;
+	uint64_t *deepest = (uint64_t *)((uint64_t)__builtin_frame_address(0) - 8192);
+	uint64_t *at;
+	(void)argument;
+	for (at = deepest; at < deepest + 1000; at++)
+		*(volatile uint64_t *)at = UINT64_C(0x5a5a5a5a5a5a5a5a);
+	uint64_t sp_before;
+	__asm__ volatile("mov %%rsp, %0" : "=r"(sp_before));
+	unwind_walk(&painted_regs, &painted_bounds, frames, FRAMES_MAX, &flags);
+	for (at = deepest; *(volatile uint64_t *)at == UINT64_C(0x5a5a5a5a5a5a5a5a); at++)
+		;
+	return (void *)(sp_before - (uint64_t)at);
+}
+
+static uint64_t stack_bytes_of_walk(void)
+{
+	pthread_t thread;
+	void *bytes;
+	pthread_create(&thread, NULL, walk_on_painted_stack, NULL);
+	pthread_join(thread, &bytes);
+	return (uint64_t)bytes;
+}
+
+Test(unwind, a_walk_needs_less_than_a_kilobyte_of_stack)
+{
+	modules_forget(); /* so that the first walk makes the rows, too */
+	unwind_regs_of_caller(&painted_regs);
+	painted_bounds = bounds;
+	uint64_t new_bytes = stack_bytes_of_walk();
+	rule_cache_clear();
+	uint64_t cold_bytes = stack_bytes_of_walk();
+	uint64_t warm_bytes = stack_bytes_of_walk();
+	painted_bounds = no_bounds;
+	uint64_t far_bytes = stack_bytes_of_walk();
+	cr_log_info("stack bytes: new modules %lu, cold %lu, warm %lu, far %lu", new_bytes, cold_bytes, warm_bytes,
+		    far_bytes);
+	cr_assert_leq(new_bytes, 1024);
+	cr_assert_leq(cold_bytes, 1024);
+	cr_assert_leq(warm_bytes, 768);
+	cr_assert_leq(far_bytes, 1024);
+}
