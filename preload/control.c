@@ -19,7 +19,7 @@
 /* Set at load. */
 static enum cprof_heap_state heap_state;
 
-static uint64_t clock_ns(clockid_t clock)
+uint64_t control_clock_ns(clockid_t clock)
 {
 	struct timespec now = {0};
 	(void)sys_call2(SYS_clock_gettime, clock, (long)&now);
@@ -31,7 +31,7 @@ void control_set_heap_state(enum cprof_heap_state state)
 	heap_state = state;
 }
 
-void control_fill(uint32_t pid, bool is_first)
+void control_fill(uint32_t pid, bool is_first, uint64_t clock_base_ns)
 {
 	struct cprof_control *control = segment_control();
 	control->magic = CPROF_MAGIC;
@@ -39,14 +39,17 @@ void control_fill(uint32_t pid, bool is_first)
 	control->pid = pid;
 	control->is_first = is_first;
 	control->heap_state = heap_state;
-	control->start_realtime_ns = clock_ns(CLOCK_REALTIME);
-	control->start_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+	control->start_realtime_ns = control_clock_ns(CLOCK_REALTIME);
+	control->start_monotonic_ns = control_clock_ns(CLOCK_MONOTONIC);
 	memcpy(control->token, session.token, sizeof control->token);
 	struct text text;
 	text_init(&text, control->name, sizeof control->name);
 	text_add(&text, segment_file_program_name());
 	text_init(&text, control->out_dir, sizeof control->out_dir);
 	text_add(&text, config.out_dir);
+	control->segment_bytes = segment.geometry.segment_bytes;
+	/* What an image used before it was loaded, or its predecessor before exec, could not be sampled. */
+	store_relaxed(&control->cpu_clock_base_ns, clock_base_ns);
 	store_relaxed(&control->cpu_hz, config.cpu_hz); /* not shared with anybody yet */
 	store_relaxed(&control->heap_rate_bytes,
 		      heap_state == CPROF_HEAP_ON ? config.heap_rate_bytes : UINT64_C(0));

@@ -9,13 +9,19 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "cprof_shm.h"
 
 /* At load: whether this image's heap can be profiled; its forked children's likewise. */
 void control_set_heap_state(enum cprof_heap_state state);
 
-/* Fills a new segment's control block, before the segment is handed over. */
-void control_fill(uint32_t pid, bool is_first);
+/*
+ * Fills a new segment's control block, before the segment is handed over.
+ * `clock_base_ns`: the process's CPU clock from which on it can be sampled, not 0.
+ */
+void control_fill(uint32_t pid, bool is_first, uint64_t clock_base_ns);
+
+uint64_t control_clock_ns(clockid_t clock);
 
 #endif

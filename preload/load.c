@@ -109,7 +109,7 @@ static bool join_tree(uint32_t pid)
 	if (fd < 0)
 		return false;
 	bool is_first = pid == session.root_pid;
-	control_fill(pid, is_first);
+	control_fill(pid, is_first, control_clock_ns(CLOCK_PROCESS_CPUTIME_ID) | 1);
 	int error = session_register(fd, pid, is_first);
 	process_set_registered(pid, is_first, error == 0);
 	(void)sys_call1(SYS_close, fd);
@@ -136,7 +136,7 @@ static bool begin_tree(uint32_t pid)
 		    "): ", log_error_text(fd), "; the program runs without profiling");
 		return false;
 	}
-	control_fill(pid, true);
+	control_fill(pid, true, control_clock_ns(CLOCK_PROCESS_CPUTIME_ID) | 1);
 	int error = 0;
 	if (can_collect) {
 		int listen_fd = session_listen();

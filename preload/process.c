@@ -77,7 +77,7 @@ static COLD bool begin_forked_child(void)
 	}
 	thread_forget();
 	modules_forget();
-	control_fill(pid, false);
+	control_fill(pid, false, 1); /* its clock began at the fork */
 	process_set_registered(pid, false, session_register(fd, pid, false) == 0);
 	(void)sys_call1(SYS_close, fd);
 	store_release(process_word, (uint32_t)PROCESS_RECORDING); /* the segment is complete */
@@ -143,10 +143,8 @@ void process_finish(void)
 	if (!process_is_recording() || !process_may_call() || !process_is_self())
 		return;
 	struct cprof_control *control = segment_control();
-	struct timespec clock;
-	if (sys_call2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&clock) == 0)
-		store_release(&control->cpu_clock_ns, /* before final_requested */
-			      (uint64_t)clock.tv_sec * UINT64_C(1000000000) + (uint64_t)clock.tv_nsec);
+	/* Release: before final_requested. */
+	store_release(&control->cpu_clock_ns, control_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
 	if ((!is_first && has_collector) || !has_samples())
 		return;
 	if (!has_collector || session_finish(config.exit_wait_ns) == -ESRCH)
