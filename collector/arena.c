@@ -55,6 +55,11 @@ void *arena_array(struct arena *arena, size_t count, size_t item_size)
 	return __builtin_mul_overflow(count, item_size, &size) ? NULL : arena_alloc(arena, size);
 }
 
+void *arena_pointers(struct arena *arena, size_t count)
+{
+	return arena_array(arena, count, sizeof(void *));
+}
+
 char *arena_copy(struct arena *arena, const char *text, size_t size)
 {
 	char *copy = size < SIZE_MAX ? arena_alloc(arena, size + 1) : NULL;

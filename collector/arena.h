@@ -22,6 +22,9 @@ void *arena_alloc(struct arena *arena, size_t size);
 /* An array of `count` zeroed items; NULL if there is no memory or the product overflows. */
 void *arena_array(struct arena *arena, size_t count, size_t item_size);
 
+/* An array of `count` null pointers; as above. */
+void *arena_pointers(struct arena *arena, size_t count);
+
 /* A terminated copy of `size` bytes; NULL if there is no memory. */
 char *arena_copy(struct arena *arena, const char *text, size_t size);
 

@@ -152,9 +152,9 @@ static int find_debuginfo(Dwfl_Module *module, void **user_data, const char *mod
 /* libdebuginfod asks the servers in DEBUGINFOD_URLS: only if it was allowed in so many words. */
 static void forbid_network(void)
 {
-	const char *allowed = getenv("CPROF_DEBUGINFOD");
+	const char *allowed = secure_getenv("CPROF_DEBUGINFOD");
 	if (!allowed || strcmp(allowed, "1") != 0)
-		unsetenv("DEBUGINFOD_URLS");
+		unsetenv("DEBUGINFOD_URLS"); /* NOLINT(concurrency-mt-unsafe): no other thread reads it */
 }
 
 /* The mapped file may be shortened under us: reading it must not kill the collector. */

@@ -109,7 +109,7 @@ int image_file_open_debug(const struct image_source *source)
 	size_t at = strlen(path);
 	for (uint32_t i = 0; i < source->build_id_bytes; i++)
 		at += (size_t)sprintf(path + at, i == 1 ? "/%02x" : "%02x", source->build_id[i]);
-	strcpy(path + at, ".debug");
+	memcpy(path + at, ".debug", sizeof(".debug"));
 	struct stat st;
 	int fd = root_file_open(source->root_fd, path, 0, &st);
 	uint8_t id[CPROF_BUILD_ID_MAX];

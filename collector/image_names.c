@@ -44,7 +44,7 @@ static void remember(struct image_names *names, const void *source, const struct
 {
 	if (names->count == names->capacity) {
 		uint32_t capacity = names->capacity ? 2 * names->capacity : FIRST_CAPACITY;
-		const struct function_name **items = reallocarray(names->items, capacity, sizeof(*items));
+		const struct function_name **items = reallocarray(names->items, capacity, sizeof(void *));
 		if (!items)
 			return;
 		names->items = items;

@@ -192,7 +192,7 @@ int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t
 
 int output_replace(int dir_fd, const char *file_name, const void *bytes, size_t size)
 {
-	struct unnamed file;
+	struct unnamed file = {.fd = -1};
 	int error = unnamed_open_with_name(dir_fd, &file);
 	if (error)
 		return error;

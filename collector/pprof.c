@@ -166,7 +166,7 @@ static void add_bytes_label(struct encoder *encoder, const struct stack *stack,
 	struct pprof_tables *tables = &encoder->tables;
 	if (encoder->profile->kind != PROFILE_HEAP || stack->values[ALLOC_OBJECTS] <= 0)
 		return;
-	Perftools__Profiles__Label **list = arena_alloc(&tables->arena, sizeof(*list));
+	Perftools__Profiles__Label **list = arena_pointers(&tables->arena, 1);
 	Perftools__Profiles__Label *label = arena_alloc(&tables->arena, sizeof(*label));
 	if (!list || !label) {
 		tables->is_failed = true;
@@ -186,7 +186,7 @@ static void finish_samples(struct encoder *encoder, Perftools__Profiles__Profile
 	struct pprof_tables *tables = &encoder->tables;
 	size_t count = encoder->stacks.count;
 	Perftools__Profiles__Sample *samples = arena_array(&tables->arena, count, sizeof(*samples));
-	message->sample = arena_array(&tables->arena, count, sizeof(*message->sample));
+	message->sample = arena_pointers(&tables->arena, count);
 	if (!samples || !message->sample) {
 		tables->is_failed = true;
 		return;
@@ -222,7 +222,7 @@ static void finish_header(struct encoder *encoder, Perftools__Profiles__Profile 
 	const struct profile *profile = encoder->profile;
 	const struct kind *kind = encoder->kind;
 	struct pprof_tables *tables = &encoder->tables;
-	message->sample_type = arena_array(&tables->arena, kind->value_count, sizeof(*message->sample_type));
+	message->sample_type = arena_pointers(&tables->arena, kind->value_count);
 	message->comment = arena_array(&tables->arena, profile->comment_count, sizeof(*message->comment));
 	if (!message->sample_type || !message->comment) {
 		tables->is_failed = true;

@@ -138,8 +138,7 @@ void pprof_tables_finish(struct pprof_tables *tables, Perftools__Profiles__Profi
 	struct pointer_list mappings = {0};
 	struct usage *usages = arena_array(&tables->arena, tables->profile->module_count + 1,
 					   sizeof(*usages));
-	Perftools__Profiles__Location **locations = arena_array(&tables->arena, tables->locations.count,
-								sizeof(*locations));
+	Perftools__Profiles__Location **locations = arena_pointers(&tables->arena, tables->locations.count);
 	if (!usages || !locations || tables->is_failed) {
 		tables->is_failed = true;
 		return;
@@ -154,9 +153,9 @@ void pprof_tables_finish(struct pprof_tables *tables, Perftools__Profiles__Profi
 		const struct usage *usage = &usages[l->module];
 		l->message.mapping_id = l->message.n_line ? usage->named_mapping : usage->unnamed_mapping;
 	}
-	Perftools__Profiles__Mapping **list = arena_array(&tables->arena, mappings.count, sizeof(*list));
+	Perftools__Profiles__Mapping **list = arena_pointers(&tables->arena, mappings.count);
 	if (list && mappings.count)
-		memcpy(list, mappings.items, mappings.count * sizeof(*list));
+		memcpy(list, mappings.items, mappings.count * sizeof(void *));
 	else
 		tables->is_failed = tables->is_failed || !list;
 	free(mappings.items);

@@ -134,7 +134,7 @@ static uint32_t add_location(struct pprof_tables *tables, uint32_t module, uint6
 {
 	uint32_t index = (uint32_t)tables->locations.count;
 	struct pprof_location *location = arena_alloc(&tables->arena, sizeof(*location));
-	Perftools__Profiles__Line **list = arena_array(&tables->arena, count, sizeof(*list));
+	Perftools__Profiles__Line **list = arena_pointers(&tables->arena, count);
 	Perftools__Profiles__Line *messages = arena_array(&tables->arena, count, sizeof(*messages));
 	pointer_list_add(&tables->locations, location, &tables->is_failed);
 	if (tables->is_failed || !list || !messages) {

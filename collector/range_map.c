@@ -16,7 +16,7 @@
 
 static bool reserve(struct range_map *map)
 {
-	if (map->count < map->capacity)
+	if (map->items && map->count < map->capacity)
 		return true;
 	size_t capacity = map->capacity ? 2 * map->capacity : FIRST_CAPACITY;
 	struct range *items = reallocarray(map->items, capacity, sizeof(*items));
