@@ -89,7 +89,7 @@ quiet = $(if $(V),,@printf '  %-6s %s\n' $(1) '$@';)
 
 # ---- what to make -------------------------------------------------------------------
 
-.PHONY: all deps test unit integration lint bench demo install clean test-programs
+.PHONY: all deps test unit integration lint format bench demo install clean test-programs unit-programs
 all: $(LIBRARY) $(COLLECTOR) $(TOOL)
 
 $(LIBRARY): $(PRELOAD_OBJ) preload/exports.map
@@ -209,6 +209,10 @@ $(BUILD)/bench/%: tools/%.c Makefile
 
 bench: all $(BENCHES)
 	@BUILD='$(abspath $(BUILD))' tools/bench.sh $(BENCH)
+
+# Rewrites the sources in the style that lint demands.
+format:
+	find include preload collector tools tests -name '*.[ch]' ! -path '*/victims/*' -exec clang-format -i {} +
 
 lint: all
 	@BUILD='$(abspath $(BUILD))' tools/lint.sh

@@ -88,7 +88,7 @@ static uint64_t next_path(void)
 
 static __attribute__((noipa)) double measure(bool is_varied)
 {
-	double batches[BATCHES];
+	double batches[BATCHES] = {0};
 	for (int b = -1; b < BATCHES; b++) {
 		uint64_t start = bench_thread_ns();
 		for (int i = 0; i < BATCH_SIGNALS; i++)

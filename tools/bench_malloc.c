@@ -73,7 +73,7 @@ enum work { WORK_PAIR, WORK_MIXED, WORK_DEEP };
 
 static __attribute__((noinline)) double measure(enum work work)
 {
-	double batches[BATCHES];
+	double batches[BATCHES] = {0};
 	for (int b = -1; b < BATCHES; b++) {
 		uint64_t start = bench_thread_ns(), ns;
 		uint64_t pairs = 0;

@@ -29,7 +29,7 @@ int main(int argc, char **argv)
 {
 	static char path[] = "/bin/true";
 	char *child_argv[] = {path, NULL};
-	double starts[STARTS];
+	double starts[STARTS] = {0};
 	for (int i = -1; i < STARTS; i++) {
 		double start = now_us();
 		pid_t pid = fork();

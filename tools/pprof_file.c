@@ -57,8 +57,8 @@ static int read_all(const char *path, uint8_t **out_bytes, size_t *out_size)
 
 int pprof_file_load(const char *path, Perftools__Profiles__Profile **out_profile)
 {
-	uint8_t *bytes;
-	size_t size;
+	uint8_t *bytes = NULL;
+	size_t size = 0;
 	int error = read_all(path, &bytes, &size);
 	if (error)
 		return error;
