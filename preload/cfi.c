@@ -51,10 +51,11 @@ enum cfa_op {
 /* Debian's largest programs never nest two; hand-written assembly may. */
 #define REMEMBERED_ROWS 2
 
+/* Linkers align the table; nobody promises it. */
 struct table_entry {
 	int32_t function;
 	int32_t fde;
-};
+} __attribute__((packed));
 
 struct interpreter {
 	const struct cfi_table *table;

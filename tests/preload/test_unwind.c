@@ -21,6 +21,12 @@
 #include "rule_cache.h"
 #include "unwind.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#define HAS_ADDRESS_SANITIZER true
+#else
+#define HAS_ADDRESS_SANITIZER false
+#endif
+
 #define FRAMES_MAX CPROF_STACK_FRAMES_MAX
 
 struct stack {
@@ -337,6 +343,8 @@ Test(unwind, right_at_every_instruction_of_memory_functions)
 }
 Test(unwind, right_at_every_instruction_of_vfork)
 {
+	if (HAS_ADDRESS_SANITIZER)
+		cr_skip_test("the sanitizer's own vfork runs instead");
 	/* While its return address is in a register there is none on the shadow stack. */
 	step_through_excusing(fork_lightly, 8);
 }
@@ -689,6 +697,8 @@ static uint64_t stack_bytes_of_walk(void)
 
 Test(unwind, a_walk_needs_less_than_a_kilobyte_of_stack)
 {
+	if (HAS_ADDRESS_SANITIZER)
+		cr_skip_test("the sanitizer uses more");
 	modules_forget(); /* so that the first walk makes the rows, too */
 	unwind_regs_of_caller(&painted_regs);
 	painted_bounds = bounds;
