@@ -139,8 +139,9 @@ static int find_debuginfo(Dwfl_Module *module, void **user_data, const char *mod
 			  char **debuginfo_file_name)
 {
 	struct image *image = *user_data;
-	/* Asked with a link name of another build id for .dwz files, too: those libdwfl finds itself. */
-	if (image && image->debug_fd >= 0) {
+	/* The file that dwz made for several is asked for in the same way, with a name and no checksum. */
+	bool is_shared = debuglink_file && debuglink_crc == 0;
+	if (image && image->debug_fd >= 0 && !is_shared) {
 		int fd = image->debug_fd;
 		image->debug_fd = -1;
 		return fd;

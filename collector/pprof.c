@@ -15,8 +15,9 @@
 #include "gzip.h"
 #include "pprof_tables.h"
 
-/* How many samples are encoded between two calls of tick(). */
-#define SAMPLES_PER_TICK 16
+/* Work between two calls of tick(): new addresses take longest. */
+#define SAMPLES_PER_TICK 256
+#define LOCATIONS_PER_TICK 16
 
 /*
  * cprof's own malloc is never in a stack, so its caller is the leaf.  Of what C++ and
@@ -72,6 +73,9 @@ struct stack {
 
 struct encoder {
 	const struct profile *profile;
+	void (*tick)(void *);
+	void *tick_arg;
+	size_t locations_at_tick;
 	const struct kind *kind;
 	struct pprof_tables tables;
 	struct pointer_list stacks;
@@ -119,6 +123,13 @@ static struct stack *find_stack(struct encoder *encoder, size_t location_count)
 	return *is_failed ? NULL : stack;
 }
 
+static void tick(struct encoder *encoder)
+{
+	encoder->locations_at_tick = encoder->tables.locations.count;
+	if (encoder->tick)
+		encoder->tick(encoder->tick_arg);
+}
+
 /* Locations of a sample's frames, with what has to be said about the stack's end. */
 static size_t locate(struct encoder *encoder, const struct profile_sample *sample)
 {
@@ -136,6 +147,8 @@ static size_t locate(struct encoder *encoder, const struct profile_sample *sampl
 		uint64_t id = pprof_tables_frame(&encoder->tables, sample->frames[i]);
 		if (id)
 			encoder->locations[count++] = id;
+		if (encoder->tables.locations.count - encoder->locations_at_tick >= LOCATIONS_PER_TICK)
+			tick(encoder);
 	}
 	const char *end = count == 0                                    ? PPROF_NO_STACK
 			  : sample->stack_flags & CPROF_STACK_TRUNCATED ? PPROF_TRUNCATED
@@ -254,16 +267,17 @@ static int compress(Perftools__Profiles__Profile *message, unsigned char **out_b
 	return error;
 }
 
-int pprof_encode(const struct profile *profile, void (*tick)(void *), void *tick_arg,
+int pprof_encode(const struct profile *profile, void (*on_tick)(void *), void *tick_arg,
 		 unsigned char **out_bytes, size_t *out_size)
 {
 	Perftools__Profiles__Profile message = PERFTOOLS__PROFILES__PROFILE__INIT;
-	struct encoder encoder = {.profile = profile, .kind = &kinds[profile->kind]};
+	struct encoder encoder = {
+		.profile = profile, .tick = on_tick, .tick_arg = tick_arg, .kind = &kinds[profile->kind]};
 	pprof_tables_init(&encoder.tables, profile);
 	for (size_t i = 0; i < profile->sample_count && !encoder.tables.is_failed; i++) {
 		add_sample(&encoder, &profile->samples[i]);
-		if (tick && i % SAMPLES_PER_TICK == 0)
-			tick(tick_arg);
+		if (i % SAMPLES_PER_TICK == 0)
+			tick(&encoder);
 	}
 	finish_samples(&encoder, &message);
 	finish_header(&encoder, &message);

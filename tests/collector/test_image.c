@@ -432,6 +432,31 @@ Test(image, finds_the_debug_file_by_debuglink)
 	cr_expect_str_eq(frames_at(image, hidden), "hidden_one(hidden_one)");
 }
 
+Test(image, reads_what_dwz_moved_into_a_shared_file)
+{
+	if (!fixture_has("dwz"))
+		cr_skip_test("no dwz");
+	fixture_write("s.cc", scopes_cc);
+	fixture_run("g++ -O2 -g s.cc -o one && g++ -O2 -g -DOTHER s.cc -o two && "
+		    "dwz -m shared.debug one two && readelf -SW one | grep -q debugaltlink");
+	const char *work = "outer::work(_ZN5outer4workEi)";
+	cr_expect_str_eq(frames_of(open_fixture("one"), "one", "_ZN5outer4workEi"), work);
+	/* With a debug file of its own besides, which must not be taken for the shared one. */
+	image_close_all();
+	fixture_run("cp one full");
+	install_debug_file("root");
+	fixture_run("mkdir -p root%s; cp one root%s/; cp shared.debug root%s/", fixture_dir, fixture_dir,
+		    fixture_dir);
+	uint8_t id[CPROF_BUILD_ID_MAX];
+	uint32_t bytes = fixture_build_id("one", id);
+	int root = open(fixture_path("root"), O_PATH | O_DIRECTORY);
+	struct image *image = open_at(fixture_path("one"), root, id, bytes);
+	close(root);
+	cr_assert_not_null(image);
+	cr_expect_str_eq(frames_of(image, "one", "_ZN5outer4workEi"), work);
+	cr_expect(image_has_lines(image));
+}
+
 Test(image, reads_the_symbols_in_gnu_debugdata)
 {
 	if (!fixture_has("xz"))
