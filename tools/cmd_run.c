@@ -318,8 +318,8 @@ static void summarise(const struct run *run, size_t programs_left)
 	else
 		summary_print(&summary, run->files.directory, stderr);
 	if (programs_left)
-		fprintf(stderr, "%zu processes of the tree go on; their profiles will follow\n",
-			programs_left);
+		fprintf(stderr, "%zu %s of the tree still running; more profiles will follow\n",
+			programs_left, programs_left == 1 ? "process" : "processes");
 	summary_free(&summary);
 }
 
