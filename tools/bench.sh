@@ -16,7 +16,17 @@ wanted=${1:-}
 rounds=${ROUNDS:-9}
 bench=$BUILD/bench
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+trap 'settle; rm -rf "$scratch"' EXIT
+
+# Until no collector of ours is left: it would take part in the next measurement.
+settle()
+{
+	local polls=250
+	while ((polls-- > 0)) && grep -qsaF "CPROF_OUT=$scratch/" /proc/[0-9]*/environ; do
+		sleep 0.02
+	done
+}
+
 raw=$scratch/raw
 : >"$raw"
 unset "${!CPROF_@}" LD_PRELOAD
@@ -24,6 +34,10 @@ unset "${!CPROF_@}" LD_PRELOAD
 preload=(LD_PRELOAD="$BUILD/libcprof.so" CPROF_OUT="$scratch/out")
 
 benchmarks=(malloc_pair malloc_mixed malloc_rate1 handler_same handler_varied start_first start_later)
+# The unwinder next to others, in a report of its own.
+if [[ -z $wanted || unwind == *"$wanted"* ]]; then
+	"$bench/bench_unwind" >"$scratch/unwind"
+fi
 
 title_of()
 {
@@ -95,12 +109,12 @@ for benchmark in "${benchmarks[@]}"; do
 	for ((round = 0; round < rounds; round++)); do
 		for variant in "${variants[@]}"; do
 			echo "$benchmark $variant $(measure "$benchmark" "$variant")" >>"$raw"
+			settle
 		done
-		rm -rf "$scratch/out"
 	done
 done
-[[ -s $raw ]] || {
-	echo "bench: no such benchmark: $wanted; there are: ${benchmarks[*]}" >&2
+[[ -s $raw || -s $scratch/unwind ]] || {
+	echo "bench: no such benchmark: $wanted; there are: ${benchmarks[*]} unwind" >&2
 	exit 2
 }
 
@@ -113,10 +127,11 @@ statistics()
 
 report=$bench/report.md
 json=$bench/report.json
-{
+: >"$report"
+if [[ -s $raw ]]; then
 	echo "| benchmark | variant | median | spread | added | ratio | target |"
 	echo "|---|---|---:|---:|---:|---:|---|"
-} >"$report"
+fi >>"$report"
 rows=()
 for benchmark in "${benchmarks[@]}"; do
 	[[ -z $wanted || $benchmark == *"$wanted"* ]] || continue
@@ -149,4 +164,8 @@ done
 	)
 	printf '\n]}\n'
 } >"$json"
+if [[ -s $scratch/unwind ]]; then
+	printf '\nUnwinding the same stack in one process:\n\n' >>"$report"
+	sed 's/^/    /' "$scratch/unwind" >>"$report"
+fi
 cat "$report"
