@@ -28,7 +28,7 @@
 #define HEAP_DROP_FRAMES                                                                       \
 	"operator new(\\[\\])?"                                                                \
 	"|(std|std::__1|__gnu_cxx)::(__)?(new_)?(allocator|allocator_traits)(<.*>)?::allocate" \
-	"|(__rustc::)?__(rust|rdl|rg)_(alloc|alloc_zeroed|realloc)"
+	"|<?alloc::alloc::.*|(__rustc::)?__(rust|rdl|rg)_(alloc|alloc_zeroed|realloc)"
 
 struct value_type {
 	const char *type, *unit;
