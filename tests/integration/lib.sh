@@ -26,6 +26,13 @@ export LC_ALL=C
 cd "$TMP"
 mkdir -p "$OUT"
 
+# A sanitized pprofq: it ends without freeing, which is no finding.
+if ldd "$PPROFQ" 2>/dev/null | grep libasan >/dev/null; then
+	printf '#!/bin/sh\nASAN_OPTIONS=detect_leaks=0 exec "%s" "$@"\n' "$PPROFQ" >"$TMP/pprofq"
+	chmod +x "$TMP/pprofq"
+	PPROFQ=$TMP/pprofq
+fi
+
 checks_failed=0
 checks_made=0
 
