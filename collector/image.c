@@ -250,7 +250,7 @@ static size_t compute(struct image *image, uint64_t address, struct image_line l
 
 static bool reserve(void **items, uint32_t wanted, uint32_t *capacity, size_t item_size)
 {
-	if (wanted <= *capacity)
+	if (*items && wanted <= *capacity)
 		return true;
 	uint32_t grown_capacity = *capacity ? *capacity : 256;
 	while (grown_capacity < wanted)
