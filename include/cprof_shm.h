@@ -298,7 +298,7 @@ struct cprof_module {
 	uint64_t image_start;
 	uint64_t image_end; /* of the whole object in memory */
 	uint64_t text_start;
-	uint64_t text_end;    /* the first executable PT_LOAD, page aligned, as in /proc/PID/maps */
+	uint64_t text_end;    /* the largest executable PT_LOAD, page aligned, as in /proc/PID/maps */
 	uint64_t text_offset; /* its file offset */
 	uint64_t device;
 	uint64_t inode;       /* 0 where not known (vdso) */

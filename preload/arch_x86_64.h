@@ -68,7 +68,7 @@ static inline uint64_t arch_context_register(const ucontext_t *context, uint32_t
 {
 	static const uint8_t index[ARCH_DWARF_REGISTERS] = {
 		REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
-		REG_R9,	 REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP,
+		REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP,
 	};
 	return (uint64_t)context->uc_mcontext.gregs[index[dwarf_register]];
 }

@@ -29,21 +29,21 @@ struct cfi_table {
 enum cfi_register { CFI_RA, CFI_SP, CFI_FP, CFI_BX, CFI_REGISTER_COUNT };
 
 enum cfi_rule {
-	CFI_SAME,           /* not changed by this frame */
-	CFI_UNDEFINED,      /* lost; for the return address: this is the outermost frame */
-	CFI_AT_CFA,         /* saved at CFA + value */
-	CFI_CFA_PLUS,       /* it is CFA + value */
-	CFI_IN_REGISTER,    /* it is in the register of DWARF number `value` */
-	CFI_AT_EXPRESSION,  /* saved at the address that the expression yields */
-	CFI_IS_EXPRESSION   /* the expression yields it */
+	CFI_SAME,          /* not changed by this frame */
+	CFI_UNDEFINED,     /* lost; for the return address: this is the outermost frame */
+	CFI_AT_CFA,        /* saved at CFA + value */
+	CFI_CFA_PLUS,      /* it is CFA + value */
+	CFI_IN_REGISTER,   /* it is in the register of DWARF number `value` */
+	CFI_AT_EXPRESSION, /* saved at the address that the expression yields */
+	CFI_IS_EXPRESSION  /* the expression yields it */
 };
 
 /* The rules at one pc.  An expression is its place: bytes from table.low to its length. */
 struct cfi_row {
 	bool cfa_is_expression;
-	uint8_t cfa_register; /* CFA = this DWARF register + cfa_value, unless an expression */
+	uint8_t cfa_register;             /* CFA = this DWARF register + cfa_value, unless an expression */
 	uint8_t rule[CFI_REGISTER_COUNT]; /* enum cfi_rule */
-	bool is_signal_frame; /* the caller was interrupted: its pc is exact */
+	bool is_signal_frame;             /* the caller was interrupted: its pc is exact */
 	int32_t cfa_value;
 	int32_t value[CFI_REGISTER_COUNT];
 };

@@ -65,15 +65,15 @@ static inline void dwarf_skip(struct dwarf_cursor *c, uint64_t bytes)
 		c->at += bytes;
 }
 
-#define DWARF_DEFINE_READ(name, type)                                                                        \
-	static inline type name(struct dwarf_cursor *c)                                                     \
-	{                                                                                                   \
-		type value;                                                                                 \
-		if (unlikely(!dwarf_has(c, sizeof(value))))                                                 \
-			return (type)dwarf_fail(c);                                                         \
-		memcpy(&value, c->at, sizeof(value));                                                       \
-		c->at += sizeof(value);                                                                     \
-		return value;                                                                               \
+#define DWARF_DEFINE_READ(name, type)                       \
+	static inline type name(struct dwarf_cursor *c)     \
+	{                                                   \
+		type value;                                 \
+		if (unlikely(!dwarf_has(c, sizeof(value)))) \
+			return (type)dwarf_fail(c);         \
+		memcpy(&value, c->at, sizeof(value));       \
+		c->at += sizeof(value);                     \
+		return value;                               \
 	}
 DWARF_DEFINE_READ(dwarf_u8, uint8_t)
 DWARF_DEFINE_READ(dwarf_u16, uint16_t)

@@ -158,7 +158,8 @@ static void load(struct interpreter *in)
 		       (uint64_t)(int64_t)(int32_t)term.offset == term.offset;
 	if (!is_term)
 		give_up(in, -EAGAIN);
-	push(in, (struct dwarf_term){.reg = term.reg, .is_loaded = true, .load_offset = (int32_t)term.offset});
+	push(in,
+	     (struct dwarf_term){.reg = term.reg, .is_loaded = true, .load_offset = (int32_t)term.offset});
 }
 
 static void add(struct interpreter *in)

@@ -29,68 +29,11 @@
 #define DELETED_SUFFIX " (deleted)"
 
 /* Written by module_rows_init(), constant after. */
-static struct {
-	uint64_t page_bytes;
-	uint64_t entry;  /* an address in the executable */
-	uint64_t headers; /* its program headers */
-	uint64_t header_count;
-	uint64_t loader; /* an address in each of these, or 0 */
-	uint64_t vdso;
-	uint64_t libc;
-	uint64_t cprof;
-	uint32_t executable_path_bytes;
-	char executable_path[PATH_MAX];
-} fixed;
-
-static bool contains(const struct object *object, uint64_t address)
-{
-	return address >= object->start && address < object->end;
-}
-
-bool module_rows_is_cprof(const struct object *object)
-{
-	/* When linked into an executable (tests), that is no object to hide. */
-	return contains(object, fixed.cprof) && !contains(object, fixed.entry);
-}
-
-bool module_rows_is_pinned(const struct object *object)
-{
-	return contains(object, fixed.entry) || contains(object, fixed.loader) || contains(object, fixed.libc) ||
-	       contains(object, fixed.cprof) || contains(object, fixed.vdso);
-}
+static uint64_t page_bytes;
+static uint32_t executable_path_bytes;
+static char executable_path[PATH_MAX];
 
 /* ---- program headers ------------------------------------------------------------------------ */
-
-/* Returns their number, 0 if they cannot be found. */
-static uint32_t program_headers(const struct object *object, const ElfW(Phdr) **out_headers)
-{
-	if (contains(object, fixed.headers)) {
-		*out_headers = (const ElfW(Phdr) *)(uintptr_t)fixed.headers;
-		return (uint32_t)fixed.header_count;
-	}
-	const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)(uintptr_t)object->start;
-	uint64_t bytes = object->end - object->start;
-	if (bytes < sizeof(*header) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
-	    header->e_phentsize != sizeof(ElfW(Phdr)) || header->e_phoff > bytes ||
-	    (bytes - header->e_phoff) / sizeof(ElfW(Phdr)) < header->e_phnum)
-		return 0;
-	*out_headers = (const ElfW(Phdr) *)(uintptr_t)(object->start + header->e_phoff);
-	return header->e_phnum;
-}
-
-void module_rows_segment_of(const struct object *object, uint64_t bias, uint64_t address, uint64_t *out_low,
-			    uint64_t *out_high)
-{
-	const ElfW(Phdr) *headers;
-	uint32_t count = program_headers(object, &headers);
-	for (uint32_t i = 0; i < count; i++) {
-		uint64_t low = bias + headers[i].p_vaddr;
-		if (headers[i].p_type == PT_LOAD && address - low < headers[i].p_filesz) {
-			*out_low = low;
-			*out_high = low + headers[i].p_filesz;
-		}
-	}
-}
 
 static void read_build_id(struct cprof_module *module, struct dwarf_cursor notes, uint64_t align)
 {
@@ -117,26 +60,26 @@ static void read_build_id(struct cprof_module *module, struct dwarf_cursor notes
 	}
 }
 
-static NOINLINE void read_headers(struct cprof_module *module, const struct object *object)
+static NOINLINE void read_headers(struct cprof_module *module, const struct image *image)
 {
-	const uint64_t page_mask = fixed.page_bytes - 1;
-	const ElfW(Phdr) *headers;
-	uint32_t count = program_headers(object, &headers);
-	for (uint32_t i = 0; i < count; i++) {
-		const ElfW(Phdr) *segment_header = &headers[i];
-		uint64_t start = module->bias + segment_header->p_vaddr;
-		uint64_t end = start + segment_header->p_filesz;
-		bool is_inside = start >= object->start && start <= end && end <= object->end;
-		if (segment_header->p_type == PT_LOAD && (segment_header->p_flags & PF_X) && !module->text_end) {
-			module->text_start = start & ~page_mask;
-			module->text_end = (end + page_mask) & ~page_mask;
-			module->text_offset = segment_header->p_offset & ~page_mask;
+	for (uint32_t i = 0; i < image->header_count; i++) {
+		const ElfW(Phdr) *header = &image->headers[i];
+		uint64_t start = image->bias + header->p_vaddr;
+		uint64_t end = start + header->p_filesz;
+		/* Of several executable segments (PLT apart, huge pages) the largest is the program's code. */
+		if (header->p_type == PT_LOAD && (header->p_flags & PF_X) &&
+		    header->p_filesz > module->text_end - module->text_start) {
+			module->text_start = start & ~(page_bytes - 1);
+			module->text_end = (end + page_bytes - 1) & ~(page_bytes - 1);
+			module->text_offset = header->p_offset & ~(page_bytes - 1);
 		}
-		if (segment_header->p_type == PT_NOTE && is_inside && !module->build_id_bytes)
+		uint64_t low, high;
+		if (header->p_type == PT_NOTE && !module->build_id_bytes &&
+		    image_find_segment(image, start, &low, &high) && end >= start && end <= high)
 			read_build_id(module,
 				      dwarf_cursor_of((const uint8_t *)(uintptr_t)start,
 						      (const uint8_t *)(uintptr_t)end),
-				      segment_header->p_align);
+				      header->p_align);
 	}
 }
 
@@ -184,7 +127,7 @@ static uint32_t find_path(const struct cprof_module *module, const char *name, c
 	} else {
 		bytes = read_mapped_path(module, path, capacity);
 		if (bytes == 0 && (module->flags & CPROF_MODULE_IS_MAIN))
-			bytes = copy_path(path, capacity, fixed.executable_path, fixed.executable_path_bytes);
+			bytes = copy_path(path, capacity, executable_path, executable_path_bytes);
 		if (bytes == 0)
 			bytes = copy_path(path, capacity, name, strlen(name));
 	}
@@ -271,7 +214,8 @@ static bool is_same_image(const struct cprof_module *a, const struct cprof_modul
 	       a->text_offset == b->text_offset && a->device == b->device && a->inode == b->inode &&
 	       a->path_bytes == b->path_bytes && a->build_id_bytes == b->build_id_bytes &&
 	       memcmp(a->build_id, b->build_id, a->build_id_bytes) == 0 &&
-	       memcmp(segment_strings() + a->path_offset, segment_strings() + b->path_offset, a->path_bytes) == 0;
+	       memcmp(segment_strings() + a->path_offset, segment_strings() + b->path_offset,
+		      a->path_bytes) == 0;
 }
 
 /* An unloaded row of the very same image, made LOADED again; or CPROF_MODULE_NONE. */
@@ -298,7 +242,7 @@ static void discard(uint32_t row)
 	(void)cas_acq_rel(&segment_control()->modules_used, &last, row);
 }
 
-uint32_t module_rows_add(const struct object *object)
+uint32_t module_rows_add(const struct image *image)
 {
 	if (module_rows_used() >= module_rows_limit())
 		return CPROF_MODULE_NONE;
@@ -307,16 +251,13 @@ uint32_t module_rows_add(const struct object *object)
 	if (row >= module_rows_limit())
 		return CPROF_MODULE_NONE;
 	struct cprof_module *module = segment_module(row);
-	const char *name;
 	store_relaxed(&module->state, CPROF_MODULE_WRITING); /* tells the reader of a torn row, no more */
-	objects_describe(object, &module->bias, &name);
-	module->image_start = object->start;
-	module->image_end = object->end;
-	module->flags = (contains(object, fixed.entry) ? CPROF_MODULE_IS_MAIN : 0) |
-			(contains(object, fixed.vdso) ? CPROF_MODULE_IS_VDSO : 0) |
-			(module_rows_is_cprof(object) ? CPROF_MODULE_IS_CPROF : 0);
-	read_headers(module, object);
-	read_names(module, name);
+	module->bias = image->bias;
+	module->image_start = image->start;
+	module->image_end = image->end;
+	module->flags = image->flags;
+	read_headers(module, image);
+	read_names(module, image->name);
 	uint32_t old = revive(module, row);
 	if (old != CPROF_MODULE_NONE) {
 		discard(row);
@@ -334,15 +275,8 @@ void module_rows_mark_unloaded(uint32_t row)
 
 void module_rows_init(void)
 {
-	fixed.page_bytes = getauxval(AT_PAGESZ);
-	fixed.entry = getauxval(AT_ENTRY);
-	fixed.headers = getauxval(AT_PHDR);
-	fixed.header_count = getauxval(AT_PHNUM);
-	fixed.loader = getauxval(AT_BASE);
-	fixed.vdso = getauxval(AT_SYSINFO_EHDR);
-	fixed.libc = (uint64_t)(uintptr_t)&getauxval;
-	fixed.cprof = (uint64_t)(uintptr_t)&module_rows_init;
-	long bytes = sys_call4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)fixed.executable_path,
-			       sizeof(fixed.executable_path));
-	fixed.executable_path_bytes = sys_is_error(bytes) ? 0 : (uint32_t)bytes;
+	page_bytes = getauxval(AT_PAGESZ);
+	long bytes = sys_call4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)executable_path,
+			       sizeof(executable_path));
+	executable_path_bytes = sys_is_error(bytes) ? 0 : (uint32_t)bytes;
 }

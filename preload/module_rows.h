@@ -9,14 +9,14 @@
 #define PRELOAD_MODULE_ROWS_H
 
 #include "cprof_shm.h"
-#include "objects.h"
+#include "image.h"
 
 /*
  * Writes a row for an object and returns its id, or CPROF_MODULE_NONE if the table is
  * full.  An object that was unloaded and comes back at the same place (same file, same
  * build id) gets its old row: programs that load and unload in a loop do not fill the table.
  */
-uint32_t module_rows_add(const struct object *object);
+uint32_t module_rows_add(const struct image *image);
 
 /* Rows that the current segment has room for; 0 if there is no segment. */
 uint32_t module_rows_limit(void);
@@ -25,16 +25,6 @@ void module_rows_mark_unloaded(uint32_t row);
 
 /* Rows handed out so far in the current segment. */
 uint32_t module_rows_used(void);
-
-/* The bytes of the PT_LOAD segment that contains `address`; leaves both alone if it is not found. */
-void module_rows_segment_of(const struct object *object, uint64_t bias, uint64_t address, uint64_t *out_low,
-			    uint64_t *out_high);
-
-/* Whether the object stays as long as the process: the executable, the loader, libc, cprof, the vdso. */
-bool module_rows_is_pinned(const struct object *object);
-
-/* Whether it is libcprof.so itself. */
-bool module_rows_is_cprof(const struct object *object);
 
 /* Context: init. */
 void module_rows_init(void);

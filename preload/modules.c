@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Known objects are found by a small index from their start address, private to the
- * process; the segment's rows are only written.  The index is insert-only:
+ * Known objects are found by a small index from the loader's identity, private to
+ * the process; the segment's rows are only written.  The index is insert-only:
  *
  *     0 --claim--> BUSY --publish--> entry + 1 --entry was retired, claim--> BUSY --> ...
  *
@@ -19,6 +19,7 @@
  */
 #include "modules.h"
 
+#include "image.h"
 #include "module_rows.h"
 #include "objects.h"
 #include "rule_cache.h"
@@ -57,23 +58,27 @@ static atomic_u32 rowless_entries;
 uint64_t modules_frame_base[MODULES_ROWS_MAX];
 atomic_u32 modules_generation;
 
-static uint32_t index_hash(uint64_t start)
+static uint32_t index_hash(const struct object *object)
 {
-	return (uint32_t)(cprof_mix64(start) % INDEX_SLOTS);
+	return (uint32_t)(cprof_mix64(object->identity) % INDEX_SLOTS);
 }
 
-/* Relaxed throughout: the fields are ordered by the slot, and a mixture is no object's equal. */
+/*
+ * Whether that is the same object, or a segment of it.  Relaxed throughout: the fields are
+ * ordered by the slot, and a mixture is no object's equal.
+ */
 static bool is_known_as(const struct known *k, const struct object *object)
 {
-	return load_relaxed(&k->start) == object->start && load_relaxed(&k->end) == object->end &&
+	return load_relaxed(&k->identity) == object->identity &&
 	       load_relaxed(&k->eh_frame_hdr) == object->eh_frame_hdr &&
-	       load_relaxed(&k->identity) == object->identity;
+	       object->start >= load_relaxed(&k->start) && object->end <= load_relaxed(&k->end) &&
+	       load_relaxed(&k->start) != 0;
 }
 
 /* The entry of an object, or ENTRY_NONE. */
 static uint32_t index_find(const struct object *object)
 {
-	uint32_t hash = index_hash(object->start);
+	uint32_t hash = index_hash(object);
 	for (uint32_t i = 0; i < INDEX_PROBES; i++) {
 		/* (A) acquire: pairs with (B); else the slot is seen before its entry. */
 		uint32_t slot = load_acquire(&index_slots[(hash + i) % INDEX_SLOTS]);
@@ -88,7 +93,7 @@ static uint32_t index_find(const struct object *object)
 /* Takes a slot for an object that is not in the index; NULL if its neighbourhood is full. */
 static atomic_u32 *index_claim(const struct object *object)
 {
-	uint32_t hash = index_hash(object->start);
+	uint32_t hash = index_hash(object);
 	for (uint32_t i = 0; i < INDEX_PROBES; i++) {
 		atomic_u32 *place = &index_slots[(hash + i) % INDEX_SLOTS];
 		uint32_t slot = load_acquire(place);
@@ -108,12 +113,12 @@ static void start_generation(void)
 }
 
 /* Finds an object's call frame information. */
-static bool open_cfi(const struct object *object, uint64_t bias, struct cfi_table *out_table)
+static bool open_cfi(const struct object *object, const struct image *image, struct cfi_table *out_table)
 {
-	uint64_t low = object->start, high = object->end;
+	uint64_t low = image->start, high = image->end;
 	if (!object->eh_frame_hdr)
 		return false;
-	module_rows_segment_of(object, bias, object->eh_frame_hdr, &low, &high);
+	image_find_segment(image, object->eh_frame_hdr, &low, &high);
 	return cfi_open(object->eh_frame_hdr, low, high, out_table) == 0;
 }
 
@@ -131,11 +136,12 @@ static uint32_t add_rowless(void)
 /* Makes a new object known, with a row if there is room. */
 static NOINLINE uint32_t add_object(const struct object *object)
 {
-	const char *name;
+	struct image image;
 	atomic_u32 *place = index_claim(object);
 	if (!place)
 		return ENTRY_NONE;
-	uint32_t entry = module_rows_add(object);
+	image_open(object, &image);
+	uint32_t entry = module_rows_add(&image);
 	if (entry == CPROF_MODULE_NONE)
 		entry = add_rowless();
 	if (entry == ENTRY_NONE) {
@@ -144,17 +150,17 @@ static NOINLINE uint32_t add_object(const struct object *object)
 		return ENTRY_NONE;
 	}
 	struct known *k = &known[entry];
-	objects_describe(object, &k->bias, &name);
-	k->is_cprof = module_rows_is_cprof(object);
-	k->has_cfi = open_cfi(object, k->bias, &k->cfi);
+	k->bias = image.bias;
+	k->is_cprof = image.flags & CPROF_MODULE_IS_CPROF;
+	k->has_cfi = open_cfi(object, &image, &k->cfi);
 	modules_frame_base[entry] = cprof_frame(entry, 0) - k->bias;
-	store_relaxed(&k->end, object->end);
+	store_relaxed(&k->end, image.end);
 	store_relaxed(&k->eh_frame_hdr, object->eh_frame_hdr);
 	store_relaxed(&k->identity, object->identity);
-	store_relaxed(&k->start, object->start);
-	if (entry < 64 && module_rows_is_pinned(object))
+	store_relaxed(&k->start, image.start);
+	if (entry < 64 && image_is_pinned(&image))
 		or_relaxed(&pinned_rows, UINT64_C(1) << entry); /* only saves work: orders nothing */
-	store_release(place, entry + 1); /* (B) release: pairs with (A) */
+	store_release(place, entry + 1);                        /* (B) release: pairs with (A) */
 	return entry;
 }
 
@@ -172,8 +178,8 @@ bool modules_lookup(uint64_t pc, struct module_ref *out_ref)
 	out_ref->row = entry;
 	out_ref->is_cprof = k->is_cprof;
 	out_ref->bias = k->bias;
-	out_ref->image_start = object.start;
-	out_ref->image_end = object.end;
+	out_ref->image_start = load_relaxed(&k->start); /* as the slot was: see index_find() */
+	out_ref->image_end = load_relaxed(&k->end);
 	out_ref->cfi = k->has_cfi ? &k->cfi : NULL;
 	if (unlikely(entry >= module_rows_limit())) {
 		out_ref->row = CPROF_MODULE_NONE;
@@ -250,5 +256,6 @@ void modules_forget(void)
 void modules_init(void)
 {
 	objects_refresh();
+	image_init();
 	module_rows_init();
 }

@@ -129,7 +129,8 @@ static ALWAYS_INLINE struct rule_cache_entry *rule_cache_second(uint64_t key)
 }
 
 /* Whether the entry holds the key's rule; if so, sets *out_rule. */
-static ALWAYS_INLINE bool rule_cache_probe(const struct rule_cache_entry *entry, uint64_t key, uint64_t *out_rule)
+static ALWAYS_INLINE bool rule_cache_probe(const struct rule_cache_entry *entry, uint64_t key,
+					   uint64_t *out_rule)
 {
 	/*
 	 * Acquire: pairs with the release in rule_cache_insert(); what was written about the

@@ -31,8 +31,8 @@ static bool encode_at_cfa(const struct cfi_row *row, enum cfi_register reg, int8
 }
 
 /* The same in a function that realigned its stack: saved below its frame pointer. */
-static ALWAYS_INLINE bool encode_at_fp(const struct cfi_table *table, const struct cfi_row *row, enum cfi_register reg,
-			 int8_t *out_n)
+static ALWAYS_INLINE bool encode_at_fp(const struct cfi_table *table, const struct cfi_row *row,
+				       enum cfi_register reg, int8_t *out_n)
 {
 	struct dwarf_cursor expression;
 	struct dwarf_term term;
@@ -42,7 +42,8 @@ static ALWAYS_INLINE bool encode_at_fp(const struct cfi_table *table, const stru
 	if (row->rule[reg] != CFI_AT_EXPRESSION)
 		return false;
 	cfi_expression(table, row->value[reg], &expression);
-	return dwarf_expression_fold(&expression, 0, &term) == 0 && term.reg == ARCH_DWARF_FP && !term.is_loaded && encode_saved((int64_t)term.offset - 16, out_n);
+	return dwarf_expression_fold(&expression, 0, &term) == 0 && term.reg == ARCH_DWARF_FP &&
+	       !term.is_loaded && encode_saved((int64_t)term.offset - 16, out_n);
 }
 
 bool rule_encode(const struct cfi_table *table, const struct cfi_row *row, uint64_t pc, uint64_t *out_rule)
@@ -66,8 +67,8 @@ bool rule_encode(const struct cfi_table *table, const struct cfi_row *row, uint6
 			return false;
 	}
 	if (cfa.is_loaded) {
-		if (cfa.reg != ARCH_DWARF_FP || cfa.offset != 0 ||
-		    !encode_at_fp(table, row, CFI_FP, &fp) || !encode_at_fp(table, row, CFI_BX, &bx))
+		if (cfa.reg != ARCH_DWARF_FP || cfa.offset != 0 || !encode_at_fp(table, row, CFI_FP, &fp) ||
+		    !encode_at_fp(table, row, CFI_BX, &bx))
 			return false;
 		*out_rule = rule_make(RULE_REALIGNED, cfa.load_offset, fp, bx);
 		return true;

@@ -36,7 +36,8 @@ static uint32_t copy_readable(uint64_t address, void *out_bytes, uint32_t bytes)
 	struct iovec local = {.iov_base = out_bytes, .iov_len = bytes};
 	struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = bytes};
 	/* The process's id is asked for each time: a forked child has another one. */
-	long copied = sys_call6(SYS_process_vm_readv, sys_call0(SYS_getpid), (long)&local, 1, (long)&remote, 1, 0);
+	long copied = sys_call6(SYS_process_vm_readv, sys_call0(SYS_getpid), (long)&local, 1, (long)&remote,
+				1, 0);
 	return sys_is_error(copied) ? 0 : (uint32_t)copied;
 }
 

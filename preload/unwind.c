@@ -56,7 +56,8 @@ static NOINLINE enum step end_cached(struct walk *w, uint64_t rule)
 	uint32_t row = rule_row(rule);
 	if (!is_verified(w, row) && !verify_row(w, row))
 		return STEP_DONE;
-	enum step step = rule & RULE_HIDDEN ? STEP_DONE : walk_emit(w, w->machine.pc + modules_frame_base[row]);
+	enum step step = rule & RULE_HIDDEN ? STEP_DONE
+					    : walk_emit(w, w->machine.pc + modules_frame_base[row]);
 	if (step != STEP_DONE)
 		return step;
 	return rule_shape(rule) == RULE_OUTERMOST ? STEP_IS_OUTERMOST : STEP_WITHOUT_CFI;
@@ -198,8 +199,8 @@ uint32_t unwind_walk(const struct unwind_regs *regs, const struct unwind_bounds 
 	}
 	while (step < STEP_IS_OUTERMOST)
 		step = next_step(&w, step);
-	*out_flags = step == STEP_IS_BROKEN	  ? CPROF_STACK_BROKEN :
-		     step == STEP_IS_TRUNCATED ? CPROF_STACK_TRUNCATED :
-						 0;
+	*out_flags = step == STEP_IS_BROKEN      ? CPROF_STACK_BROKEN
+		     : step == STEP_IS_TRUNCATED ? CPROF_STACK_TRUNCATED
+						 : 0;
 	return (uint32_t)(w.frame - frames);
 }

@@ -35,7 +35,8 @@ enum step walk_read_cfi(struct walk *w)
 	if (ref.row < 64)
 		w->verified_rows |= UINT64_C(1) << ref.row;
 	if (!ref.is_cprof) {
-		enum step step = walk_emit(w, cprof_frame(ref.row, ref.row == CPROF_MODULE_NONE ? pc : pc - ref.bias));
+		enum step step =
+			walk_emit(w, cprof_frame(ref.row, ref.row == CPROF_MODULE_NONE ? pc : pc - ref.bias));
 		if (step != STEP_DONE)
 			return step;
 	}
@@ -62,7 +63,8 @@ void walk_learn_row(struct walk *w)
  * The value of a tracked register in the caller; `same` if the frame did not change it; 0 if
  * it is lost, which no later rule can use.
  */
-static ALWAYS_INLINE int caller_register(struct walk *w, enum cfi_register reg, uint64_t cfa, uint64_t same, uint64_t *out_value)
+static ALWAYS_INLINE int caller_register(struct walk *w, enum cfi_register reg, uint64_t cfa, uint64_t same,
+					 uint64_t *out_value)
 {
 	struct dwarf_cursor expression;
 	const int32_t value = w->row.value[reg];

@@ -22,15 +22,16 @@ static bool is_plausible_frame_pointer(const struct walk *w, uint64_t sp, uint64
 {
 	if (fp % 8 != 0 || fp < sp)
 		return false;
-	return safe_read_is_near(&w->reader, sp) ? safe_read_is_near(&w->reader, fp) :
-						   fp - sp < UNKNOWN_FRAME_BYTES_MAX;
+	return safe_read_is_near(&w->reader, sp) ? safe_read_is_near(&w->reader, fp)
+						 : fp - sp < UNKNOWN_FRAME_BYTES_MAX;
 }
 
 /* Whether a call instruction ends at pc, if that is code at all. */
 static bool is_after_call_somewhere(uint64_t pc)
 {
 	uint8_t bytes[ARCH_CALL_BYTES_MAX];
-	return safe_read_copy(pc - sizeof(bytes), bytes, sizeof(bytes)) && arch_is_after_call(bytes + sizeof(bytes));
+	return safe_read_copy(pc - sizeof(bytes), bytes, sizeof(bytes)) &&
+	       arch_is_after_call(bytes + sizeof(bytes));
 }
 
 /* Whether pc is the address behind a call instruction of a loaded object. */
@@ -39,12 +40,11 @@ static bool is_return_address(uint64_t pc)
 	struct module_ref ref;
 	if (!walk_is_code_address(pc) || !modules_lookup(pc, &ref))
 		return false;
-	if (ref.row == CPROF_MODULE_NONE)
-		return is_after_call_somewhere(pc);
-	/* Its text can be read directly; other parts of an image need not be mapped. */
-	const struct cprof_module *module = segment_module(ref.row);
-	return pc >= module->text_start + ARCH_CALL_BYTES_MAX && pc < module->text_end &&
-	       arch_is_after_call((const uint8_t *)(uintptr_t)pc);
+	/* The text can be read directly; other parts of an image need not be mapped. */
+	const struct cprof_module *module = ref.row == CPROF_MODULE_NONE ? NULL : segment_module(ref.row);
+	if (module && pc >= module->text_start + ARCH_CALL_BYTES_MAX && pc < module->text_end)
+		return arch_is_after_call((const uint8_t *)(uintptr_t)pc);
+	return is_after_call_somewhere(pc);
 }
 
 /* Whether fp points up the stack from `place` to a saved frame pointer and return address. */

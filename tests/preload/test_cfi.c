@@ -102,7 +102,8 @@ static void place_section(uint32_t length)
 static int open_table(struct cfi_table *out_table)
 {
 	place_section(section.length);
-	return cfi_open((uint64_t)section.start, (uint64_t)section.page, (uint64_t)section.page + PAGE, out_table);
+	return cfi_open((uint64_t)section.start, (uint64_t)section.page, (uint64_t)section.page + PAGE,
+			out_table);
 }
 
 static struct cfi_row row_at(uint64_t offset)
@@ -281,7 +282,8 @@ static void look_around(void)
 {
 	struct cfi_table table;
 	struct cfi_row row;
-	if (cfi_open((uint64_t)section.start, (uint64_t)section.page, (uint64_t)section.page + PAGE, &table) != 0)
+	if (cfi_open((uint64_t)section.start, (uint64_t)section.page, (uint64_t)section.page + PAGE,
+		     &table) != 0)
 		return;
 	for (uint64_t at = 0; at < 0x700; at += 7)
 		(void)cfi_find_row(&table, (uint64_t)section.start + CODE + at, &row);

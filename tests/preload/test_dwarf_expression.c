@@ -19,8 +19,11 @@ static struct dwarf_machine machine;
 static void set_up(void)
 {
 	safe_reader_init(&reader, (uint64_t)stack, (uint64_t)(stack + 4), NULL);
-	machine = (struct dwarf_machine){
-		.pc = 0x401036, .sp = (uint64_t)stack, .fp = (uint64_t)(stack + 2), .bx = 5, .memory = &reader};
+	machine = (struct dwarf_machine){.pc = 0x401036,
+					 .sp = (uint64_t)stack,
+					 .fp = (uint64_t)(stack + 2),
+					 .bx = 5,
+					 .memory = &reader};
 }
 
 TestSuite(dwarf_expression, .init = set_up);
@@ -89,9 +92,9 @@ Test(dwarf_expression, arithmetic_is_that_of_the_standard)
 	cr_assert_eq(value_of(BYTES("\x0b\xfe\xff"), 0), UINT64_MAX - 1);
 	cr_assert_eq(value_of(BYTES("\x10\x80\x01"), 0), 128);
 	cr_assert_eq(value_of(BYTES("\x11\x7f"), 0), UINT64_MAX);
-	cr_assert_eq(value_of(BYTES("\x35\x33\x1c"), 0), 2);           /* 5 - 3 */
+	cr_assert_eq(value_of(BYTES("\x35\x33\x1c"), 0), 2);                /* 5 - 3 */
 	cr_assert_eq(value_of(BYTES("\x11\x79\x32\x1b"), 0), (uint64_t)-3); /* -7 / 2 */
-	cr_assert_eq(value_of(BYTES("\x37\x33\x1d"), 0), 1);           /* 7 mod 3 */
+	cr_assert_eq(value_of(BYTES("\x37\x33\x1d"), 0), 1);                /* 7 mod 3 */
 	cr_assert_eq(value_of(BYTES("\x36\x37\x1e"), 0), 42);
 	cr_assert_eq(value_of(BYTES("\x11\x70\x34\x26"), 0), UINT64_MAX); /* -16 >> 4, signed */
 	cr_assert_eq(value_of(BYTES("\x11\x7f\x19"), 0), 1);
@@ -137,12 +140,15 @@ Test(dwarf_expression, unreadable_memory_and_malformed_bytes_are_errors)
 	struct dwarf_cursor null = BYTES("\x30\x06");
 	cr_assert_eq(dwarf_expression_evaluate(&null, &machine, 0, &value), -EFAULT);
 	const struct dwarf_cursor bad[] = {
-		BYTES("\x13\x13"), BYTES("\xff"), BYTES("\x10\x80"), BYTES("\x12\x12\x12\x12\x12\x12\x12\x12\x12"),
-		BYTES("\x35\x30\x1b"), BYTES("\x92\x20\x00"), BYTES("\x15\x09"),
+		BYTES("\x13\x13"),     BYTES("\xff"),
+		BYTES("\x10\x80"),     BYTES("\x12\x12\x12\x12\x12\x12\x12\x12\x12"),
+		BYTES("\x35\x30\x1b"), BYTES("\x92\x20\x00"),
+		BYTES("\x15\x09"),
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		struct dwarf_cursor expression = bad[i];
-		cr_assert_eq(dwarf_expression_evaluate(&expression, &machine, 0, &value), -EINVAL, "case %zu", i);
+		cr_assert_eq(dwarf_expression_evaluate(&expression, &machine, 0, &value), -EINVAL, "case %zu",
+			     i);
 	}
 }
 

@@ -71,7 +71,8 @@ static void expect_as_in_maps(const void *pc)
 	FILE *maps = fopen("/proc/self/maps", "re");
 	while (fgets(line, sizeof line, maps)) {
 		path[0] = '\0';
-		if (sscanf(line, "%lx-%lx r-xp %lx %*s %lu %4095s", &start, &end, &offset, &inode, path) < 4 ||
+		if (sscanf(line, "%lx-%lx r-xp %lx %*s %lu %4095s", &start, &end, &offset, &inode, path) <
+			    4 ||
 		    (uint64_t)(uintptr_t)pc < start || (uint64_t)(uintptr_t)pc >= end)
 			continue;
 		is_found = true;
@@ -111,7 +112,8 @@ static int compare_build_id(struct dl_phdr_info *info, size_t size, void *argume
 		if (header->p_type != PT_NOTE)
 			continue;
 		const uint32_t *note = (const uint32_t *)(info->dlpi_addr + header->p_vaddr);
-		for (uint64_t at = 0; at + 16 <= header->p_memsz; at += 12 + note[0] + ((note[1] + 3) & ~3u)) {
+		for (uint64_t at = 0; at + 16 <= header->p_memsz;
+		     at += 12 + note[0] + ((note[1] + 3) & ~3u)) {
 			note = (const uint32_t *)(info->dlpi_addr + header->p_vaddr + at);
 			if (note[2] == NT_GNU_BUILD_ID && note[1] == module->build_id_bytes)
 				return memcmp(note + 4, module->build_id, note[1]) == 0;

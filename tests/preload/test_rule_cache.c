@@ -80,7 +80,8 @@ static void *collide(void *argument)
 	for (int i = 0; i < 300000; i++) {
 		random = cprof_mix64(random + 1);
 		/* Keys and rules that differ in few bits, as real ones do. */
-		uint64_t key = key_of(PC + random % 8 * 65536, (uint32_t)(random >> 20) % 2, random >> 30 & 1);
+		uint64_t key = key_of(PC + random % 8 * 65536, (uint32_t)(random >> 20) % 2,
+				      random >> 30 & 1);
 		uint64_t rule;
 		if (random >> 40 & 1)
 			rule_cache_insert(key, rule_of(key) & 0xffff);

@@ -151,7 +151,8 @@ static void compare_with_shadow(const struct stack *stack, uint64_t pc)
 	for (uint32_t i = 0; !why && i < stepping.depth; i++)
 		if (pc_of(stack->frames[1 + i]) != stepping.shadow[stepping.depth - 1 - i].address)
 			why = "call";
-	if (!why && memcmp(stack->frames + 1 + stepping.depth, stepping.root.frames, stepping.root.count * 8) != 0)
+	if (!why &&
+	    memcmp(stack->frames + 1 + stepping.depth, stepping.root.frames, stepping.root.count * 8) != 0)
 		why = "root";
 	if (!why)
 		return;
@@ -194,8 +195,8 @@ static NOINLINE void step_through_excusing(void (*work)(void), unsigned long exc
 	__asm__ volatile("pushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\tnop" ::: "memory", "cc");
 	work();
 	__asm__ volatile("pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc");
-	cr_expect_leq(stepping.wrong, excused, "%lu of %lu instructions, the first at %lx: %s", stepping.wrong,
-		     stepping.steps, stepping.wrong_pc, stepping.why);
+	cr_expect_leq(stepping.wrong, excused, "%lu of %lu instructions, the first at %lx: %s",
+		      stepping.wrong, stepping.steps, stepping.wrong_pc, stepping.why);
 	cr_expect_gt(stepping.steps, 50);
 	room[1] = 0;
 }
@@ -404,7 +405,8 @@ Test(unwind, too_deep_is_truncated_at_any_size_of_the_buffer)
 			frames[room] = 0x77;
 			if (cold)
 				rule_cache_clear();
-			uint32_t count = unwind_walk(&regs, cold ? &no_bounds : &bounds, frames, room, &flags);
+			uint32_t count = unwind_walk(&regs, cold ? &no_bounds : &bounds, frames, room,
+						     &flags);
 			cr_assert_eq(count, room < here.count ? room : here.count);
 			cr_assert_eq(flags, room < here.count ? CPROF_STACK_TRUNCATED : 0);
 			cr_assert_eq(memcmp(frames, here.frames, count * sizeof frames[0]), 0);
@@ -609,12 +611,18 @@ Test(unwind, random_registers_and_stacks_never_fault)
 		uint64_t random = cprof_mix64(round + 1);
 		for (uint64_t i = 0; i < 64; i++) {
 			uint64_t word = cprof_mix64(round * 64 + i);
-			uint64_t kinds[] = {libc + word % 0x80000, own + word % 0x2000, (uint64_t)(words + word % 512),
-					    word, word % 100000, 0, (uint64_t)(words + 600 + word % 512), word >> 16};
+			uint64_t kinds[] = {libc + word % 0x80000,
+					    own + word % 0x2000,
+					    (uint64_t)(words + word % 512),
+					    word,
+					    word % 100000,
+					    0,
+					    (uint64_t)(words + 600 + word % 512),
+					    word >> 16};
 			words[word % 512] = kinds[word >> 61];
 		}
-		make_regs(&regs, round % 3 ? libc + random % 0x100000 : words[random % 512], words + random % 300,
-			  words[random >> 55]);
+		make_regs(&regs, round % 3 ? libc + random % 0x100000 : words[random % 512],
+			  words + random % 300, words[random >> 55]);
 		regs.pc_is_exact = random >> 20 & 1;
 		regs.bx = words[random >> 45 & 511];
 		walk(&regs, round % 8 ? &in : &no_bounds, &stack);
@@ -708,8 +716,8 @@ Test(unwind, a_walk_needs_less_than_a_kilobyte_of_stack)
 	uint64_t warm_bytes = stack_bytes_of_walk();
 	painted_bounds = no_bounds;
 	uint64_t far_bytes = stack_bytes_of_walk();
-	cr_log_info("stack bytes: new modules %lu, cold %lu, warm %lu, far %lu", new_bytes, cold_bytes, warm_bytes,
-		    far_bytes);
+	cr_log_info("stack bytes: new modules %lu, cold %lu, warm %lu, far %lu", new_bytes, cold_bytes,
+		    warm_bytes, far_bytes);
 	cr_assert_leq(new_bytes, 1024);
 	cr_assert_leq(cold_bytes, 1024);
 	cr_assert_leq(warm_bytes, 768);

@@ -44,7 +44,15 @@ static struct {
 } oracle;
 
 /* Why two walks differ. */
-enum reason { NO_INFORMATION, LIBUNWIND_ERROR, LIBUNWIND_ENDED, CPROF_BROKEN, CPROF_ENDED, TWO_CALLERS, REASONS };
+enum reason {
+	NO_INFORMATION,
+	LIBUNWIND_ERROR,
+	LIBUNWIND_ENDED,
+	CPROF_BROKEN,
+	CPROF_ENDED,
+	TWO_CALLERS,
+	REASONS
+};
 
 static const char *const reasons[REASONS] = {
 	"no call frame information for the last common frame: both guess",
@@ -87,7 +95,8 @@ static void find_vdso(void)
 	if (entry.a_type != AT_SYSINFO_EHDR || !read_memory(base, &header, sizeof header))
 		return;
 	for (int i = 0; i < header.e_phnum; i++) {
-		if (!read_memory(base + header.e_phoff + (uint64_t)i * sizeof segment, &segment, sizeof segment))
+		if (!read_memory(base + header.e_phoff + (uint64_t)i * sizeof segment, &segment,
+				 sizeof segment))
 			return;
 		if (segment.p_type == PT_LOAD) {
 			oracle.vdso.start_ip = base;
@@ -113,17 +122,20 @@ static int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t
 			  void *argument)
 {
 	if (ip >= oracle.vdso.start_ip && ip < oracle.vdso.end_ip)
-		return _Ux86_64_dwarf_search_unwind_table(space, ip, &oracle.vdso, out, need_unwind_info, argument);
+		return _Ux86_64_dwarf_search_unwind_table(space, ip, &oracle.vdso, out, need_unwind_info,
+							  argument);
 	return _UPT_find_proc_info(space, ip, out, need_unwind_info, argument);
 }
 
-static int access_mem(unw_addr_space_t space, unw_word_t address, unw_word_t *value, int is_write, void *argument)
+static int access_mem(unw_addr_space_t space, unw_word_t address, unw_word_t *value, int is_write,
+		      void *argument)
 {
 	(void)space, (void)argument;
 	return !is_write && read_memory(address, value, sizeof *value) ? 0 : -UNW_EINVAL;
 }
 
-static int access_reg(unw_addr_space_t space, unw_regnum_t reg, unw_word_t *value, int is_write, void *argument)
+static int access_reg(unw_addr_space_t space, unw_regnum_t reg, unw_word_t *value, int is_write,
+		      void *argument)
 {
 	(void)space, (void)argument;
 	if (is_write || reg < 0 || reg >= WALK_REGISTERS)
@@ -132,7 +144,8 @@ static int access_reg(unw_addr_space_t space, unw_regnum_t reg, unw_word_t *valu
 	return 0;
 }
 
-static int access_fpreg(unw_addr_space_t space, unw_regnum_t reg, unw_fpreg_t *value, int is_write, void *argument)
+static int access_fpreg(unw_addr_space_t space, unw_regnum_t reg, unw_fpreg_t *value, int is_write,
+			void *argument)
 {
 	(void)space, (void)reg, (void)value, (void)is_write, (void)argument;
 	return -UNW_EBADREG;
@@ -144,8 +157,8 @@ static int resume(unw_addr_space_t space, unw_cursor_t *cursor, void *argument)
 	return -UNW_EINVAL;
 }
 
-static int get_proc_name(unw_addr_space_t space, unw_word_t address, char *name, size_t bytes, unw_word_t *offset,
-			 void *argument)
+static int get_proc_name(unw_addr_space_t space, unw_word_t address, char *name, size_t bytes,
+			 unw_word_t *offset, void *argument)
 {
 	(void)space;
 	return _UPT_get_proc_name(oracle.space, address, name, bytes, offset, argument);
@@ -217,7 +230,8 @@ static void print_walk(const char *title, const uint64_t *pcs, uint32_t count, u
 }
 
 /* Why the two differ behind the last common frame, as far as the walks themselves tell. */
-static enum reason explain(const struct walk_channel *channel, uint32_t same, uint32_t outside_count, int error)
+static enum reason explain(const struct walk_channel *channel, uint32_t same, uint32_t outside_count,
+			   int error)
 {
 	unw_proc_info_t info;
 	uint64_t pc = same ? channel->pcs[same - 1] : channel->pcs[0];
@@ -255,8 +269,8 @@ static void compare(const struct walk_channel *channel)
 	enum reason reason = explain(channel, same, count, error);
 	if (++totals.explained[reason] > SHOWN_MAX)
 		return;
-	printf("  sample %lu, thread %u, flags %u, libunwind's last step %d: %s\n", totals.samples, channel->tid,
-	       channel->flags, error, reasons[reason]);
+	printf("  sample %lu, thread %u, flags %u, libunwind's last step %d: %s\n", totals.samples,
+	       channel->tid, channel->flags, error, reasons[reason]);
 	print_walk("cprof", channel->pcs, channel->frame_count, same);
 	print_walk("libunwind", outside, count, same);
 }
@@ -282,7 +296,8 @@ static bool is_on_cpu(pid_t tid)
 	char path[64], line[512];
 	snprintf(path, sizeof path, "/proc/%d/task/%d/stat", oracle.pid, tid);
 	FILE *file = fopen(path, "re");
-	bool is_running = file && fgets(line, sizeof line, file) && strrchr(line, ')') && strrchr(line, ')')[2] == 'R';
+	bool is_running = file && fgets(line, sizeof line, file) && strrchr(line, ')') &&
+			  strrchr(line, ')')[2] == 'R';
 	if (file)
 		fclose(file);
 	return is_running;
@@ -334,7 +349,8 @@ static bool handle_stop(pid_t tid, int status)
 		return tid != oracle.pid;
 	int signal_number = WSTOPSIG(status);
 	if (signal_number == SIGTRAP && status >> 16 == 0 &&
-	    __atomic_load_n(&oracle.channel->is_taken, __ATOMIC_ACQUIRE) && oracle.channel->tid == (uint32_t)tid) {
+	    __atomic_load_n(&oracle.channel->is_taken, __ATOMIC_ACQUIRE) &&
+	    oracle.channel->tid == (uint32_t)tid) {
 		sample();
 		signal_number = 0;
 	} else if (signal_number == SIGTRAP && status >> 16 == 0 && oracle.channel->wants_step) {
@@ -384,8 +400,8 @@ int main(int argc, char **argv)
 	run(strtoul(argv[1], NULL, 10));
 	kill(oracle.pid, SIGKILL);
 	unlink(channel_path);
-	printf("%lu samples, %lu frames, %lu agree, %lu disagree\n", totals.samples, totals.frames, totals.agreed,
-	       totals.samples - totals.agreed);
+	printf("%lu samples, %lu frames, %lu agree, %lu disagree\n", totals.samples, totals.frames,
+	       totals.agreed, totals.samples - totals.agreed);
 	for (int i = 0; i < REASONS; i++)
 		if (totals.explained[i])
 			printf("  %lu: %s\n", totals.explained[i], reasons[i]);
