@@ -79,9 +79,9 @@ static uint64_t pushed_frame_pointer(struct walk *w, uint64_t place)
  * information, a jump to nowhere): it has pushed a few registers at most, so the first
  * word that looks like a return address is its own.
  */
-static NOINLINE enum step step_by_search(struct walk *w, uint32_t words)
+static NOINLINE enum step step_by_search(struct walk *w)
 {
-	for (uint32_t i = 0; w->is_exact && i < words; i++) {
+	for (uint32_t i = 0; w->is_exact && i < SEARCHED_WORDS; i++) {
 		uint64_t place = w->machine.sp + i * sizeof(uint64_t), pc;
 		if (!safe_read_word(&w->reader, place, &pc))
 			break;
@@ -105,7 +105,7 @@ static NOINLINE enum step search_again(struct walk *w)
 	w->machine.sp = w->start->sp;
 	w->machine.fp = w->start->fp;
 	w->is_exact = true;
-	enum step step = step_by_search(w, SEARCHED_WORDS);
+	enum step step = step_by_search(w);
 	if (step != STEP_DONE) {
 		w->machine = found;
 		w->is_exact = false;
@@ -127,7 +127,7 @@ static enum step step_by_frame_pointer(struct walk *w)
 
 enum step walk_guess_in_object(struct walk *w)
 {
-	enum step step = step_by_search(w, SEARCHED_WORDS);
+	enum step step = step_by_search(w);
 	return step == STEP_IS_BROKEN ? step_by_frame_pointer(w) : step;
 }
 
@@ -140,19 +140,17 @@ enum step walk_guess_outside(struct walk *w)
 	enum step step = walk_emit(w, cprof_frame(CPROF_MODULE_NONE, pc));
 	if (step != STEP_DONE)
 		return step;
-	/* A jump to nowhere, or a function made at run time that was just entered. */
-	step = step_by_search(w, 1);
-	if (step == STEP_IS_BROKEN && w->machine.fp)
-		step = step_by_frame_pointer(w);
+	/* By the frame pointer first: what lies on top of a compiled function's stack may be stale. */
+	step = w->machine.fp ? step_by_frame_pointer(w) : STEP_IS_BROKEN;
 	if (step == STEP_IS_BROKEN)
-		step = step_by_search(w, SEARCHED_WORDS);
+		step = step_by_search(w);
 	return step == STEP_IS_BROKEN && w->machine.fp == 0 ? STEP_IS_OUTERMOST : step;
 }
 
 enum step walk_guess_from_nowhere(struct walk *w)
 {
 	if (w->is_exact)
-		return step_by_search(w, SEARCHED_WORDS);
+		return step_by_search(w);
 	if (search_again(w) == STEP_DONE)
 		return STEP_DONE;
 	/* A null return address is how code without call frame information marks its end. */
