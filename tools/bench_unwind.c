@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // cflags: -Ipreload
-// ldflags: preload/unwind.c preload/walk_cfi.c preload/walk_guess.c preload/rule_cache.c preload/rule_encode.c preload/cfi.c preload/dwarf_expression.c preload/safe_read.c preload/modules.c preload/module_rows.c preload/objects.c preload/image.c -lgcc_s -lunwind
+// ldflags: preload/unwind.c preload/walk_cfi.c preload/walk_guess.c preload/rule_cache.c preload/rule_encode.c preload/cfi.c preload/cfi_program.c preload/dwarf_expression.c preload/safe_read.c preload/modules.c preload/module_rows.c preload/objects.c preload/image.c -lgcc_s -lunwind
 /*
  * What a walk costs: nanoseconds a frame of the in-app unwinder, with all rules cached
  * (warm) and with none (cold), next to libunwind and libgcc in the same process on the

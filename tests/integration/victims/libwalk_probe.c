@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // cflags: -std=gnu11 -D_GNU_SOURCE -Iinclude -Ipreload -Itests/support -fvisibility=hidden -ftls-model=initial-exec
-// ldflags: preload/unwind.c preload/walk_cfi.c preload/walk_guess.c preload/rule_cache.c preload/rule_encode.c preload/cfi.c preload/dwarf_expression.c preload/safe_read.c preload/modules.c preload/module_rows.c preload/objects.c preload/image.c -Wl,-z,now
+// ldflags: preload/unwind.c preload/walk_cfi.c preload/walk_guess.c preload/rule_cache.c preload/rule_encode.c preload/cfi.c preload/cfi_program.c preload/dwarf_expression.c preload/safe_read.c preload/modules.c preload/module_rows.c preload/objects.c preload/image.c -Wl,-z,now
 /*
  * The in-app unwinder alone, preloaded into a program.  WALK_SIGNAL, sent by the oracle that
  * traces the program, makes the interrupted thread walk its stack from the handler, write
