@@ -29,6 +29,7 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LONG_LOCK_FREE == 2, "atomics
 #define sub_relaxed(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
 #define add_release(p, v) atomic_fetch_add_explicit((p), (v), memory_order_release)
 #define or_relaxed(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
+#define and_relaxed(p, v) atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
 #define exchange_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
 
 /* Compare and swap; on failure *expected holds what was found (acquire). */

@@ -64,7 +64,7 @@ void cpu_timer_start(void)
 	uint32_t hz = load_relaxed(&segment_control()->cpu_hz); /* any recent value will do */
 	if (hz == 0 || thread_tls.has_timer)
 		return;
-	if (!process_may_call() || start(hz) != 0)
+	if (!process_may_call() || thread_tls.sigprof_is_programs || start(hz) != 0)
 		segment_count(CPROF_THREADS_NO_TIMER, 1);
 }
 
@@ -72,7 +72,7 @@ void cpu_timer_start_in_child(void)
 {
 	thread_tls.has_timer = false;
 	/* Without one the child's first heap sample registers it, and tries again. */
-	if (config.cpu_hz && start(config.cpu_hz) == 0)
+	if (config.cpu_hz && !thread_tls.sigprof_is_programs && start(config.cpu_hz) == 0)
 		process_set_armed();
 }
 

@@ -42,13 +42,15 @@ EXPORT pid_t INTERPOSED(fork)(void)
 	 * with a large program never finish it: the signal waits until it is done.
 	 */
 	uint64_t sigprof = UINT64_C(1) << (SIGPROF - 1);
+	uint64_t old_mask = 0;
 	if (may_record)
-		(void)sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&sigprof, 0, KERNEL_SIGSET_BYTES);
+		(void)sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&sigprof, (long)&old_mask,
+				KERNEL_SIGSET_BYTES);
 	pid_t pid = real.fork();
 	if (pid == 0)
 		begin_child(may_record);
 	if (may_record)
-		(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&sigprof, 0, KERNEL_SIGSET_BYTES);
+		(void)sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old_mask, 0, KERNEL_SIGSET_BYTES);
 	return pid;
 }
 
@@ -111,10 +113,9 @@ DEFINE_CONFINING(setns, (int fd, int type), (fd, type))
 EXPORT int INTERPOSED(prctl)(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 {
 	real_resolve();
-	/* libseccomp sets NO_NEW_PRIVS first and then loads its filter by a system call of its own. */
-	if (option == PR_SET_SECCOMP || option == PR_SET_NO_NEW_PRIVS)
+	if (option == PR_SET_SECCOMP) {
 		process_before_confinement();
-	if (option == PR_SET_SECCOMP)
 		process_forbid_syscalls();
+	}
 	return real.prctl(option, a, b, c, d);
 }

@@ -11,11 +11,12 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <threads.h>
 
 #include "process.h"
 #include "real.h"
 #include "segment.h"
-#include "signals.h"
+#include "signal_mask.h"
 #include "thread.h"
 
 /* What pthread_create leaves in the slot's private words for the trampoline. */
@@ -25,6 +26,8 @@ struct start {
 	uint64_t stack_bytes; /* at least, 0 if not known */
 	uint64_t stack_low;   /* 0: the stack is glibc's own */
 	bool sigprof_blocked;
+	bool sigprof_is_programs;
+	bool is_c11; /* the function returns an int */
 };
 _Static_assert(sizeof(struct start) <= sizeof(((struct cprof_thread *)0)->private_words), "fits the slot");
 
@@ -85,26 +88,44 @@ static void *trampoline(void *argument)
 	const struct start start = *(const struct start *)(const void *)slot->private_words;
 	struct unwind_bounds bounds = bounds_of(&start);
 	thread_tls.sigprof_blocked = start.sigprof_blocked;
-	signals_keep_sigprof_open();
+	thread_tls.sigprof_is_programs = start.sigprof_is_programs;
+	signal_mask_open_sigprof();
 	thread_attach(slot, &bounds);
 	interpose_thread_watch_end();
+	if (start.is_c11)
+		return (void *)(intptr_t)((thrd_start_t)(uintptr_t)start.function)(start.argument);
 	return start.function(start.argument);
+}
+
+/* C11's, with its type. */
+static int trampoline_c11(void *argument)
+{
+	return (int)(intptr_t)trampoline(argument);
+}
+
+/* Takes a slot and leaves in it what the new thread begins with. NULL: it starts without us. */
+static struct cprof_thread *prepare(void *(*function)(void *), void *argument)
+{
+	struct cprof_thread *slot = process_ensure_recording() ? thread_slot_take() : NULL;
+	if (slot)
+		*(struct start *)(void *)slot->private_words = (struct start){
+			.function = function,
+			.argument = argument,
+			.stack_bytes = default_stack_bytes,
+			.sigprof_blocked = thread_tls.sigprof_blocked,
+			.sigprof_is_programs = thread_tls.sigprof_is_programs,
+		};
+	return slot;
 }
 
 EXPORT int INTERPOSED(pthread_create)(pthread_t *thread, const pthread_attr_t *attributes,
 				      void *(*function)(void *), void *argument)
 {
 	real_resolve();
-	struct cprof_thread *slot = process_ensure_recording() ? thread_slot_take() : NULL;
+	struct cprof_thread *slot = prepare(function, argument);
 	if (!slot)
 		return real.pthread_create(thread, attributes, function, argument);
 	struct start *start = (struct start *)(void *)slot->private_words;
-	*start = (struct start){
-		.function = function,
-		.argument = argument,
-		.stack_bytes = default_stack_bytes,
-		.sigprof_blocked = thread_tls.sigprof_blocked,
-	};
 	if (attributes) {
 		size_t bytes = 0;
 		void *low = NULL;
@@ -119,4 +140,18 @@ EXPORT int INTERPOSED(pthread_create)(pthread_t *thread, const pthread_attr_t *a
 	if (error)
 		thread_slot_untake(slot);
 	return error;
+}
+
+/* Does not go through pthread_create's symbol in libc. */
+EXPORT int INTERPOSED(thrd_create)(thrd_t *thread, thrd_start_t function, void *argument)
+{
+	real_resolve();
+	struct cprof_thread *slot = prepare((void *(*)(void *))(uintptr_t)function, argument);
+	if (!slot)
+		return real.thrd_create(thread, function, argument);
+	((struct start *)(void *)slot->private_words)->is_c11 = true;
+	int result = real.thrd_create(thread, trampoline_c11, slot);
+	if (result != thrd_success)
+		thread_slot_untake(slot);
+	return result;
 }

@@ -59,6 +59,12 @@ bool process_is_self(void)
 	return (uint32_t)sys_call0(SYS_getpid) == registered_pid;
 }
 
+bool process_is_vfork_child(void)
+{
+	/* A forked child has memory of its own, and its word is UNKNOWN until it is registered. */
+	return process_is_recording() && process_may_call() && !process_is_self();
+}
+
 /*
  * A forked child's first recording: it gets a segment of its own, at the same address,
  * and registers.  May run in a signal handler.

@@ -66,6 +66,9 @@ bool process_ensure_recording(void);
 /* True in the process that registered, false in a vfork child running on its memory. */
 bool process_is_self(void);
 
+/* True in a vfork child: what it does to itself must not be noted in its parent's memory. */
+bool process_is_vfork_child(void);
+
 /*
  * The process is about to end by itself (exit, _exit, quick_exit): the first process of
  * a tree waits for its files.  Does nothing in a vfork child.

@@ -119,6 +119,8 @@ bool real_resolve(void)
 	REAL_CXX_DELETE_FUNCTIONS(RESOLVE)
 	REAL_OPTIONAL_FUNCTIONS(RESOLVE)
 #undef RESOLVE
+	found.syscall = (long (*)(long, long, long, long, long, long, long))(uintptr_t)dlsym(RTLD_NEXT,
+											     "syscall");
 	real = found;
 	real_judge_cxx();
 	errno = saved_errno;
@@ -147,7 +149,10 @@ void real_find_cxx(const void *caller)
 		for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
 			if (!next[i])
 				next[i] = dlsym(library, names[i]);
-		/* The handle is kept: the library must stay as long as we call into it. */
+		/* What we call into from now on must stay loaded; what only led us there must not. */
+		if (real._Znwm && dladdr((const void *)(uintptr_t)real._Znwm, &info) && info.dli_fname)
+			(void)dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+		(void)real.dlclose(library);
 	}
 	real_judge_cxx();
 	errno = saved_errno;

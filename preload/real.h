@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <threads.h>
 
 /*
  * The name under which an interposed function is defined.  The unit tests link a
@@ -80,6 +81,7 @@ struct nothrow; /* std::nothrow_t, by reference */
 /* Resolved when the library is loaded; not called before. */
 #define REAL_SYSTEM_FUNCTIONS(X)                                                                 \
 	X(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *)) \
+	X(int, thrd_create, (thrd_t *, thrd_start_t, void *))                                    \
 	X(int, pthread_sigmask, (int, const sigset_t *, sigset_t *))                             \
 	X(int, sigprocmask, (int, const sigset_t *, sigset_t *))                                 \
 	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                   \
@@ -108,6 +110,8 @@ struct real {
 	REAL_OPTIONAL_FUNCTIONS(REAL_FIELD)
 	REAL_SYSTEM_FUNCTIONS(REAL_FIELD)
 #undef REAL_FIELD
+	/* Not in a list: the header declares it variadic. */
+	long (*syscall)(long, long, long, long, long, long, long);
 	/* operator new is the next allocator's own; else it calls malloc and counts there. */
 	bool cxx_counts;
 };

@@ -19,13 +19,14 @@
 #include "real.h"
 #include "segment.h"
 #include "session.h"
+#include "signal_mask.h"
 #include "sys.h"
 #include "thread.h"
 
 #define KERNEL_SIGSET_BYTES 8
 #define SIGPROF_BIT (UINT64_C(1) << (SIGPROF - 1))
 
-/* Set at load. */
+/* Set at load, and cleared when the process is about to die of SIGPROF. */
 static bool is_sigprof_ours;
 
 /*
@@ -41,36 +42,22 @@ static atomic_u32 is_snapshot_ours;
 /* Bit n-1: the program's sa_mask for signal n holds SIGPROF. */
 static atomic_u64 masks_with_sigprof;
 
-static void open_sigprof(void)
-{
-	uint64_t only_sigprof = SIGPROF_BIT;
-	(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only_sigprof, 0, KERNEL_SIGSET_BYTES);
-}
-
 /* The default action of SIGPROF is to end the process. */
 static void die_of_sigprof(void)
 {
 	struct sigaction default_action = {.sa_handler = SIG_DFL};
 	is_sigprof_ours = false;
 	(void)real.sigaction(SIGPROF, &default_action, NULL);
-	open_sigprof();
+	uint64_t only_sigprof = SIGPROF_BIT;
+	(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only_sigprof, 0, KERNEL_SIGSET_BYTES);
 	(void)sys_call3(SYS_tgkill, sys_call0(SYS_getpid), thread_id(), SIGPROF);
 }
 
-/* The program's SIGPROF came while it believed it blocked, and it has opened it now. */
-static void deliver_pending(void)
-{
-	if (thread_tls.sigprof_pending && !thread_tls.sigprof_blocked) {
-		thread_tls.sigprof_pending = false;
-		(void)sys_call3(SYS_tgkill, sys_call0(SYS_getpid), thread_id(), SIGPROF);
-	}
-}
-
 /* A SIGPROF that the program, or somebody else, sent. */
-static NOINLINE void serve_program(int number, siginfo_t *info, void *context)
+static NOINLINE void serve_program(int number, siginfo_t *info, ucontext_t *context)
 {
 	if (thread_tls.sigprof_blocked) {
-		thread_tls.sigprof_pending = true;
+		signal_mask_give_up_sigprof(info, context);
 		return;
 	}
 	uint32_t index = load_acquire(&current_action); /* pairs with the release in set_sigprof_action() */
@@ -85,23 +72,22 @@ static NOINLINE void serve_program(int number, siginfo_t *info, void *context)
 		program_actions[index & 1].sa_handler = SIG_DFL;
 		program_actions[index & 1].sa_flags &= ~SA_SIGINFO;
 	}
-	/* Ours blocks everything; theirs wants the interrupted code's mask and its own on top. */
+	/*
+	 * Ours blocks everything; theirs wants the interrupted code's mask and its own on top,
+	 * SA_NODEFER apart SIGPROF too.  The kernel holds it back, and not a flag of ours, so
+	 * that a handler that leaves by siglongjmp leaves nothing behind.
+	 */
 	uint64_t mask, interrupted_mask;
 	memcpy(&mask, &action.sa_mask, sizeof mask);
-	memcpy(&interrupted_mask, &((ucontext_t *)context)->uc_sigmask, sizeof interrupted_mask);
-	mask = (mask | interrupted_mask) & ~SIGPROF_BIT;
-	/* SA_NODEFER apart, the program's handler is not to be entered again while it runs. */
-	bool defers = !(action.sa_flags & SA_NODEFER);
-	thread_tls.sigprof_blocked = defers;
+	memcpy(&interrupted_mask, &context->uc_sigmask, sizeof interrupted_mask);
+	mask |= interrupted_mask | (action.sa_flags & SA_NODEFER ? 0 : SIGPROF_BIT);
 	(void)sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, KERNEL_SIGSET_BYTES);
 	if (action.sa_flags & SA_SIGINFO)
 		action.sa_sigaction(number, info, context);
 	else
 		action.sa_handler(number);
-	if (defers) {
-		thread_tls.sigprof_blocked = false;
-		deliver_pending();
-	}
+	/* What it set for the time until its return ends with it. */
+	thread_tls.sigprof_blocked = false;
 }
 
 static void on_sigprof(int number, siginfo_t *info, void *context)
@@ -110,6 +96,11 @@ static void on_sigprof(int number, siginfo_t *info, void *context)
 		cpu_timer_sample(info, context);
 	else
 		serve_program(number, info, context);
+}
+
+bool signals_own_sigprof(void)
+{
+	return is_sigprof_ours;
 }
 
 static void on_snapshot(int number)
@@ -133,18 +124,6 @@ static void install_sigprof(int restart)
 	(void)real.sigaction(SIGPROF, &action, NULL);
 }
 
-void signals_keep_sigprof_open(void)
-{
-	if (!is_sigprof_ours || !process_may_call())
-		return;
-	uint64_t only_sigprof = SIGPROF_BIT;
-	uint64_t old = 0;
-	(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only_sigprof, (long)&old,
-			KERNEL_SIGSET_BYTES);
-	if (old & SIGPROF_BIT)
-		thread_tls.sigprof_blocked = true;
-}
-
 void signals_load(void)
 {
 	if (config.cpu_hz) {
@@ -153,7 +132,7 @@ void signals_load(void)
 			program_actions[0] = inherited;
 		install_sigprof(SA_RESTART);
 		is_sigprof_ours = true;
-		signals_keep_sigprof_open();
+		signal_mask_open_sigprof();
 	}
 	if (config.snapshot_signal) {
 		struct sigaction inherited;
@@ -170,7 +149,9 @@ static void set_sigprof_action(const struct sigaction *action, struct sigaction 
 {
 	uint32_t index = load_relaxed(&current_action); /* concurrent setters race as without us */
 	struct sigaction previous = program_actions[index & 1];
-	if (action) {
+	if (action && process_is_vfork_child()) {
+		(void)real.sigaction(SIGPROF, action, NULL);
+	} else if (action) {
 		program_actions[(index + 1) & 1] = *action;
 		store_release(&current_action, index + 1); /* the action is complete */
 		bool is_handler = action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
@@ -193,10 +174,14 @@ static int set_action(int number, const struct sigaction *action, struct sigacti
 	int result = real.sigaction(number, action && is_sigprof_ours ? &open_action : action, old_action);
 	if (result != 0)
 		return result;
-	if (action && sigismember(&action->sa_mask, SIGPROF) == 1)
-		or_relaxed(&masks_with_sigprof, bit);
-	else if (action)
-		(void)atomic_fetch_and_explicit(&masks_with_sigprof, ~bit, memory_order_relaxed);
+	bool has_sigprof = action && sigismember(&action->sa_mask, SIGPROF) == 1;
+	if (action && has_sigprof != ((old_masks & bit) != 0) && !process_is_vfork_child()) {
+		/* Relaxed: as above. */
+		if (has_sigprof)
+			or_relaxed(&masks_with_sigprof, bit);
+		else
+			and_relaxed(&masks_with_sigprof, ~bit);
+	}
 	if (old_action && is_sigprof_ours && (old_masks & bit))
 		(void)sigaddset(&old_action->sa_mask, SIGPROF);
 	return 0;
@@ -214,7 +199,7 @@ EXPORT int INTERPOSED(sigaction)(int number, const struct sigaction *action, str
 	if (result == 0 && was_ours) {
 		if (old_action)
 			*old_action = (struct sigaction){.sa_handler = SIG_DFL};
-		if (action) {
+		if (action && !process_is_vfork_child()) {
 			store_relaxed(&is_snapshot_ours, UINT32_C(0)); /* as at load */
 			LOG(LOG_INFO, "the program handles the snapshot signal itself; cprof steps aside "
 				      "(CPROF_SIGNAL takes another one)");
@@ -263,46 +248,4 @@ EXPORT handler_fn INTERPOSED(sysv_signal)(int number, handler_fn handler)
 EXPORT handler_fn INTERPOSED(__sysv_signal)(int number, handler_fn handler)
 {
 	return set_handler(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
-}
-
-/* Either mask function: `next` is the real one. */
-static int set_mask(int (*next)(int, const sigset_t *, sigset_t *), int how, const sigset_t *set,
-		    sigset_t *old_set)
-{
-	if (!is_sigprof_ours)
-		return next(how, set, old_set);
-	bool was_blocked = thread_tls.sigprof_blocked;
-	sigset_t open_set;
-	bool names_sigprof = false;
-	if (set) {
-		open_set = *set;
-		names_sigprof = sigismember(set, SIGPROF) == 1;
-		if (how != SIG_UNBLOCK)
-			(void)sigdelset(&open_set, SIGPROF);
-	}
-	int result = next(how, set ? &open_set : NULL, old_set);
-	if (result != 0)
-		return result;
-	if (old_set && was_blocked)
-		(void)sigaddset(old_set, SIGPROF);
-	if (set) {
-		if (how == SIG_SETMASK)
-			thread_tls.sigprof_blocked = names_sigprof;
-		else if (names_sigprof)
-			thread_tls.sigprof_blocked = how == SIG_BLOCK;
-		deliver_pending();
-	}
-	return 0;
-}
-
-EXPORT int INTERPOSED(pthread_sigmask)(int how, const sigset_t *set, sigset_t *old_set)
-{
-	real_resolve();
-	return set_mask(real.pthread_sigmask, how, set, old_set);
-}
-
-EXPORT int INTERPOSED(sigprocmask)(int how, const sigset_t *set, sigset_t *old_set)
-{
-	real_resolve();
-	return set_mask(real.sigprocmask, how, set, old_set);
 }

@@ -15,10 +15,12 @@
 #ifndef PRELOAD_SIGNALS_H
 #define PRELOAD_SIGNALS_H
 
+#include <stdbool.h>
+
 /* Context: init.  Installs the handlers. */
 void signals_load(void);
 
-/* Opens SIGPROF in the calling thread and remembers if it was blocked. */
-void signals_keep_sigprof_open(void);
+/* Whether SIGPROF is ours to keep open. */
+bool signals_own_sigprof(void);
 
 #endif

@@ -37,8 +37,8 @@ struct thread_tls {
 	uint8_t nesting;
 	uint8_t state; /* enum thread_state */
 	bool has_timer;
-	bool sigprof_blocked; /* what the program believes: SIGPROF in fact stays open */
-	bool sigprof_pending; /* the program's own SIGPROF came while it believed it blocked */
+	bool sigprof_blocked;     /* what the program believes: SIGPROF in fact stays open */
+	bool sigprof_is_programs; /* given up to the program: see signal_mask.h */
 	uint8_t exit_rounds;
 	struct unwind_bounds bounds; /* of the thread's stack; both 0 if not known */
 };

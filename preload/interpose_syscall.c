@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * syscall(2): libseccomp loads its filter through it.  Every other call is passed on
+ * by a jump.  The header declares it variadic; its callers always have these seven
+ * words in place.
+ *
+ * Context: as the real function.
+ */
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+#include <sys/syscall.h>
+
+#include "cprof_compiler.h"
+#include "process.h"
+#include "real.h"
+
+#define STRING_OF_(name) #name
+#define STRING_OF(name) STRING_OF_(name)
+
+EXPORT long syscall_of_words(long number, long a, long b, long c, long d, long e,
+			     long f) __asm__(STRING_OF(INTERPOSED(syscall)));
+
+static bool is_filter(long number, long a)
+{
+	return (number == SYS_seccomp && (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER)) ||
+	       (number == SYS_prctl && a == PR_SET_SECCOMP);
+}
+
+/* The rare rest: a filter, or a call before anything is resolved. */
+static COLD NOINLINE long special_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	if (!real_resolve())
+		return -1; /* inside the resolution nobody makes system calls this way */
+	if (is_filter(number, a)) {
+		process_before_confinement();
+		process_forbid_syscalls();
+	}
+	return real.syscall(number, a, b, c, d, e, f);
+}
+
+long syscall_of_words(long number, long a, long b, long c, long d, long e, long f)
+{
+	if (unlikely(!real.syscall || is_filter(number, a)))
+		return special_syscall(number, a, b, c, d, e, f);
+	return real.syscall(number, a, b, c, d, e, f);
+}
