@@ -20,6 +20,9 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
+/* What a sample may need below the handler's first frame, a cold rule and a new module included. */
+#define SAMPLE_STACK_BYTES 2560
+
 /* Marks our timers' signals: no program passes this address. */
 static const char timer_mark;
 
@@ -90,11 +93,28 @@ bool cpu_timer_is_ours(const siginfo_t *info)
 	return info->si_code == SI_TIMER && info->si_value.sival_ptr == (const void *)&timer_mark;
 }
 
-void cpu_timer_sample(const siginfo_t *info, void *context)
+/*
+ * Whether the stack that the handler runs on has room for an unwinding.  Alternate
+ * stacks can be tiny (MINSIGSTKSZ leaves less than 1 KB behind the kernel's own frame),
+ * and what lies below them is not ours.
+ */
+static bool has_room(const ucontext_t *context)
+{
+	uint64_t low = (uint64_t)(uintptr_t)context->uc_stack.ss_sp;
+	uint64_t here = (uint64_t)(uintptr_t)__builtin_frame_address(0);
+	bool is_on_it = here >= low && here - low < context->uc_stack.ss_size;
+	return !is_on_it || here - low >= SAMPLE_STACK_BYTES;
+}
+
+void cpu_timer_sample(const siginfo_t *info, const ucontext_t *context)
 {
 	struct guard guard;
-	if (!guard_enter(&guard))
+	bool can_unwind = has_room(context);
+	/* A forked child's first sample, which registers it, waits for a better moment. */
+	if ((!can_unwind && !process_is_recording()) || !guard_enter(&guard))
 		return;
+	if (!can_unwind)
+		guard.frames = NULL;                            /* counted as a sample without a stack */
 	uint32_t hz = load_relaxed(&segment_control()->cpu_hz); /* as in cpu_timer_start() */
 	uint64_t expiries = 1 + (uint64_t)(info->si_overrun > 0 ? info->si_overrun : 0);
 	if (hz) {

@@ -10,6 +10,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <ucontext.h>
 
 /*
  * Starts the calling thread's timer at the rate that is in force, unless it has one.
@@ -28,6 +29,6 @@ void cpu_timer_start_in_child(void);
 bool cpu_timer_is_ours(const siginfo_t *info);
 
 /* Takes the sample that the signal stands for. */
-void cpu_timer_sample(const siginfo_t *info, void *context);
+void cpu_timer_sample(const siginfo_t *info, const ucontext_t *context);
 
 #endif

@@ -76,22 +76,26 @@ void environment_publish(const char *session_entry)
 	struct text session_text;
 	text_init(&session_text, strings, session_bytes);
 	text_add(&session_text, session_entry);
+	/*
+	 * Ours come first, and the last entry stays the last: programs that write over their
+	 * arguments' memory take the end of the last entry for the end of that memory.
+	 */
 	size_t used = 0;
-	for (char *const *entry = environ; *entry; entry++) {
-		if (text_after(*entry, CPROF_SESSION_ENV "="))
-			continue;
-		copy[used] = *entry;
-		if (preload_bytes && text_after(*entry, "LD_PRELOAD=")) {
-			struct text text;
-			text_init(&text, strings + session_bytes, preload_bytes);
-			text_add(&text, "LD_PRELOAD=");
-			add_absolute_preload(&text, preload);
-			if (!text.is_cut)
-				copy[used] = text.bytes;
-		}
-		used++;
-	}
 	copy[used++] = strings;
+	if (preload_bytes) {
+		struct text text;
+		text_init(&text, strings + session_bytes, preload_bytes);
+		text_add(&text, "LD_PRELOAD=");
+		add_absolute_preload(&text, preload);
+		if (text.is_cut)
+			preload_bytes = 0; /* it stays as it is */
+		else
+			copy[used++] = text.bytes;
+	}
+	for (char *const *entry = environ; *entry; entry++)
+		if (!text_after(*entry, CPROF_SESSION_ENV "=") &&
+		    !(preload_bytes && text_after(*entry, "LD_PRELOAD=")))
+			copy[used++] = *entry;
 	copy[used] = NULL;
 	environ = copy;
 }

@@ -10,6 +10,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <threads.h>
 
@@ -18,6 +19,9 @@
 #include "segment.h"
 #include "signal_mask.h"
 #include "thread.h"
+
+/* glibc 2.32 */
+extern __typeof(pthread_attr_getsigmask_np) pthread_attr_getsigmask_np __attribute__((weak));
 
 /* What pthread_create leaves in the slot's private words for the trampoline. */
 struct start {
@@ -127,6 +131,9 @@ EXPORT int INTERPOSED(pthread_create)(pthread_t *thread, const pthread_attr_t *a
 		return real.pthread_create(thread, attributes, function, argument);
 	struct start *start = (struct start *)(void *)slot->private_words;
 	if (attributes) {
+		sigset_t mask;
+		if (pthread_attr_getsigmask_np && pthread_attr_getsigmask_np(attributes, &mask) == 0)
+			start->sigprof_blocked = sigismember(&mask, SIGPROF) == 1;
 		size_t bytes = 0;
 		void *low = NULL;
 		start->stack_bytes = 0;

@@ -44,8 +44,9 @@ void signal_mask_give_up_sigprof(siginfo_t *info, ucontext_t *context)
 	long pid = sys_call0(SYS_getpid);
 	if (info->si_code == SI_TKILL)
 		(void)sys_call4(SYS_rt_tgsigqueueinfo, pid, thread_id(), SIGPROF, (long)info);
-	else
-		(void)sys_call3(SYS_rt_sigqueueinfo, pid, SIGPROF, (long)info);
+	else if (sys_call3(SYS_rt_sigqueueinfo, pid, SIGPROF, (long)info) != 0)
+		(void)sys_call2(SYS_kill, pid,
+				SIGPROF); /* only the main thread may say that the kernel sent it */
 }
 
 /* What the program will believe about SIGPROF after this call. */

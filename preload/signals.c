@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sigaction() and the signal mask as the program sees them.  What the program set for
- * SIGPROF is kept in `program_action`; of other signals only whether their sa_mask held
- * SIGPROF, which is taken out so that CPU time in handlers is seen.
+ * The two handlers, and what the program wants for SIGPROF: kept here, and served by ours.
  *
  * Context: as the interposed functions; handlers: any (async-signal-safe).
  */
@@ -38,9 +36,6 @@ static atomic_u32 current_action;
 
 /* True while the snapshot signal's handler is ours. */
 static atomic_u32 is_snapshot_ours;
-
-/* Bit n-1: the program's sa_mask for signal n holds SIGPROF. */
-static atomic_u64 masks_with_sigprof;
 
 /* The default action of SIGPROF is to end the process. */
 static void die_of_sigprof(void)
@@ -145,7 +140,7 @@ void signals_load(void)
 	}
 }
 
-static void set_sigprof_action(const struct sigaction *action, struct sigaction *old_action)
+void signals_set_sigprof_action(const struct sigaction *action, struct sigaction *old_action)
 {
 	uint32_t index = load_relaxed(&current_action); /* concurrent setters race as without us */
 	struct sigaction previous = program_actions[index & 1];
@@ -154,98 +149,29 @@ static void set_sigprof_action(const struct sigaction *action, struct sigaction 
 	} else if (action) {
 		program_actions[(index + 1) & 1] = *action;
 		store_release(&current_action, index + 1); /* the action is complete */
-		bool is_handler = action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
-		install_sigprof(is_handler ? action->sa_flags & SA_RESTART : SA_RESTART);
+		install_sigprof(signals_program_handles_sigprof() ? action->sa_flags & SA_RESTART
+								  : SA_RESTART);
 	}
 	if (old_action)
 		*old_action = previous;
 }
 
-/* Any signal: keeps SIGPROF out of the sa_mask that the kernel sees. */
-static int set_action(int number, const struct sigaction *action, struct sigaction *old_action)
+bool signals_program_handles_sigprof(void)
 {
-	uint64_t bit = number >= 1 && number <= 64 ? UINT64_C(1) << (number - 1) : 0;
-	uint64_t old_masks = load_relaxed(&masks_with_sigprof); /* of this signal: ordered by the caller */
-	struct sigaction open_action;
-	if (action && is_sigprof_ours) {
-		open_action = *action;
-		(void)sigdelset(&open_action.sa_mask, SIGPROF);
-	}
-	int result = real.sigaction(number, action && is_sigprof_ours ? &open_action : action, old_action);
-	if (result != 0)
-		return result;
-	bool has_sigprof = action && sigismember(&action->sa_mask, SIGPROF) == 1;
-	if (action && has_sigprof != ((old_masks & bit) != 0) && !process_is_vfork_child()) {
-		/* Relaxed: as above. */
-		if (has_sigprof)
-			or_relaxed(&masks_with_sigprof, bit);
-		else
-			and_relaxed(&masks_with_sigprof, ~bit);
-	}
-	if (old_action && is_sigprof_ours && (old_masks & bit))
-		(void)sigaddset(&old_action->sa_mask, SIGPROF);
-	return 0;
+	/* Acquire: pairs with the release above. */
+	const struct sigaction *action = &program_actions[load_acquire(&current_action) & 1];
+	return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
 
-EXPORT int INTERPOSED(sigaction)(int number, const struct sigaction *action, struct sigaction *old_action)
+bool signals_own_snapshot(int number)
 {
-	real_resolve();
-	if (number == SIGPROF && is_sigprof_ours) {
-		set_sigprof_action(action, old_action);
-		return 0;
-	}
-	bool was_ours = number == config.snapshot_signal && number != 0 && load_relaxed(&is_snapshot_ours);
-	int result = set_action(number, action, old_action);
-	if (result == 0 && was_ours) {
-		if (old_action)
-			*old_action = (struct sigaction){.sa_handler = SIG_DFL};
-		if (action && !process_is_vfork_child()) {
-			store_relaxed(&is_snapshot_ours, UINT32_C(0)); /* as at load */
-			LOG(LOG_INFO, "the program handles the snapshot signal itself; cprof steps aside "
-				      "(CPROF_SIGNAL takes another one)");
-		}
-	}
-	return result;
+	return number != 0 && number == config.snapshot_signal &&
+	       load_relaxed(&is_snapshot_ours); /* as at load */
 }
 
-/* signal() and its kin do not go through sigaction's symbol in libc. */
-static void (*set_handler(int number, void (*handler)(int), int flags))(int)
+void signals_give_up_snapshot(void)
 {
-	struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
-	struct sigaction old;
-	if (INTERPOSED(sigaction)(number, &action, &old) != 0)
-		return SIG_ERR;
-	return old.sa_handler;
-}
-
-typedef void (*handler_fn)(int);
-handler_fn INTERPOSED(signal)(int number, handler_fn handler);
-handler_fn INTERPOSED(bsd_signal)(int number, handler_fn handler);
-handler_fn INTERPOSED(ssignal)(int number, handler_fn handler);
-handler_fn INTERPOSED(sysv_signal)(int number, handler_fn handler);
-handler_fn INTERPOSED(__sysv_signal)(int number, handler_fn handler);
-
-EXPORT handler_fn INTERPOSED(signal)(int number, handler_fn handler)
-{
-	return set_handler(number, handler, SA_RESTART);
-}
-
-EXPORT handler_fn INTERPOSED(bsd_signal)(int number, handler_fn handler)
-{
-	return set_handler(number, handler, SA_RESTART);
-}
-
-EXPORT handler_fn INTERPOSED(ssignal)(int number, handler_fn handler)
-{
-	return set_handler(number, handler, SA_RESTART);
-}
-
-EXPORT handler_fn INTERPOSED(sysv_signal)(int number, handler_fn handler)
-{
-	return set_handler(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
-}
-
-EXPORT handler_fn INTERPOSED(__sysv_signal)(int number, handler_fn handler)
-{
-	return set_handler(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
+	store_relaxed(&is_snapshot_ours, UINT32_C(0)); /* as at load */
+	LOG(LOG_INFO, "the program handles the snapshot signal itself; cprof steps aside "
+		      "(CPROF_SIGNAL takes another one)");
 }

@@ -15,6 +15,7 @@
 #ifndef PRELOAD_SIGNALS_H
 #define PRELOAD_SIGNALS_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 /* Context: init.  Installs the handlers. */
@@ -22,5 +23,13 @@ void signals_load(void);
 
 /* Whether SIGPROF is ours to keep open. */
 bool signals_own_sigprof(void);
+
+/* What the program sets, and gets back, for SIGPROF. */
+void signals_set_sigprof_action(const struct sigaction *action, struct sigaction *old_action);
+bool signals_program_handles_sigprof(void);
+
+/* Whether this is the snapshot signal with our handler; the program wants it for itself. */
+bool signals_own_snapshot(int number);
+void signals_give_up_snapshot(void);
 
 #endif

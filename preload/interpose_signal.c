@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sigaction() and its older kin, as the program sees them.
+ *
+ * The kernel sees another sa_mask than the program set, in SIGPROF's bit only: it is out,
+ * so that CPU time in handlers is seen, but in for a handler on an alternate stack,
+ * which may be too small for a second frame, and where the program handles SIGPROF
+ * itself and asked for it to be held back.
+ *
+ * Context: as the real functions.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+
+#include "process.h"
+#include "real.h"
+#include "signals.h"
+
+/* Bit n-1: the program's sa_mask for signal n holds SIGPROF. */
+static atomic_u64 masks_with_sigprof;
+
+static uint64_t bit_of(int number)
+{
+	return number >= 1 && number <= 64 ? UINT64_C(1) << (number - 1) : 0;
+}
+
+/* Puts SIGPROF in or out of the mask that the kernel will see. */
+static void adjust_mask(struct sigaction *action, bool program_wants_it)
+{
+	if ((action->sa_flags & SA_ONSTACK) || (program_wants_it && signals_program_handles_sigprof()))
+		(void)sigaddset(&action->sa_mask, SIGPROF);
+	else
+		(void)sigdelset(&action->sa_mask, SIGPROF);
+}
+
+/* Any signal but SIGPROF. */
+static int set_action(int number, const struct sigaction *action, struct sigaction *old_action)
+{
+	if (!signals_own_sigprof())
+		return real.sigaction(number, action, old_action);
+	/* Relaxed: concurrent setters of one signal race as without us. */
+	bool had_sigprof = load_relaxed(&masks_with_sigprof) & bit_of(number);
+	bool has_sigprof = action && sigismember(&action->sa_mask, SIGPROF) == 1;
+	struct sigaction adjusted;
+	if (action) {
+		adjusted = *action;
+		adjust_mask(&adjusted, has_sigprof);
+	}
+	int result = real.sigaction(number, action ? &adjusted : NULL, old_action);
+	if (result != 0)
+		return result;
+	if (action && has_sigprof != had_sigprof && !process_is_vfork_child()) {
+		/* Relaxed: as above. */
+		if (has_sigprof)
+			or_relaxed(&masks_with_sigprof, bit_of(number));
+		else
+			and_relaxed(&masks_with_sigprof, ~bit_of(number));
+	}
+	if (old_action && had_sigprof)
+		(void)sigaddset(&old_action->sa_mask, SIGPROF);
+	else if (old_action)
+		(void)sigdelset(&old_action->sa_mask, SIGPROF);
+	return 0;
+}
+
+/* The program begins or ends to handle SIGPROF: the masks that hold it back change with it. */
+static void adjust_all_masks(void)
+{
+	for (int number = 1; number <= 64; number++) {
+		struct sigaction action;
+		if (!(load_relaxed(&masks_with_sigprof) & bit_of(number)) || number == SIGPROF ||
+		    real.sigaction(number, NULL, &action) != 0)
+			continue;
+		adjust_mask(&action, true);
+		(void)real.sigaction(number, &action, NULL);
+	}
+}
+
+EXPORT int INTERPOSED(sigaction)(int number, const struct sigaction *action, struct sigaction *old_action)
+{
+	real_resolve();
+	if (number == SIGPROF && signals_own_sigprof()) {
+		bool did_handle = signals_program_handles_sigprof();
+		signals_set_sigprof_action(action, old_action);
+		if (did_handle != signals_program_handles_sigprof())
+			adjust_all_masks();
+		return 0;
+	}
+	bool was_ours = signals_own_snapshot(number);
+	int result = set_action(number, action, old_action);
+	if (result == 0 && was_ours) {
+		if (old_action)
+			*old_action = (struct sigaction){.sa_handler = SIG_DFL};
+		if (action && !process_is_vfork_child())
+			signals_give_up_snapshot();
+	}
+	return result;
+}
+
+/* The others do not go through sigaction's symbol in libc. */
+
+typedef void (*handler_fn)(int);
+int INTERPOSED(__sigaction)(int number, const struct sigaction *action, struct sigaction *old_action);
+handler_fn INTERPOSED(signal)(int number, handler_fn handler);
+handler_fn INTERPOSED(bsd_signal)(int number, handler_fn handler);
+handler_fn INTERPOSED(ssignal)(int number, handler_fn handler);
+handler_fn INTERPOSED(sysv_signal)(int number, handler_fn handler);
+handler_fn INTERPOSED(__sysv_signal)(int number, handler_fn handler);
+handler_fn INTERPOSED(sigset)(int number, handler_fn handler);
+int INTERPOSED(sigignore)(int number);
+int INTERPOSED(sighold)(int number);
+int INTERPOSED(sigrelse)(int number);
+
+EXPORT int INTERPOSED(__sigaction)(int number, const struct sigaction *action, struct sigaction *old_action)
+{
+	return INTERPOSED(sigaction)(number, action, old_action);
+}
+
+static handler_fn set_handler(int number, handler_fn handler, int flags)
+{
+	struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
+	struct sigaction old;
+	if (INTERPOSED(sigaction)(number, &action, &old) != 0)
+		return SIG_ERR;
+	return old.sa_handler;
+}
+
+EXPORT handler_fn INTERPOSED(signal)(int number, handler_fn handler)
+{
+	return set_handler(number, handler, SA_RESTART);
+}
+
+EXPORT handler_fn INTERPOSED(bsd_signal)(int number, handler_fn handler)
+{
+	return set_handler(number, handler, SA_RESTART);
+}
+
+EXPORT handler_fn INTERPOSED(ssignal)(int number, handler_fn handler)
+{
+	return set_handler(number, handler, SA_RESTART);
+}
+
+EXPORT handler_fn INTERPOSED(sysv_signal)(int number, handler_fn handler)
+{
+	return set_handler(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
+}
+
+EXPORT handler_fn INTERPOSED(__sysv_signal)(int number, handler_fn handler)
+{
+	return set_handler(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
+}
+
+/* Blocks or opens one signal. 0, or -1 with errno. */
+static int change_one(int how, int number, sigset_t *out_old_set)
+{
+	sigset_t set;
+	(void)sigemptyset(&set);
+	if (sigaddset(&set, number) != 0)
+		return -1;
+	return INTERPOSED(sigprocmask)(how, &set, out_old_set);
+}
+
+/* System V's: SIG_HOLD blocks; any other disposition opens the signal. */
+EXPORT handler_fn INTERPOSED(sigset)(int number, handler_fn handler)
+{
+	sigset_t old_set;
+	struct sigaction old;
+	if (handler == SIG_HOLD) {
+		if (change_one(SIG_BLOCK, number, &old_set) != 0 ||
+		    INTERPOSED(sigaction)(number, NULL, &old) != 0)
+			return SIG_ERR;
+		return sigismember(&old_set, number) == 1 ? SIG_HOLD : old.sa_handler;
+	}
+	struct sigaction action = {.sa_handler = handler};
+	if (INTERPOSED(sigaction)(number, &action, &old) != 0 ||
+	    change_one(SIG_UNBLOCK, number, &old_set) != 0)
+		return SIG_ERR;
+	return sigismember(&old_set, number) == 1 ? SIG_HOLD : old.sa_handler;
+}
+
+EXPORT int INTERPOSED(sigignore)(int number)
+{
+	return set_handler(number, SIG_IGN, 0) == SIG_ERR ? -1 : 0;
+}
+
+EXPORT int INTERPOSED(sighold)(int number)
+{
+	return change_one(SIG_BLOCK, number, NULL);
+}
+
+EXPORT int INTERPOSED(sigrelse)(int number)
+{
+	return change_one(SIG_UNBLOCK, number, NULL);
+}
