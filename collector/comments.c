@@ -42,7 +42,7 @@ static const struct {
 	{CPROF_THREADS_NO_TIMER, IN_CPU,
 	 "threads are not in the CPU profile: they got no timer (RLIMIT_SIGPENDING?)"},
 	{CPROF_NESTED_TOO_DEEP, IN_CPU | IN_HEAP,
-	 "samples were taken in signal handlers nested too deep: kept without a stack"},
+	 "samples had no room for a stack: nested signal handlers, or a small alternate stack"},
 	{CPROF_RECORDS_TORN, IN_CPU | IN_HEAP,
 	 "samples were being written when their thread or process ended, and are lost"},
 };

@@ -13,9 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "perf_map.h"
 #include "pprof.h"
 
 static const char *const kind_names[PROFILE_KIND_COUNT] = {[PROFILE_CPU] = "cpu", [PROFILE_HEAP] = "heap"};
@@ -106,6 +108,25 @@ static int64_t period_of(const struct writer *writer, const struct aggregate *ag
 	return each_ns > INT64_MAX ? INT64_MAX : (int64_t)each_ns;
 }
 
+/* Whether any stack leads through code that lies in no object. */
+static bool has_jit_frames(const struct profile *profile)
+{
+	for (size_t i = 0; i < profile->sample_count; i++)
+		for (uint32_t f = 0; f < profile->samples[i].frame_count; f++)
+			if (cprof_frame_module(profile->samples[i].frames[f]) == CPROF_MODULE_NONE)
+				return true;
+	return false;
+}
+
+/* The names that a JIT compiler left in /tmp/perf-PID.map, if they are needed and there. */
+static struct perf_map *load_jit_names(const struct writer *writer, const struct profile *profile, int root_fd)
+{
+	struct stat st;
+	if (!has_jit_frames(profile) || fstat(writer->reader->fd, &st) < 0)
+		return NULL;
+	return perf_map_load(root_fd, writer->pid, st.st_uid);
+}
+
 /* Encodes one kind.  0 or -errno; on success the caller frees *out_bytes. */
 static int encode(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind,
 		  const struct writer_moment *moment, unsigned char **out_bytes, size_t *out_size)
@@ -128,7 +149,11 @@ static int encode(const struct writer *writer, const struct aggregate *aggregate
 	};
 	if (kind == PROFILE_CPU && moment->end_monotonic_ns > start_monotonic)
 		profile.duration_ns = (int64_t)(moment->end_monotonic_ns - start_monotonic);
-	return pprof_encode(&profile, moment->tick, moment->tick_arg, out_bytes, out_size);
+	struct perf_map *jit = load_jit_names(writer, &profile, moment->root_fd);
+	profile.jit = jit;
+	int error = pprof_encode(&profile, moment->tick, moment->tick_arg, out_bytes, out_size);
+	perf_map_free(jit);
+	return error;
 }
 
 /* One line for each kind of failure in the tree: a thousand processes hit the same full disk. */
