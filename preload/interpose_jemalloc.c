@@ -51,7 +51,7 @@ static COLD NOINLINE void *sampled_mallocx(size_t size, int flags)
 
 EXPORT void *INTERPOSED(mallocx)(size_t size, int flags)
 {
-	real_resolve();
+	real_resolve_optional();
 	if (!real.mallocx)
 		return plain_mallocx(size, flags);
 	if (unlikely(sampler_take(size)))
@@ -77,7 +77,7 @@ static COLD NOINLINE void *sampled_rallocx(void *block, size_t size, int flags, 
 
 EXPORT void *INTERPOSED(rallocx)(void *block, size_t size, int flags)
 {
-	real_resolve();
+	real_resolve_optional();
 	if (!real.rallocx)
 		return plain_rallocx(block, size, flags);
 	bool take = sampler_take(size);
@@ -105,7 +105,7 @@ static COLD NOINLINE size_t sampled_xallocx(void *block, size_t size, size_t ext
 
 EXPORT size_t INTERPOSED(xallocx)(void *block, size_t size, size_t extra, int flags)
 {
-	real_resolve();
+	real_resolve_optional();
 	if (!real.xallocx)
 		return malloc_usable_size(block);
 	bool take = sampler_take(size);
@@ -116,7 +116,7 @@ EXPORT size_t INTERPOSED(xallocx)(void *block, size_t size, size_t extra, int fl
 
 EXPORT void INTERPOSED(dallocx)(void *block, int flags)
 {
-	real_resolve();
+	real_resolve_optional();
 	if (!real.dallocx) {
 		INTERPOSED(free)(block);
 		return;
@@ -128,7 +128,7 @@ EXPORT void INTERPOSED(dallocx)(void *block, int flags)
 
 EXPORT void INTERPOSED(sdallocx)(void *block, size_t size, int flags)
 {
-	real_resolve();
+	real_resolve_optional();
 	if (!real.sdallocx) {
 		INTERPOSED(free)(block);
 		return;

@@ -6,6 +6,7 @@
  *
  * Context: as the real function.
  */
+#include <errno.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
@@ -13,6 +14,7 @@
 #include "cprof_compiler.h"
 #include "process.h"
 #include "real.h"
+#include "sys.h"
 
 #define STRING_OF_(name) #name
 #define STRING_OF(name) STRING_OF_(name)
@@ -26,16 +28,18 @@ static bool is_filter(long number, long a)
 	       (number == SYS_prctl && a == PR_SET_SECCOMP);
 }
 
-/* The rare rest: a filter, or a call before anything is resolved. */
+/* The rare rest: a filter, or a call before the real one is known (an allocator's start, say). */
 static COLD NOINLINE long special_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-	if (!real_resolve())
-		return -1; /* inside the resolution nobody makes system calls this way */
 	if (is_filter(number, a)) {
 		process_before_confinement();
 		process_forbid_syscalls();
 	}
-	return real.syscall(number, a, b, c, d, e, f);
+	long result = sys_call6(number, a, b, c, d, e, f);
+	if (!sys_is_error(result))
+		return result;
+	errno = (int)-result;
+	return -1;
 }
 
 long syscall_of_words(long number, long a, long b, long c, long d, long e, long f)

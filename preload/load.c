@@ -175,15 +175,16 @@ static void on_quick_exit_hook(void *unused)
 /* All of it. Returns the word that the process's state lives in from now on, or NULL: cprof stays off. */
 static atomic_u32 *load(void)
 {
+	real_resolve_optional();
 	config_read(environ);
 	bool has_session = config.session && session_parse(config.session);
 	if (!has_session)
 		config.session = NULL;
 	if (!is_wanted() || (config.cpu_hz == 0 && config.heap_rate_bytes == 0))
 		return NULL;
-	rebind_allocator_in_front();
+	bool has_malloc = rebind_malloc();
 	control_set_heap_state(config.heap_rate_bytes == 0 ? CPROF_HEAP_OFF
-			       : real_malloc_is_ours()     ? CPROF_HEAP_ON
+			       : has_malloc                ? CPROF_HEAP_ON
 							   : CPROF_HEAP_UNAVAILABLE);
 	measure_main_stack();
 	modules_init();

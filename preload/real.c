@@ -9,9 +9,12 @@
 #include "real.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
+#include <link.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "bootstrap.h"
@@ -97,6 +100,25 @@ void real_judge_cxx(void)
 	real.cxx_counts = allocator && allocator == object_of((const void *)(uintptr_t)real._Znwm);
 }
 
+/* Where the executable is loaded. */
+static void *main_base(void)
+{
+	Dl_info info;
+	return dladdr((const void *)getauxval(AT_ENTRY), &info) ? info.dli_fbase : NULL;
+}
+
+/* A function that is missing from this libc keeps what it has: bootstrap version or NULL. */
+#define RESOLVE(type, name, parameters)                                                          \
+	do {                                                                                     \
+		type(*next) parameters = (type(*) parameters)(uintptr_t)dlsym(RTLD_NEXT, #name); \
+		if (next)                                                                        \
+			real.name = next;                                                        \
+	} while (0);
+
+/*
+ * What every libc has.  A look-up that fails allocates its error text, and whoever got
+ * us here may be an allocator in front of us that holds its lock.
+ */
 bool real_resolve(void)
 {
 	uint32_t expected = load_acquire(&progress); /* pairs with the release below */
@@ -105,28 +127,29 @@ bool real_resolve(void)
 	if (expected != UNRESOLVED || !cas_acq_rel(&progress, &expected, (uint32_t)RESOLVING))
 		return false;
 	int saved_errno = errno;
-	struct real found = real;
-	/* A function that is missing from this libc keeps what it has: bootstrap version or NULL. */
-#define RESOLVE(type, name, parameters)                                                          \
-	do {                                                                                     \
-		type(*next) parameters = (type(*) parameters)(uintptr_t)dlsym(RTLD_NEXT, #name); \
-		if (next)                                                                        \
-			found.name = next;                                                       \
-	} while (0);
-	REAL_MALLOC_FUNCTIONS(RESOLVE)
 	REAL_SYSTEM_FUNCTIONS(RESOLVE)
-	REAL_CXX_NEW_FUNCTIONS(RESOLVE)
-	REAL_CXX_DELETE_FUNCTIONS(RESOLVE)
-	REAL_OPTIONAL_FUNCTIONS(RESOLVE)
-#undef RESOLVE
-	found.syscall = (long (*)(long, long, long, long, long, long, long))(uintptr_t)dlsym(RTLD_NEXT,
-											     "syscall");
-	real = found;
-	real_judge_cxx();
+	real.syscall = (long (*)(long, long, long, long, long, long, long))(uintptr_t)dlsym(RTLD_NEXT,
+											    "syscall");
+	REAL_MALLOC_FUNCTIONS(RESOLVE)
 	errno = saved_errno;
 	store_release(&progress, (uint32_t)RESOLVED); /* after the pointers */
 	return true;
 }
+
+void real_resolve_optional(void)
+{
+	static atomic_u32 was_done;
+	uint32_t no = 0;
+	if (!cas_acq_rel(&was_done, &no, UINT32_C(1)))
+		return;
+	int saved_errno = errno;
+	REAL_CXX_NEW_FUNCTIONS(RESOLVE)
+	REAL_CXX_DELETE_FUNCTIONS(RESOLVE)
+	REAL_OPTIONAL_FUNCTIONS(RESOLVE)
+	real_judge_cxx();
+	errno = saved_errno;
+}
+#undef RESOLVE
 
 void real_find_cxx(const void *caller)
 {
@@ -137,6 +160,9 @@ void real_find_cxx(const void *caller)
 	};
 	_Static_assert(offsetof(struct real, reallocarray) - offsetof(struct real, _Znwm) == sizeof names,
 		       "the C++ functions are one run of pointers");
+	real_resolve_optional();
+	if (real._Znwm)
+		return;
 	int saved_errno = errno;
 	Dl_info info;
 	void *library = NULL;
@@ -158,10 +184,50 @@ void real_find_cxx(const void *caller)
 	errno = saved_errno;
 }
 
-bool real_malloc_is_ours(void)
+/* The object, after the executable and before us, that defines `name`, if any; and the definition. */
+static void *definition_in_front(const char *name, struct link_map **out_object)
+{
+	Dl_info info;
+	struct link_map *ours = NULL;
+	if (!dladdr1(&real, &info, (void **)&ours, RTLD_DL_LINKMAP))
+		return NULL;
+	struct link_map *object = ours;
+	while (object->l_prev)
+		object = object->l_prev;
+	/* Preloaded objects follow the executable in the order of LD_PRELOAD. */
+	for (object = object->l_next; object && object != ours; object = object->l_next) {
+		struct link_map *definer = NULL;
+		void *library = object->l_name[0] ? dlopen(object->l_name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+		void *found = library ? dlsym(library, name) : NULL;
+		bool is_here = found && dladdr1(found, &info, (void **)&definer, RTLD_DL_LINKMAP) &&
+			       definer == object;
+		if (library)
+			(void)real.dlclose(library);
+		if (is_here) {
+			*out_object = object;
+			return found;
+		}
+	}
+	return NULL;
+}
+
+enum real_first real_first_malloc(void **out_definition, struct link_map **out_object)
 {
 	int saved_errno = errno;
-	void *first = dlsym(RTLD_DEFAULT, "malloc");
+	enum real_first first = REAL_FIRST_OURS;
+	Dl_info info;
+	const ElfW(Sym) *symbol = NULL;
+	void *found = dlsym(RTLD_DEFAULT, "malloc");
+	/*
+	 * An executable that is not position independent and takes malloc's address has an
+	 * undefined symbol with a value, its PLT entry, which is found first but defines nothing.
+	 */
+	bool is_in_main = found && dladdr1(found, &info, (void **)&symbol, RTLD_DL_SYMENT) &&
+			  info.dli_fbase == main_base();
+	if (is_in_main && symbol && symbol->st_shndx != SHN_UNDEF)
+		first = REAL_FIRST_EXECUTABLE;
+	else if ((*out_definition = definition_in_front("malloc", out_object)))
+		first = REAL_FIRST_LIBRARY;
 	errno = saved_errno;
-	return first && object_of(first) == object_of(&real);
+	return first;
 }

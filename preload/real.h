@@ -134,6 +134,9 @@ extern struct real real __attribute__((visibility("hidden")));
  */
 bool real_resolve(void);
 
+/* The same for the functions that may not exist. Context: init. */
+void real_resolve_optional(void);
+
 /*
  * Finds the C++ functions that were not in the global scope: the C++ library was loaded
  * by dlopen, and `caller` is the address of code that sees it.
@@ -143,7 +146,16 @@ void real_find_cxx(const void *caller);
 /* Decides anew whether operator new counts for itself. Context: init. */
 void real_judge_cxx(void);
 
-/* Whether calls of malloc reach us: no executable or library in front of us defines it. */
-bool real_malloc_is_ours(void);
+/* Whose malloc the program's calls are bound to. */
+enum real_first {
+	REAL_FIRST_OURS,
+	REAL_FIRST_EXECUTABLE, /* it defines malloc itself */
+	REAL_FIRST_LIBRARY     /* one that was preloaded in front of us: *out_definition in *out_object */
+};
+
+struct link_map;
+
+/* Context: init. */
+enum real_first real_first_malloc(void **out_definition, struct link_map **out_object);
 
 #endif

@@ -40,9 +40,9 @@ static const struct binding bindings[] = {REAL_MALLOC_FUNCTIONS(BINDING) REAL_CX
 
 /* The parts of an object's dynamic section that are needed here; run-time addresses. */
 struct dynamic {
-	const ElfW(Sym) * symbols;
+	const ElfW(Sym) *symbols;
 	const char *strings;
-	const ElfW(Rela) * relocations[2];
+	const ElfW(Rela) *relocations[2];
 	size_t relocation_count[2];
 };
 
@@ -169,23 +169,23 @@ static void rename_symbols(const struct link_map *allocator)
 	}
 }
 
-void rebind_allocator_in_front(void)
+bool rebind_malloc(void)
 {
 	int saved_errno = errno;
 	Dl_info info;
 	struct link_map *ours = NULL;
 	struct link_map *allocator = NULL;
-	void *first = dlsym(RTLD_DEFAULT, "malloc");
-	if (first == (void *)(uintptr_t)INTERPOSED(malloc) || !first ||
-	    !dladdr1(first, &info, (void **)&allocator, RTLD_DL_LINKMAP) || !allocator->l_name[0] ||
-	    !dladdr1(&bindings, &info, (void **)&ours, RTLD_DL_LINKMAP)) {
-		errno = saved_errno;
-		return;
-	}
+	void *first;
+	enum real_first whose = real_first_malloc(&first, &allocator);
+	if (whose != REAL_FIRST_LIBRARY || !dladdr1(&bindings, &info, (void **)&ours, RTLD_DL_LINKMAP))
+		return whose == REAL_FIRST_OURS;
 	/* Its functions become the real ones: RTLD_NEXT gave those behind us. */
-	for (size_t i = 0; i < ARRAY_LENGTH(bindings); i++) {
-		void *theirs = dlsym(RTLD_DEFAULT, bindings[i].name);
-		if (theirs && theirs != bindings[i].ours)
+	void *library = dlopen(allocator->l_name, RTLD_LAZY | RTLD_NOLOAD);
+	for (size_t i = 0; library && i < ARRAY_LENGTH(bindings); i++) {
+		struct link_map *definer = NULL;
+		void *theirs = dlsym(library, bindings[i].name);
+		if (theirs && dladdr1(theirs, &info, (void **)&definer, RTLD_DL_LINKMAP) &&
+		    definer == allocator)
 			*bindings[i].next = theirs;
 	}
 	real_judge_cxx();
@@ -199,4 +199,5 @@ void rebind_allocator_in_front(void)
 			rebind_object(object);
 	}
 	errno = saved_errno;
+	return true;
 }

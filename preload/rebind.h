@@ -8,11 +8,14 @@
 #ifndef PRELOAD_REBIND_H
 #define PRELOAD_REBIND_H
 
+#include <stdbool.h>
+
 /*
- * If the first malloc in the process is a library's in front of us: makes that
- * library's functions the real ones, and binds all loaded objects, and those loaded
- * later, to ours.  Nothing happens if malloc is ours already or the executable's own.
+ * Sees to it that the program's allocations come to us.  If a library in front of us
+ * defines malloc, its functions become the real ones, and all loaded objects, and those
+ * loaded later, are bound to ours.  False: the executable defines malloc itself, and the
+ * heap cannot be profiled.
  */
-void rebind_allocator_in_front(void);
+bool rebind_malloc(void);
 
 #endif
