@@ -85,7 +85,8 @@ static void select_environment(char *const *environment, char *session_entry, co
 /* The program's limits are not meant for the collector: up to what is allowed. */
 static void lift_limits(void)
 {
-	static const int resources[] = {RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_NOFILE};
+	static const int resources[] = {RLIMIT_AS,    RLIMIT_CPU,    RLIMIT_DATA,
+					RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_STACK};
 	for (size_t i = 0; i < ARRAY_LENGTH(resources); i++) {
 		struct rlimit limit;
 		if (sys_call4(SYS_prlimit64, 0, resources[i], 0, (long)&limit) == 0) {
@@ -117,6 +118,7 @@ static void duplicate_to(int fd, int target)
 /* In the collector-to-be: descriptors 0 to 3 as it expects them, nothing else, then exec. */
 static _Noreturn void become_collector(const char *path, const char *const *environment, int listen_fd)
 {
+	lift_limits(); /* first: descriptors are moved beyond what the program may use */
 	listen_fd = (int)sys_call3(SYS_fcntl, listen_fd, F_DUPFD, SAFE_FD);
 	int null_fd = (int)sys_call4(SYS_openat, AT_FDCWD, (long)"/dev/null", O_RDWR, 0);
 	int safe_null_fd = (int)sys_call3(SYS_fcntl, null_fd, F_DUPFD, SAFE_FD);
@@ -127,7 +129,6 @@ static _Noreturn void become_collector(const char *path, const char *const *envi
 	duplicate_to(listen_fd, CPROF_COLLECTOR_LISTEN_FD);
 	close_from(CPROF_COLLECTOR_LISTEN_FD + 1);
 	(void)sys_call0(SYS_setsid);
-	lift_limits();
 	struct sched_param normal = {.sched_priority = 0};
 	(void)sys_call3(SYS_sched_setscheduler, 0, SCHED_OTHER, (long)&normal);
 	uint64_t no_signals = 0;
