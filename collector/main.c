@@ -7,6 +7,7 @@
  * Context: collector.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@
 #include "cprof_version.h"
 #include "log.h"
 #include "loop.h"
+
+#define WORK_STACK_BYTES ((size_t)8 << 20)
 
 /* Signals whose default would end a collector that did nothing wrong. */
 static void reset_signals(void)
@@ -66,6 +69,41 @@ static void detach(void)
 	umask(077);
 }
 
+/* The loop's arguments and result, for the thread that it runs on. */
+struct job {
+	const struct inheritance *inheritance;
+	void *argument;
+	int result;
+};
+
+static void *run_job(void *job_pointer)
+{
+	struct job *job = job_pointer;
+	job->result = loop_run(job->inheritance, job->argument);
+	return NULL;
+}
+
+/*
+ * The main thread's stack is as small as the program's hard RLIMIT_STACK wants it; DWARF
+ * needs more.
+ */
+static int run_on_own_stack(const struct inheritance *inheritance, void *argument)
+{
+	struct job job = {.inheritance = inheritance, .argument = argument};
+	pthread_attr_t attributes;
+	pthread_t thread;
+	if (pthread_attr_init(&attributes))
+		return loop_run(inheritance, argument);
+	int error = pthread_attr_setstacksize(&attributes, WORK_STACK_BYTES);
+	if (!error)
+		error = pthread_create(&thread, &attributes, run_job, &job);
+	pthread_attr_destroy(&attributes);
+	if (error)
+		return loop_run(inheritance, argument);
+	pthread_join(thread, NULL);
+	return job.result;
+}
+
 static int serve(void)
 {
 	struct loop_config config = {.listen_fd = CPROF_COLLECTOR_LISTEN_FD};
@@ -86,7 +124,7 @@ static int serve(void)
 		return 2;
 	}
 	fcntl(CPROF_COLLECTOR_LISTEN_FD, F_SETFL, O_NONBLOCK);
-	return supervisor_run(loop_run, &config, &is_worker);
+	return supervisor_run(run_on_own_stack, &config, &is_worker);
 }
 
 int main(int argc, char **argv)

@@ -50,12 +50,12 @@ struct profile {
 	enum profile_kind kind;
 	const struct profile_module *modules; /* sorted by id */
 	size_t module_count;
-	const struct perf_map *jit; /* for frames in no module; NULL if there is none */
+	const struct perf_map *jit;           /* for frames in no module; NULL if there is none */
 	const struct profile_sample *samples; /* equal stacks may come more than once */
 	size_t sample_count;
-	int64_t time_ns;     /* wall clock at the start of what is covered */
-	int64_t duration_ns; /* CPU only; 0: not written */
-	int64_t period;      /* CPU: nanoseconds; heap: bytes */
+	int64_t time_ns;             /* wall clock at the start of what is covered */
+	int64_t duration_ns;         /* CPU only; 0: not written */
+	int64_t period;              /* CPU: nanoseconds; heap: bytes */
 	const char *const *comments; /* a leading '#' hides a comment from reports */
 	size_t comment_count;
 };

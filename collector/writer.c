@@ -119,7 +119,8 @@ static bool has_jit_frames(const struct profile *profile)
 }
 
 /* The names that a JIT compiler left in /tmp/perf-PID.map, if they are needed and there. */
-static struct perf_map *load_jit_names(const struct writer *writer, const struct profile *profile, int root_fd)
+static struct perf_map *load_jit_names(const struct writer *writer, const struct profile *profile,
+				       int root_fd)
 {
 	struct stat st;
 	if (!has_jit_frames(profile) || fstat(writer->reader->fd, &st) < 0)

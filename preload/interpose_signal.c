@@ -158,7 +158,10 @@ static int change_one(int how, int number, sigset_t *out_old_set)
 	(void)sigemptyset(&set);
 	if (sigaddset(&set, number) != 0)
 		return -1;
-	return INTERPOSED(sigprocmask)(how, &set, out_old_set);
+	int error = INTERPOSED(pthread_sigmask)(how, &set, out_old_set);
+	if (error)
+		errno = error;
+	return error ? -1 : 0;
 }
 
 /* System V's: SIG_HOLD blocks; any other disposition opens the signal. */

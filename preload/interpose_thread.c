@@ -20,8 +20,7 @@
 #include "signal_mask.h"
 #include "thread.h"
 
-/* glibc 2.32 */
-extern __typeof(pthread_attr_getsigmask_np) pthread_attr_getsigmask_np __attribute__((weak));
+#pragma weak pthread_attr_getsigmask_np /* glibc 2.32 */
 
 /* What pthread_create leaves in the slot's private words for the trampoline. */
 struct start {

@@ -157,7 +157,7 @@ static void rebind_object(const struct link_map *object)
 static void rename_symbols(const struct link_map *allocator)
 {
 	struct dynamic d = read_dynamic(allocator);
-	for (size_t i = 0; i < ARRAY_LENGTH(bindings); i++) {
+	for (size_t i = 0; d.strings && i < ARRAY_LENGTH(bindings); i++) {
 		Dl_info info;
 		const ElfW(Sym) *symbol = NULL;
 		if (*bindings[i].next &&
@@ -177,7 +177,8 @@ bool rebind_malloc(void)
 	struct link_map *allocator = NULL;
 	void *first;
 	enum real_first whose = real_first_malloc(&first, &allocator);
-	if (whose != REAL_FIRST_LIBRARY || !dladdr1(&bindings, &info, (void **)&ours, RTLD_DL_LINKMAP))
+	if (whose != REAL_FIRST_LIBRARY || !dladdr1(&bindings, &info, (void **)&ours, RTLD_DL_LINKMAP) ||
+	    !ours)
 		return whose == REAL_FIRST_OURS;
 	/* Its functions become the real ones: RTLD_NEXT gave those behind us. */
 	void *library = dlopen(allocator->l_name, RTLD_LAZY | RTLD_NOLOAD);
@@ -194,7 +195,7 @@ bool rebind_malloc(void)
 	while (object->l_prev)
 		object = object->l_prev;
 	for (; object; object = object->l_next) {
-		bool is_loader = strstr(object->l_name, "/ld-linux") != NULL;
+		bool is_loader = object->l_name && strstr(object->l_name, "/ld-linux") != NULL;
 		if (object != ours && object != allocator && !is_loader && object->l_ld)
 			rebind_object(object);
 	}

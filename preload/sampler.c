@@ -131,6 +131,7 @@ void sampler_rest(void)
 {
 	if (process_is_off())
 		thread_tls.countdown_bytes = OFF_RECHECK_BYTES;
-	else if (real_resolve() && !process_is_starting()) /* else the allocation is the library's own doing */
+	else if (real_resolve() &&
+		 !process_is_starting()) /* else the allocation is the library's own doing */
 		add_relaxed(&process_early_allocations, UINT32_C(1)); /* a count orders nothing */
 }

@@ -98,7 +98,7 @@ static void NOINLINE measure(void)
 		double start = now_ns();
 		for (int i = 0; i < ROUNDS / 5; i++)
 			sink += walk_once(frames);
-		double ns = (now_ns() - start) / (ROUNDS / 5);
+		double ns = (now_ns() - start) / ((double)ROUNDS / 5);
 		best = ns < best ? ns : best;
 	}
 	double warm = best / count;
@@ -118,12 +118,12 @@ static void NOINLINE measure(void)
 	double start = now_ns();
 	for (int i = 0; i < ROUNDS / 10; i++)
 		sink += (uint64_t)unw_backtrace(addresses, CPROF_STACK_FRAMES_MAX);
-	report("libunwind unw_backtrace", (now_ns() - start) / (ROUNDS / 10), count, warm);
+	report("libunwind unw_backtrace", (now_ns() - start) / ((double)ROUNDS / 10), count, warm);
 
 	start = now_ns();
 	for (int i = 0; i < ROUNDS / 20; i++)
 		sink += step_through();
-	report("libunwind unw_step", (now_ns() - start) / (ROUNDS / 20), count, warm);
+	report("libunwind unw_step", (now_ns() - start) / ((double)ROUNDS / 20), count, warm);
 
 	start = now_ns();
 	for (int i = 0; i < ROUNDS / 20; i++) {
@@ -131,7 +131,7 @@ static void NOINLINE measure(void)
 		_Unwind_Backtrace(count_frame, &n);
 		sink += n;
 	}
-	report("libgcc _Unwind_Backtrace", (now_ns() - start) / (ROUNDS / 20), count, warm);
+	report("libgcc _Unwind_Backtrace", (now_ns() - start) / ((double)ROUNDS / 20), count, warm);
 }
 
 static void descend(int depth);
@@ -156,12 +156,15 @@ static int compare(const void *a, const void *b)
 		descend(depth - 1);                                                              \
 		sink += (uint64_t)room[0];                                                       \
 	}
+/* clang-format off */
 DEFINE_SHAPE(1)
 DEFINE_SHAPE(2)
 DEFINE_SHAPE(3)
-DEFINE_SHAPE(4) DEFINE_SHAPE(5)
+DEFINE_SHAPE(4)
+DEFINE_SHAPE(5)
+/* clang-format on */
 
-	static void NOINLINE descend(int depth)
+static void NOINLINE descend(int depth)
 {
 	if (depth <= 0) {
 		measure();
