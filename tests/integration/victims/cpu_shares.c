@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <ucontext.h>
@@ -148,12 +149,12 @@ static void on_alarm(int signal)
 	NO_TAIL_CALL();
 }
 
-static void mode_handler(int64_t ns, int full_mask, int flags)
+static void mode_handler(int64_t ns, int full_mask, int flags, size_t alternate_bytes)
 {
 	static char alternate[65536];
-	const stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
-	if (flags & SA_ONSTACK)
-		sigaltstack(&stack, NULL);
+	const stack_t stack = {.ss_sp = alternate, .ss_size = alternate_bytes};
+	if (flags & SA_ONSTACK && sigaltstack(&stack, NULL) != 0)
+		abort();
 	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART | flags};
 	sigemptyset(&action.sa_mask);
 	if (full_mask)
@@ -237,11 +238,13 @@ int main(int argc, char **argv)
 	else if (!strcmp(mode, "raw-blocked"))
 		mode_one_thread(ns, 0, 2);
 	else if (!strcmp(mode, "handler"))
-		mode_handler(ns, 0, 0);
+		mode_handler(ns, 0, 0, 0);
 	else if (!strcmp(mode, "handler-masked"))
-		mode_handler(ns, 1, 0);
+		mode_handler(ns, 1, 0, 0);
 	else if (!strcmp(mode, "handler-altstack"))
-		mode_handler(ns, 1, SA_ONSTACK);
+		mode_handler(ns, 1, SA_ONSTACK, 65536);
+	else if (!strcmp(mode, "handler-tinystack")) /* as much as the kernel asks for, and a little for the handler */
+		mode_handler(ns, 0, SA_ONSTACK, getauxval(AT_MINSIGSTKSZ) + 1024);
 	else if (!strcmp(mode, "deep"))
 		deep_even(90, ns);
 	else if (!strcmp(mode, "too-deep"))
