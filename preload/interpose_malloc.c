@@ -46,6 +46,11 @@ bool heap_probe_end(const void *block, uint64_t countdown)
 	return was_noted;
 }
 
+void heap_probe_forget(void)
+{
+	store_relaxed(&probe_owner, UINT64_C(0)); /* one thread so far */
+}
+
 void heap_record(const void *block, size_t size, const struct unwind_regs *regs)
 {
 	struct guard guard;

@@ -27,6 +27,9 @@ void heap_record(const void *block, size_t size, const struct unwind_regs *regs)
 bool heap_probe_begin(uint64_t *out_countdown);
 bool heap_probe_end(const void *block, uint64_t countdown);
 
+/* In a forked child: no probe is under way. */
+void heap_probe_forget(void);
+
 /* Before the real free: takes the block out of the live table if it is there. */
 void heap_forget(const void *block);
 

@@ -3,9 +3,9 @@
  * sigaction() and its older kin, as the program sees them.
  *
  * The kernel sees another sa_mask than the program set, in SIGPROF's bit only: it is out,
- * so that CPU time in handlers is seen, but in for a handler on an alternate stack,
- * which may be too small for a second frame, and where the program handles SIGPROF
- * itself and asked for it to be held back.
+ * so that CPU time in handlers is seen, but in for handlers on an alternate stack once
+ * the program has a small one, which would not hold a second frame, and where the
+ * program handles SIGPROF itself and asked for it to be held back.
  *
  * Context: as the real functions.
  */
@@ -20,6 +20,10 @@
 /* Bit n-1: the program's sa_mask for signal n holds SIGPROF. */
 static atomic_u64 masks_with_sigprof;
 
+/* A kernel frame (3 KB with AVX-512) each for the program's handler and ours, and what they use. */
+#define SMALL_STACK_BYTES (16 << 10)
+static atomic_u32 has_small_stack;
+
 static uint64_t bit_of(int number)
 {
 	return number >= 1 && number <= 64 ? UINT64_C(1) << (number - 1) : 0;
@@ -28,7 +32,9 @@ static uint64_t bit_of(int number)
 /* Puts SIGPROF in or out of the mask that the kernel will see. */
 static void adjust_mask(struct sigaction *action, bool program_wants_it)
 {
-	if ((action->sa_flags & SA_ONSTACK) || (program_wants_it && signals_program_handles_sigprof()))
+	/* Relaxed: set before the handlers are adjusted to it. */
+	bool is_tight = (action->sa_flags & SA_ONSTACK) && load_relaxed(&has_small_stack);
+	if (is_tight || (program_wants_it && signals_program_handles_sigprof()))
 		(void)sigaddset(&action->sa_mask, SIGPROF);
 	else
 		(void)sigdelset(&action->sa_mask, SIGPROF);
@@ -64,17 +70,32 @@ static int set_action(int number, const struct sigaction *action, struct sigacti
 	return 0;
 }
 
-/* The program begins or ends to handle SIGPROF: the masks that hold it back change with it. */
+/* What the masks depend on has changed. */
 static void adjust_all_masks(void)
 {
 	for (int number = 1; number <= 64; number++) {
 		struct sigaction action;
-		if (!(load_relaxed(&masks_with_sigprof) & bit_of(number)) || number == SIGPROF ||
-		    real.sigaction(number, NULL, &action) != 0)
+		if (number == SIGPROF || real.sigaction(number, NULL, &action) != 0 ||
+		    action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN ||
+		    signals_own_snapshot(number))
 			continue;
-		adjust_mask(&action, true);
+		adjust_mask(&action, load_relaxed(&masks_with_sigprof) & bit_of(number));
 		(void)real.sigaction(number, &action, NULL);
 	}
+}
+
+EXPORT int INTERPOSED(sigaltstack)(const stack_t *stack, stack_t *old_stack)
+{
+	real_resolve();
+	int result = real.sigaltstack(stack, old_stack);
+	if (result == 0 && stack && !(stack->ss_flags & SS_DISABLE) && stack->ss_size < SMALL_STACK_BYTES &&
+	    signals_own_sigprof() && !load_relaxed(&has_small_stack) && !process_is_vfork_child()) {
+		int saved_errno = errno;
+		store_relaxed(&has_small_stack, UINT32_C(1)); /* as in adjust_mask() */
+		adjust_all_masks();
+		errno = saved_errno;
+	}
+	return result;
 }
 
 EXPORT int INTERPOSED(sigaction)(int number, const struct sigaction *action, struct sigaction *old_action)

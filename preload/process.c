@@ -13,6 +13,7 @@
 #include "config.h"
 #include "control.h"
 #include "cpu_timer.h"
+#include "interpose_malloc.h"
 #include "modules.h"
 #include "segment.h"
 #include "segment_file.h"
@@ -83,6 +84,7 @@ static COLD bool begin_forked_child(void)
 	}
 	thread_forget();
 	modules_forget();
+	heap_probe_forget();
 	control_fill(pid, false, 1); /* its clock began at the fork */
 	process_set_registered(pid, false, session_register(fd, pid, false) == 0);
 	(void)sys_call1(SYS_close, fd);

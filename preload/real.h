@@ -84,6 +84,7 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(int, thrd_create, (thrd_t *, thrd_start_t, void *))                                    \
 	X(int, pthread_sigmask, (int, const sigset_t *, sigset_t *))                             \
 	X(int, sigprocmask, (int, const sigset_t *, sigset_t *))                                 \
+	X(int, sigaltstack, (const stack_t *, stack_t *))                                        \
 	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                   \
 	X(pid_t, fork, (void))                                                                   \
 	X(int, daemon, (int, int))                                                               \

@@ -202,7 +202,7 @@ int session_finish(uint64_t wait_ns)
 	uint32_t heartbeat = load_relaxed(&control->heartbeat); /* only its changing matters */
 	for (;;) {
 		uint32_t done = load_acquire(&control->final_done); /* pairs with the collector's release */
-		if (done == wanted)
+		if ((int32_t)(done - wanted) >= 0)                  /* another thread may end too */
 			return 0;
 		uint64_t now = now_ns();
 		uint32_t beat = load_relaxed(&control->heartbeat); /* as above */

@@ -113,6 +113,8 @@ void thread_detach(void)
 
 void thread_forget(void)
 {
+	for (int32_t i = 0; i < POOL_COUNT; i++)
+		store_relaxed(&pool[i].taken, UINT32_C(0)); /* whoever had them is not here */
 	thread_tls.slot = NULL;
 	thread_tls.state = THREAD_NEW;
 	thread_tls.drawn_rate_bytes = 0;
