@@ -142,9 +142,15 @@ FRAME void handler_work(void)
 	handler_ns += spin_cpu_ns(7300000);
 }
 
+/*
+ * The alarm may come in step with the kernel's tick, and then the work would always lie
+ * alike between the samples: it begins after a part of a period that is drawn each time.
+ */
 static void on_alarm(int signal)
 {
+	static uint64_t state = 6;
 	(void)signal;
+	spin_cpu_ns((int64_t)(random_next(&state) % 4000000));
 	handler_work();
 	NO_TAIL_CALL();
 }
