@@ -16,7 +16,7 @@ packages=(
 	# programs to profile, and what the tests look at them with
 	redis-server redis-tools sqlite3 nginx-light wrk python3 libpython3.11-testsuite
 	libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4
-	util-linux procps file elfutils ca-certificates
+	util-linux procps file elfutils ca-certificates curl git perl bzip2 xz-utils dwz llvm clang
 )
 
 # Whether the Go at $1 can read what we write (1.19 or newer).
