@@ -18,12 +18,15 @@
 struct nothrow;
 
 /* The real function was not in the global scope at load: the C++ library came by dlopen. */
-static COLD NOINLINE void *find_or_die(void *(**function)(void), const void *caller)
+static COLD NOINLINE void find_or_die(void *(**function)(void), const void *caller)
 {
+	/* What the look-up allocates is not the program's. */
+	uint64_t countdown = thread_tls.countdown_bytes;
+	thread_tls.countdown_bytes = UINT64_MAX;
 	real_find_cxx(caller);
+	thread_tls.countdown_bytes = countdown;
 	if (!*function)
 		abort(); /* code that calls operator new with no C++ library in the process */
-	return *function;
 }
 
 #define ENSURE(name)                                                                                    \
