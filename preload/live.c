@@ -46,15 +46,6 @@ static uint64_t hash_block(const void *block)
 	return cprof_mix64((uint64_t)(uintptr_t)block);
 }
 
-static void raise_levels_used(uint32_t level)
-{
-	atomic_u32 *used = &segment_control()->live_levels_used;
-	uint32_t seen = load_relaxed(used);
-	/* Ordered before the block is handed out, so that its free() searches this level. */
-	while (seen <= level && !cas_acq_rel(used, &seen, level + 1))
-		;
-}
-
 bool live_insert(const void *block, uint32_t stack, uint64_t weight, uint64_t value)
 {
 	const struct cprof_levels *levels = &segment.geometry.live;
@@ -70,7 +61,7 @@ bool live_insert(const void *block, uint32_t stack, uint64_t weight, uint64_t va
 			store_relaxed(&payload->weight, weight); /* ordered by the release below */
 			store_relaxed(&payload->value, value);
 			store_relaxed(&payload->stack_label, (uint64_t)stack << 32);
-			raise_levels_used(level);
+			segment_raise(&segment_control()->live_levels_used, level + 1);
 			filter_raise(block);
 			/* Release: pairs with the reader's acquire; else it counts an old payload. */
 			store_release(&bucket->address[i], (uint64_t)(uintptr_t)block);

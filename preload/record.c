@@ -44,14 +44,6 @@ static void count_lost(enum cprof_kind kind, uint64_t weight, uint64_t value)
 	}
 }
 
-static void raise_levels_used(uint32_t level)
-{
-	atomic_u32 *used = &segment_control()->total_levels_used;
-	uint32_t seen = load_relaxed(used); /* a hint, as in stack_table.c */
-	while (seen <= level && !cas_acq_rel(used, &seen, level + 1))
-		;
-}
-
 static void totals_add(uint64_t key, uint64_t weight, uint64_t value)
 {
 	const struct cprof_levels *levels = &segment.geometry.totals;
@@ -63,7 +55,7 @@ static void totals_add(uint64_t key, uint64_t weight, uint64_t value)
 			/* Relaxed: the key guards nothing but itself; the sums start at 0. */
 			uint64_t found = load_relaxed(&bucket->key[i]);
 			if (found == 0 && cas_acq_rel(&bucket->key[i], &found, key)) {
-				raise_levels_used(level);
+				segment_raise(&segment_control()->total_levels_used, level + 1);
 				found = key;
 			}
 			if (found == key) {

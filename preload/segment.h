@@ -68,6 +68,17 @@ static inline struct cprof_thread *segment_thread(uint32_t slot)
 	return (struct cprof_thread *)(void *)(segment.base + segment.geometry.threads_offset) + slot;
 }
 
+/*
+ * Raises one of the control block's "used" marks to at least `count`.  Before what it
+ * covers is handed to anybody else: whoever looks there has seen the mark.
+ */
+static inline void segment_raise(atomic_u32 *used, uint32_t count)
+{
+	uint32_t seen = load_relaxed(used); /* the CAS decides */
+	while (seen < count && !cas_acq_rel(used, &seen, count))
+		;
+}
+
 /* Adds to a loss counter.  Without a segment there is nowhere to count. */
 static inline void segment_count(enum cprof_counter counter, uint64_t n)
 {

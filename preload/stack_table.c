@@ -65,14 +65,6 @@ static uint32_t store(uint32_t hash, const uint64_t *frames, uint32_t frame_coun
 	return (uint32_t)at;
 }
 
-static void raise_levels_used(uint32_t level)
-{
-	atomic_u32 *used = &segment_control()->stack_levels_used;
-	uint32_t seen = load_relaxed(used); /* a hint: a reader that sees it late sees the key late */
-	while (seen <= level && !cas_acq_rel(used, &seen, level + 1))
-		;
-}
-
 uint32_t stack_table_intern(const uint64_t *frames, uint32_t frame_count, uint16_t flags)
 {
 	const struct cprof_levels *levels = &segment.geometry.stack_index;
@@ -90,7 +82,7 @@ uint32_t stack_table_intern(const uint64_t *frames, uint32_t frame_count, uint16
 					goto full;
 				/* On failure `slot` is what somebody else put there: judged below. */
 				if (cas_acq_rel(&bucket[i], &slot, (uint64_t)hash << 32 | stored)) {
-					raise_levels_used(level);
+					segment_raise(&segment_control()->stack_levels_used, level + 1);
 					return stored;
 				}
 			}

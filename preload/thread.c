@@ -46,15 +46,6 @@ uint64_t thread_random(void)
 	return cprof_mix64(thread_tls.random_state += UINT64_C(0x9e3779b97f4a7c15));
 }
 
-static void raise_threads_used(uint32_t count)
-{
-	atomic_u32 *used = &segment_control()->threads_used;
-	uint32_t seen = load_relaxed(used);
-	/* Ordered before the slot's first record by the CAS. */
-	while (seen < count && !cas_acq_rel(used, &seen, count))
-		;
-}
-
 struct cprof_thread *thread_slot_take(void)
 {
 	uint32_t count = segment.geometry.thread_count;
@@ -69,7 +60,7 @@ struct cprof_thread *thread_slot_take(void)
 			continue;
 		/* A hint: low slots are used again, so few pages are touched. */
 		store_relaxed(&slot_hint, index);
-		raise_threads_used(index + 1);
+		segment_raise(&segment_control()->threads_used, index + 1);
 		add_relaxed(&slot->generation, 1); /* for readers of dumps only */
 		segment_count(CPROF_THREADS_STARTED, 1);
 		return slot;
