@@ -14,7 +14,7 @@ packages=(
 	# to check
 	libcriterion-dev libunwind-dev clang-format clang-tidy cppcheck shellcheck
 	# programs to profile, and what the tests look at them with
-	redis-server redis-tools sqlite3 nginx-light wrk curl git perl python3 libpython3.11-testsuite
+	redis-server redis-tools sqlite3 nginx-light wrk python3 libpython3.11-testsuite
 	libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4
 	util-linux procps file elfutils ca-certificates curl git perl bzip2 xz-utils dwz llvm clang
 )
