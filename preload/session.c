@@ -29,8 +29,9 @@
 
 /* How often the wait for the final files looks whether the collector lives. */
 #define EXIT_SLICE_NS (50 * NS_PER_MS)
-/* A collector whose heartbeat stands still for this long, or that never started, is dead. */
+/* A collector whose heartbeat stands still for this long is dead; one that has not begun may be slow. */
 #define COLLECTOR_SILENCE_NS (3 * NS_PER_S)
+#define COLLECTOR_START_NS (8 * NS_PER_S)
 
 /* Written at load, and in a forked child never; read by all. */
 struct session session;
@@ -212,7 +213,7 @@ int session_finish(uint64_t wait_ns)
 		}
 		if (now - start >= wait_ns)
 			return -ETIMEDOUT;
-		if (now - alive_at >= COLLECTOR_SILENCE_NS)
+		if (now - alive_at >= (heartbeat ? COLLECTOR_SILENCE_NS : COLLECTOR_START_NS))
 			return -ESRCH;
 		struct timespec slice = {.tv_nsec = EXIT_SLICE_NS};
 		(void)sys_call6(SYS_futex, (long)&control->final_done, FUTEX_WAIT, done, (long)&slice, 0, 0);
