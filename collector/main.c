@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -36,19 +35,6 @@ static void reset_signals(void)
 		signal(ignored[i], SIG_IGN);
 	sigemptyset(&none);
 	pthread_sigmask(SIG_SETMASK, &none, NULL);
-}
-
-/* The program's soft limits are not meant for us: we hold the segments of a whole tree. */
-static void raise_limits(void)
-{
-	static const int resources[] = {RLIMIT_AS, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU};
-	for (size_t i = 0; i < ARRAY_LENGTH(resources); i++) {
-		struct rlimit limit;
-		if (getrlimit(resources[i], &limit))
-			continue;
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(resources[i], &limit);
-	}
 }
 
 /* Leaves stderr to log.c alone, as a descriptor that dies with an exec. */
@@ -112,7 +98,6 @@ static int serve(void)
 	bool is_worker;
 	syscall(SYS_close_range, CPROF_COLLECTOR_LISTEN_FD + 1, ~0u, 0);
 	reset_signals();
-	raise_limits();
 	detach();
 	if (getsockopt(CPROF_COLLECTOR_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) ||
 	    !is_listening) {
