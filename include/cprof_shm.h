@@ -26,7 +26,7 @@
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file: both ends must be of one build. */
-#define CPROF_SHM_VERSION 1
+#define CPROF_SHM_VERSION 2
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 
@@ -148,6 +148,10 @@ enum cprof_kind {
 	CPROF_KIND_NONE = 0,
 	CPROF_KIND_CPU = 1,   /* weight: timer expiries; value: nanoseconds of CPU time */
 	CPROF_KIND_ALLOC = 2, /* weight: blocks; value: bytes asked for */
+	CPROF_KIND_BLOCK = 3, /* weight: waits; value: nanoseconds that the caller waited */
+	CPROF_KIND_MUTEX =
+		4, /* weight: waits; value: nanoseconds that others waited for the caller's release */
+	CPROF_KIND_THREADCREATE = 5, /* weight: threads started; value: 0 */
 	CPROF_KIND_COUNT
 };
 
@@ -242,6 +246,43 @@ enum cprof_thread_state {
 	CPROF_THREAD_ENDED = 3 /* free for the next thread too; the collector drains the ring all the same */
 };
 
+/* What a thread waits for. */
+enum cprof_wait {
+	CPROF_WAIT_NONE = 0,
+	CPROF_WAIT_MUTEX = 1,
+	CPROF_WAIT_RWLOCK_READ = 2,
+	CPROF_WAIT_RWLOCK_WRITE = 3,
+	CPROF_WAIT_SPIN = 4,
+	CPROF_WAIT_COND = 5,
+	CPROF_WAIT_SEMAPHORE = 6,
+	CPROF_WAIT_BARRIER = 7,
+	CPROF_WAIT_JOIN = 8,
+	CPROF_WAIT_FUTEX = 9,
+	CPROF_WAIT_COUNT
+};
+
+/*
+ * A wait in a function that is interposed, published while contention profiling is on
+ * so that a dump needs neither to stop the thread nor to guess its registers.
+ *
+ * A sequence lock with one writer, the thread: `sequence` is odd while the rest is
+ * being written; a reader that finds it odd or changed has read nothing.  A wait that
+ * is entered by a handler during another one replaces it, and puts it back at its end.
+ */
+struct cprof_waiting {
+	atomic_u32 sequence;
+	atomic_u32 what;     /* enum cprof_wait; NONE: not in such a wait */
+	atomic_u64 object;   /* address of the lock, of the futex word; JOIN: the pthread_t */
+	atomic_u64 since_ns; /* CLOCK_MONOTONIC */
+	atomic_u64 function; /* address of the function that waits, the leaf of its stack */
+	/* Registers of its caller, as after the return; those that the caller's rules need. */
+	atomic_u64 pc;
+	atomic_u64 sp;
+	atomic_u64 fp;
+	uint64_t reserved;
+};
+_Static_assert(sizeof(struct cprof_waiting) == 64, "layout");
+
 /* A thread's slot.  Written by the thread unless noted. */
 struct cprof_thread {
 	/* Line 0: identity. */
@@ -251,7 +292,8 @@ struct cprof_thread {
 	atomic_u64 generation; /* counts uses of this slot */
 	atomic_u64 stack_low;  /* bounds of the thread's stack, 0 if not known */
 	atomic_u64 stack_high;
-	uint8_t pad0[32];
+	atomic_u32 created_by; /* stack id of the call that created the thread, 0 if not known */
+	uint8_t pad0[28];
 	/* Line 1: producer. */
 	atomic_u64 head; /* next position to reserve */
 	uint8_t pad1[56];
@@ -267,7 +309,8 @@ struct cprof_thread {
 		uint16_t flags;
 		uint64_t frames[CPROF_STACK_FRAMES_MAX];
 	} scratch[CPROF_SCRATCH_LEVELS];
-	uint8_t pad3[8192 - 192 - 256 - CPROF_SCRATCH_LEVELS * (8 + 8 * CPROF_STACK_FRAMES_MAX)];
+	struct cprof_waiting waiting;
+	uint8_t pad3[8192 - 192 - 256 - 64 - CPROF_SCRATCH_LEVELS * (8 + 8 * CPROF_STACK_FRAMES_MAX)];
 	struct cprof_record ring[CPROF_RING_RECORDS];
 };
 _Static_assert(offsetof(struct cprof_thread, head) == 64, "layout");
@@ -318,22 +361,28 @@ _Static_assert(sizeof(struct cprof_module) == 128, "layout");
 
 /* Why something is missing.  Each is shown in the profiles; none is ever reset. */
 enum cprof_counter {
-	CPROF_LOST_CPU_NS,       /* CPU samples dropped, as nanoseconds of CPU time */
-	CPROF_LOST_CPU_SAMPLES,  /* the same as expiries */
-	CPROF_LOST_ALLOC_BLOCKS, /* heap samples dropped: estimated blocks */
-	CPROF_LOST_ALLOC_BYTES,  /* the same as bytes */
-	CPROF_LOST_LIVE_BLOCKS,  /* counted as allocated but not in the live table (full) */
-	CPROF_STACKS_TRUNCATED,  /* samples whose stack was deeper than CPROF_STACK_FRAMES_MAX */
-	CPROF_STACKS_BROKEN,     /* samples whose walk did not reach the first frame */
-	CPROF_STACKS_MISSING,    /* samples kept without a stack */
-	CPROF_STACK_TABLE_FULL,  /* of these, because the stack table was full */
-	CPROF_TOTALS_FULL,       /* samples that found no room in the totals */
-	CPROF_MODULES_FULL,      /* frames whose module found no row */
-	CPROF_THREADS_NO_SLOT,   /* threads for which no slot was free */
-	CPROF_THREADS_NO_TIMER,  /* threads whose CPU timer could not be made */
-	CPROF_THREADS_STARTED,   /* not a loss: threads that got a slot */
-	CPROF_NESTED_TOO_DEEP,   /* samples taken in the 4th nesting level: kept without a stack */
-	CPROF_EARLY_ALLOCATIONS, /* allocations before the library was ready */
+	CPROF_LOST_CPU_NS,        /* CPU samples dropped, as nanoseconds of CPU time */
+	CPROF_LOST_CPU_SAMPLES,   /* the same as expiries */
+	CPROF_LOST_ALLOC_BLOCKS,  /* heap samples dropped: estimated blocks */
+	CPROF_LOST_ALLOC_BYTES,   /* the same as bytes */
+	CPROF_LOST_LIVE_BLOCKS,   /* counted as allocated but not in the live table (full) */
+	CPROF_STACKS_TRUNCATED,   /* samples whose stack was deeper than CPROF_STACK_FRAMES_MAX */
+	CPROF_STACKS_BROKEN,      /* samples whose walk did not reach the first frame */
+	CPROF_STACKS_MISSING,     /* samples kept without a stack */
+	CPROF_STACK_TABLE_FULL,   /* of these, because the stack table was full */
+	CPROF_TOTALS_FULL,        /* samples that found no room in the totals */
+	CPROF_MODULES_FULL,       /* frames whose module found no row */
+	CPROF_THREADS_NO_SLOT,    /* threads for which no slot was free */
+	CPROF_THREADS_NO_TIMER,   /* threads whose CPU timer could not be made */
+	CPROF_THREADS_STARTED,    /* not a loss: threads that got a slot */
+	CPROF_NESTED_TOO_DEEP,    /* samples taken in the 4th nesting level: kept without a stack */
+	CPROF_EARLY_ALLOCATIONS,  /* allocations before the library was ready */
+	CPROF_LOST_BLOCK_WAITS,   /* block samples dropped: waits */
+	CPROF_LOST_BLOCK_NS,      /* the same as nanoseconds waited */
+	CPROF_LOST_MUTEX_WAITS,   /* mutex samples dropped: waits */
+	CPROF_LOST_MUTEX_NS,      /* the same as nanoseconds waited */
+	CPROF_WAITS_UNTRACKED,    /* waits that are charged to no holder: the table of waiters was full */
+	CPROF_LOST_THREAD_STARTS, /* threads missing from the threadcreate profile */
 	CPROF_RECORDS_TORN, /* ring records that were being written at the moment of death; by the collector */
 	CPROF_COUNTER_COUNT
 };
@@ -364,8 +413,12 @@ struct cprof_control {
 
 	/* Rates; may be changed at run time by the collector (relaxed: each use stands alone). */
 	atomic_u32 cpu_hz;
-	atomic_u32 pad_rate;
+	atomic_u32
+		contention; /* not 0: a rate of the next two is not 0; all that the lock functions look at */
 	atomic_u64 heap_rate_bytes;
+	atomic_u64 block_rate_ns;  /* 1: every wait; longer ones all, shorter ones by chance; 0: off */
+	atomic_u32 mutex_fraction; /* one of so many contentions; 0: off */
+	uint32_t cpu_hz_at_start;  /* 0: there is no timer to change */
 
 	/* Written by the program, read by the collector. */
 	atomic_u32 bell;               /* futex; incremented with a wake after any of the requests below */

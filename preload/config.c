@@ -18,6 +18,8 @@
 #define CPU_HZ_DEFAULT 100
 #define HEAP_RATE_DEFAULT (UINT64_C(512) << 10)
 #define MEM_DEFAULT (UINT64_C(256) << 20)
+#define BLOCK_RATE_MAX_NS (UINT64_C(3600) * 1000 * 1000 * 1000)
+#define MUTEX_FRACTION_MAX 1000000
 #define EXIT_WAIT_DEFAULT_NS (UINT64_C(10) * 1000 * 1000 * 1000)
 
 struct config config = {
@@ -124,6 +126,32 @@ static bool set_heap_rate(const char *value)
 	if (!read_size(value, &bytes) || bytes > UINT64_C(1) << 40)
 		return false;
 	config.heap_rate_bytes = bytes;
+	return true;
+}
+
+/* A plain number is nanoseconds, as Go's SetBlockProfileRate takes it. */
+static bool set_block_rate(const char *value)
+{
+	uint64_t ns;
+	const char *rest = read_number(value, &ns);
+	if ((!rest || *rest) && !read_duration(value, &ns))
+		return false;
+	if (ns > BLOCK_RATE_MAX_NS)
+		return false;
+	config.block_rate_ns = ns;
+	if (ns && !config.mutex_fraction_is_set)
+		config.mutex_fraction = 1;
+	return true;
+}
+
+static bool set_mutex_fraction(const char *value)
+{
+	uint64_t fraction;
+	const char *rest = read_number(value, &fraction);
+	if (!rest || *rest || fraction > MUTEX_FRACTION_MAX)
+		return false;
+	config.mutex_fraction = (uint32_t)fraction;
+	config.mutex_fraction_is_set = true;
 	return true;
 }
 
@@ -252,6 +280,10 @@ static const struct variable {
 	{"CPROF_OUT", set_out, "a directory whose path is shorter than 4096 bytes; using ."},
 	{"CPROF_CPU_HZ", set_cpu_hz, "a number from 0 to 10000; using 100"},
 	{"CPROF_HEAP_RATE", set_heap_rate, "a size such as 1, 4096, 512K or 2M, 0 for off; using 512K"},
+	{"CPROF_BLOCK_RATE", set_block_rate,
+	 "nanoseconds or a duration up to 1h, such as 1, 10us or 1ms, 0 for off; using 0"},
+	{"CPROF_MUTEX_FRACTION", set_mutex_fraction,
+	 "a number from 0 to 1000000; using 1 with CPROF_BLOCK_RATE, else 0"},
 	{"CPROF_SIGNAL", set_signal,
 	 "USR1, USR2, another catchable signal's name, 34 to 64, or none; using USR1"},
 	{"CPROF_FOLLOW", set_follow, "0 or 1; using 1"},
@@ -301,6 +333,11 @@ void config_read(char *const *environment)
 		}
 	if (!config.session)
 		warn_unknown(environment);
+}
+
+bool config_has_profiles(void)
+{
+	return config.cpu_hz || config.heap_rate_bytes || config.block_rate_ns || config.mutex_fraction;
 }
 
 /* Matches one character against the set behind '['; *pattern is moved behind its ']'. */

@@ -27,6 +27,9 @@ struct config {
 	uint64_t mem_bytes;
 	bool mem_is_set;
 	uint64_t exit_wait_ns;
+	uint64_t block_rate_ns;
+	uint32_t mutex_fraction;
+	bool mutex_fraction_is_set;
 	uint32_t cpu_hz;
 	int snapshot_signal; /* 0: none */
 	bool follow;
@@ -39,6 +42,9 @@ extern struct config config;
 
 /* Reads the variables from `environment`. */
 void config_read(char *const *environment);
+
+/* Whether any profile is asked for. */
+bool config_has_profiles(void);
 
 /* Shell-like pattern match: * ? [a-z] [!a-z] and backslash. */
 bool config_glob_matches(const char *pattern, const char *name);

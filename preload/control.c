@@ -51,6 +51,11 @@ void control_fill(uint32_t pid, bool is_first, uint64_t clock_base_ns)
 	/* What an image used before it was loaded, or its predecessor before exec, could not be sampled. */
 	store_relaxed(&control->cpu_clock_base_ns, clock_base_ns);
 	store_relaxed(&control->cpu_hz, config.cpu_hz); /* not shared with anybody yet */
+	control->cpu_hz_at_start = config.cpu_hz;
 	store_relaxed(&control->heap_rate_bytes,
 		      heap_state == CPROF_HEAP_ON ? config.heap_rate_bytes : UINT64_C(0));
+	store_relaxed(&control->block_rate_ns, config.block_rate_ns);
+	store_relaxed(&control->mutex_fraction, config.mutex_fraction);
+	store_relaxed(&control->contention,
+		      (uint32_t)(config.block_rate_ns != 0 || config.mutex_fraction != 0));
 }

@@ -180,7 +180,7 @@ static atomic_u32 *load(void)
 	bool has_session = config.session && session_parse(config.session);
 	if (!has_session)
 		config.session = NULL;
-	if (!is_wanted() || (config.cpu_hz == 0 && config.heap_rate_bytes == 0))
+	if (!is_wanted() || !config_has_profiles())
 		return NULL;
 	bool has_malloc = rebind_malloc();
 	control_set_heap_state(config.heap_rate_bytes == 0 ? CPROF_HEAP_OFF
