@@ -18,6 +18,7 @@
 
 #define IN_CPU (1u << PROFILE_CPU)
 #define IN_HEAP (1u << PROFILE_HEAP)
+#define IN_SAMPLED ((1u << PROFILE_THREADS) - 1)
 #define RUN_NAME_MAX 64
 
 /* Counters that speak for themselves: "<count> <words>". */
@@ -28,22 +29,20 @@ static const struct {
 } plain_counters[] = {
 	{CPROF_LOST_LIVE_BLOCKS, IN_HEAP,
 	 "sampled blocks are missing from what is in use: the live table is full (CPROF_MEM)"},
-	{CPROF_STACKS_TRUNCATED, IN_CPU | IN_HEAP,
+	{CPROF_STACKS_TRUNCATED, IN_SAMPLED,
 	 "samples have more than 128 frames: only the innermost are kept"},
-	{CPROF_STACKS_BROKEN, IN_CPU | IN_HEAP, "samples have a stack that could not be followed to its end"},
-	{CPROF_STACKS_MISSING, IN_CPU | IN_HEAP, "samples are kept without a stack"},
-	{CPROF_STACK_TABLE_FULL, IN_CPU | IN_HEAP, "samples found the stack table full (CPROF_MEM)"},
-	{CPROF_TOTALS_FULL, IN_CPU | IN_HEAP,
-	 "samples found the table of totals full (CPROF_MEM) and are lost"},
-	{CPROF_MODULES_FULL, IN_CPU | IN_HEAP,
-	 "frames belong to objects for which the module table had no room"},
+	{CPROF_STACKS_BROKEN, IN_SAMPLED, "samples have a stack that could not be followed to its end"},
+	{CPROF_STACKS_MISSING, IN_SAMPLED, "samples are kept without a stack"},
+	{CPROF_STACK_TABLE_FULL, IN_SAMPLED, "samples found the stack table full (CPROF_MEM)"},
+	{CPROF_TOTALS_FULL, IN_SAMPLED, "samples found the table of totals full (CPROF_MEM) and are lost"},
+	{CPROF_MODULES_FULL, IN_SAMPLED, "frames belong to objects for which the module table had no room"},
 	{CPROF_THREADS_NO_SLOT, IN_CPU | IN_HEAP,
 	 "threads are not in the CPU profile: no slot was free (CPROF_MEM)"},
 	{CPROF_THREADS_NO_TIMER, IN_CPU,
 	 "threads are not in the CPU profile: they got no timer (RLIMIT_SIGPENDING?)"},
-	{CPROF_NESTED_TOO_DEEP, IN_CPU | IN_HEAP,
+	{CPROF_NESTED_TOO_DEEP, IN_SAMPLED,
 	 "samples had no room for a stack: nested signal handlers, or a small alternate stack"},
-	{CPROF_RECORDS_TORN, IN_CPU | IN_HEAP,
+	{CPROF_RECORDS_TORN, IN_SAMPLED,
 	 "samples were being written when their thread or process ended, and are lost"},
 };
 
@@ -134,7 +133,7 @@ void comments_build(enum profile_kind kind, const struct cprof_control *control,
 	out_comments->count = 0;
 	if (kind == PROFILE_CPU)
 		add_cpu(out_comments, control, sums, cpu_clock);
-	else
+	else if (kind == PROFILE_HEAP)
 		add_heap(out_comments, control, sums);
 	add_run(out_comments);
 	for (size_t i = 0; i < ARRAY_LENGTH(plain_counters); i++) {

@@ -14,60 +14,25 @@
 
 #include "gzip.h"
 #include "pprof_tables.h"
+#include "profile_kind.h"
 
 /* Work between two calls of tick(): new addresses take longest. */
 #define SAMPLES_PER_TICK 256
 #define LOCATIONS_PER_TICK 16
 
-/*
- * cprof's own malloc is never in a stack, so its caller is the leaf.  Of what C++ and
- * Rust put between malloc and the code that wants the memory, the entry points are
- * cut, as pprof cuts them from heap profiles in its old text format.  Nothing that
- * people write: no xmalloc, no allocators of their own.
- */
-#define HEAP_DROP_FRAMES                                                                       \
-	"operator new(\\[\\])?"                                                                \
-	"|(std|std::__1|__gnu_cxx)::(__)?(new_)?(allocator|allocator_traits)(<.*>)?::allocate" \
-	"|<?alloc::alloc::.*|(__rustc::)?__(rust|rdl|rg)_(alloc|alloc_zeroed|realloc)"
-
-struct value_type {
-	const char *type, *unit;
-};
-
-/* What Go writes, byte for byte: tools know profiles by these names. */
-struct kind {
-	struct value_type values[PROFILE_VALUES_MAX];
-	size_t value_count;
-	struct value_type period;
-	const char *default_type; /* NULL: the last of values */
-	const char *drop_frames;
-};
-
-static const struct kind kinds[PROFILE_KIND_COUNT] = {
-	[PROFILE_CPU] =
-		{
-			.values = {{"samples", "count"}, {"cpu", "nanoseconds"}},
-			.value_count = 2,
-			.period = {"cpu", "nanoseconds"},
-		},
-	[PROFILE_HEAP] =
-		{
-			.values = {{"alloc_objects", "count"},
-				   {"alloc_space", "bytes"},
-				   {"inuse_objects", "count"},
-				   {"inuse_space", "bytes"}},
-			.value_count = 4,
-			.period = {"space", "bytes"},
-			.default_type = "inuse_space",
-			.drop_frames = HEAP_DROP_FRAMES,
-		},
-};
 enum { ALLOC_OBJECTS, ALLOC_SPACE };
+
+/* As in the file: strings are indices.  No padding: labels are compared as bytes. */
+struct label {
+	int64_t key, text, number, unit;
+};
 
 /* A merged sample, until it becomes a message. */
 struct stack {
 	const uint64_t *locations;
 	size_t location_count;
+	const struct label *labels;
+	size_t label_count;
 	int64_t values[PROFILE_VALUES_MAX];
 };
 
@@ -76,20 +41,23 @@ struct encoder {
 	void (*tick)(void *);
 	void *tick_arg;
 	size_t locations_at_tick;
-	const struct kind *kind;
+	const struct profile_kind_info *kind;
 	struct pprof_tables tables;
 	struct pointer_list stacks;
 	struct u64_map stack_of; /* hash -> index into stacks */
-	uint64_t *locations;     /* of the current sample */
+	/* Of the current sample. */
+	uint64_t *locations;
 	size_t location_capacity;
+	struct label labels[PROFILE_LABELS_MAX];
 };
 
 static bool is_stack(const void *context, uint32_t index, const void *key)
 {
 	const struct encoder *encoder = context;
 	const struct stack *a = encoder->stacks.items[index], *b = key;
-	return a->location_count == b->location_count &&
-	       !memcmp(a->locations, b->locations, a->location_count * sizeof(*a->locations));
+	return a->location_count == b->location_count && a->label_count == b->label_count &&
+	       !memcmp(a->locations, b->locations, a->location_count * sizeof(*a->locations)) &&
+	       (!a->label_count || !memcmp(a->labels, b->labels, a->label_count * sizeof(*a->labels)));
 }
 
 static int64_t add_saturating(int64_t a, int64_t b)
@@ -100,25 +68,39 @@ static int64_t add_saturating(int64_t a, int64_t b)
 	return sum;
 }
 
-/* The stack with these locations, new if there is none. */
-static struct stack *find_stack(struct encoder *encoder, size_t location_count)
+/* The stack with the current locations and labels, new if there is none. */
+static struct stack *find_stack(struct encoder *encoder, size_t location_count, size_t label_count)
 {
-	struct stack key = {.locations = encoder->locations, .location_count = location_count};
+	struct stack key = {.locations = encoder->locations,
+			    .location_count = location_count,
+			    .labels = encoder->labels,
+			    .label_count = label_count};
 	uint64_t hash = location_count;
 	uint32_t index;
 	for (size_t i = 0; i < location_count; i++)
-		hash = cprof_mix64(hash ^ encoder->locations[i]);
+		hash = cprof_mix64(hash ^ key.locations[i]);
+	for (size_t i = 0; i < label_count; i++) {
+		const struct label *label = &key.labels[i];
+		hash = cprof_mix64(hash ^ ((uint64_t)label->key << 32 | (uint64_t)label->text));
+		hash = cprof_mix64(hash ^ (uint64_t)label->number);
+	}
 	if (pprof_tables_probe(&encoder->stack_of, &hash, is_stack, encoder, &key, &index))
 		return encoder->stacks.items[index];
+	struct arena *arena = &encoder->tables.arena;
 	bool *is_failed = &encoder->tables.is_failed;
-	struct stack *stack = arena_alloc(&encoder->tables.arena, sizeof(*stack));
-	uint64_t *copy = arena_array(&encoder->tables.arena, location_count, sizeof(*copy));
-	if (!stack || !copy || u64_map_put(&encoder->stack_of, hash, (uint32_t)encoder->stacks.count) < 0) {
+	struct stack *stack = arena_alloc(arena, sizeof(*stack));
+	uint64_t *locations = arena_array(arena, location_count, sizeof(*locations));
+	struct label *labels = arena_array(arena, label_count, sizeof(*labels));
+	if (!stack || !locations || !labels ||
+	    u64_map_put(&encoder->stack_of, hash, (uint32_t)encoder->stacks.count) < 0) {
 		*is_failed = true;
 		return NULL;
 	}
-	memcpy(copy, encoder->locations, location_count * sizeof(*copy));
-	*stack = (struct stack){.locations = copy, .location_count = location_count};
+	memcpy(locations, key.locations, location_count * sizeof(*locations));
+	memcpy(labels, key.labels, label_count * sizeof(*labels));
+	key.locations = locations;
+	key.labels = labels;
+	*stack = key;
 	pointer_list_add(&encoder->stacks, stack, is_failed);
 	return *is_failed ? NULL : stack;
 }
@@ -159,6 +141,23 @@ static size_t locate(struct encoder *encoder, const struct profile_sample *sampl
 	return count;
 }
 
+static size_t take_labels(struct encoder *encoder, const struct profile_sample *sample)
+{
+	struct pprof_tables *tables = &encoder->tables;
+	size_t count = sample->label_count < PROFILE_LABELS_MAX ? sample->label_count : PROFILE_LABELS_MAX;
+	for (size_t i = 0; i < count; i++) {
+		const struct profile_label *from = &sample->labels[i];
+		encoder->labels[i] = (struct label){.key = pprof_tables_string(tables, from->key)};
+		if (from->text) {
+			encoder->labels[i].text = pprof_tables_string(tables, from->text);
+		} else {
+			encoder->labels[i].number = from->number;
+			encoder->labels[i].unit = pprof_tables_string(tables, from->unit);
+		}
+	}
+	return count;
+}
+
 static void add_sample(struct encoder *encoder, const struct profile_sample *sample)
 {
 	bool is_zero = true;
@@ -166,32 +165,47 @@ static void add_sample(struct encoder *encoder, const struct profile_sample *sam
 		is_zero = is_zero && sample->values[i] == 0;
 	if (is_zero)
 		return;
-	size_t count = locate(encoder, sample);
-	struct stack *stack = encoder->tables.is_failed ? NULL : find_stack(encoder, count);
+	size_t location_count = locate(encoder, sample);
+	size_t label_count = take_labels(encoder, sample);
+	if (encoder->tables.is_failed)
+		return;
+	struct stack *stack = find_stack(encoder, location_count, label_count);
 	for (size_t i = 0; stack && i < encoder->kind->value_count; i++)
 		stack->values[i] = add_saturating(stack->values[i], sample->values[i]);
 }
 
-/* Go's numeric label: the average size of the stack's blocks. */
-static void add_bytes_label(struct encoder *encoder, const struct stack *stack,
-			    Perftools__Profiles__Sample *sample)
+/* The sample's own labels; for a heap Go's numeric one too: the average size of the blocks. */
+static void finish_labels(struct encoder *encoder, const struct stack *stack,
+			  Perftools__Profiles__Sample *sample)
 {
 	struct pprof_tables *tables = &encoder->tables;
-	if (encoder->profile->kind != PROFILE_HEAP || stack->values[ALLOC_OBJECTS] <= 0)
+	bool has_bytes = encoder->profile->kind == PROFILE_HEAP && stack->values[ALLOC_OBJECTS] > 0;
+	size_t count = stack->label_count + has_bytes;
+	if (count == 0)
 		return;
-	Perftools__Profiles__Label **list = arena_pointers(&tables->arena, 1);
-	Perftools__Profiles__Label *label = arena_alloc(&tables->arena, sizeof(*label));
-	if (!list || !label) {
+	Perftools__Profiles__Label *labels = arena_array(&tables->arena, count, sizeof(*labels));
+	sample->label = arena_pointers(&tables->arena, count);
+	if (!labels || !sample->label) {
 		tables->is_failed = true;
 		return;
 	}
-	perftools__profiles__label__init(label);
-	label->key = pprof_tables_string(tables, "bytes");
-	label->num_unit = pprof_tables_string(tables, "bytes");
-	label->num = stack->values[ALLOC_SPACE] / stack->values[ALLOC_OBJECTS];
-	list[0] = label;
-	sample->n_label = 1;
-	sample->label = list;
+	for (size_t i = 0; i < count; i++) {
+		perftools__profiles__label__init(&labels[i]);
+		sample->label[i] = &labels[i];
+	}
+	for (size_t i = 0; i < stack->label_count; i++) {
+		labels[i].key = stack->labels[i].key;
+		labels[i].str = stack->labels[i].text;
+		labels[i].num = stack->labels[i].number;
+		labels[i].num_unit = stack->labels[i].unit;
+	}
+	if (has_bytes) {
+		Perftools__Profiles__Label *bytes = &labels[stack->label_count];
+		bytes->key = pprof_tables_string(tables, "bytes");
+		bytes->num_unit = bytes->key;
+		bytes->num = stack->values[ALLOC_SPACE] / stack->values[ALLOC_OBJECTS];
+	}
+	sample->n_label = count;
 }
 
 static void finish_samples(struct encoder *encoder, Perftools__Profiles__Profile *message)
@@ -211,13 +225,14 @@ static void finish_samples(struct encoder *encoder, Perftools__Profiles__Profile
 		samples[i].location_id = (uint64_t *)(uintptr_t)stack->locations;
 		samples[i].n_value = encoder->kind->value_count;
 		samples[i].value = stack->values;
-		add_bytes_label(encoder, stack, &samples[i]);
+		finish_labels(encoder, stack, &samples[i]);
 		message->sample[i] = &samples[i];
 	}
 	message->n_sample = count;
 }
 
-static Perftools__Profiles__ValueType *new_type(struct pprof_tables *tables, const struct value_type *type)
+static Perftools__Profiles__ValueType *new_type(struct pprof_tables *tables,
+						const struct profile_value_type *type)
 {
 	Perftools__Profiles__ValueType *message = arena_alloc(&tables->arena, sizeof(*message));
 	if (!message) {
@@ -233,7 +248,7 @@ static Perftools__Profiles__ValueType *new_type(struct pprof_tables *tables, con
 static void finish_header(struct encoder *encoder, Perftools__Profiles__Profile *message)
 {
 	const struct profile *profile = encoder->profile;
-	const struct kind *kind = encoder->kind;
+	const struct profile_kind_info *kind = encoder->kind;
 	struct pprof_tables *tables = &encoder->tables;
 	message->sample_type = arena_pointers(&tables->arena, kind->value_count);
 	message->comment = arena_array(&tables->arena, profile->comment_count, sizeof(*message->comment));
@@ -271,8 +286,10 @@ int pprof_encode(const struct profile *profile, void (*on_tick)(void *), void *t
 		 unsigned char **out_bytes, size_t *out_size)
 {
 	Perftools__Profiles__Profile message = PERFTOOLS__PROFILES__PROFILE__INIT;
-	struct encoder encoder = {
-		.profile = profile, .tick = on_tick, .tick_arg = tick_arg, .kind = &kinds[profile->kind]};
+	struct encoder encoder = {.profile = profile,
+				  .tick = on_tick,
+				  .tick_arg = tick_arg,
+				  .kind = &profile_kinds[profile->kind]};
 	pprof_tables_init(&encoder.tables, profile);
 	for (size_t i = 0; i < profile->sample_count && !encoder.tables.is_failed; i++) {
 		add_sample(&encoder, &profile->samples[i]);

@@ -32,17 +32,32 @@ struct profile_module {
 };
 
 enum profile_kind {
-	PROFILE_CPU,  /* values: samples/count, cpu/nanoseconds */
-	PROFILE_HEAP, /* values: alloc_objects, alloc_space, inuse_objects, inuse_space */
+	PROFILE_CPU,          /* values: samples/count, cpu/nanoseconds */
+	PROFILE_HEAP,         /* alloc_objects, alloc_space, inuse_objects, inuse_space */
+	PROFILE_BLOCK,        /* contentions/count, delay/nanoseconds: by who waited */
+	PROFILE_MUTEX,        /* the same by who let others wait */
+	PROFILE_THREADCREATE, /* threadcreate/count: by who started threads */
+	PROFILE_THREADS,      /* threads/count: where threads are at a moment; not in the segment */
 	PROFILE_KIND_COUNT
 };
 
 #define PROFILE_VALUES_MAX 4
+#define PROFILE_LABELS_MAX 8 /* of a sample; further ones are not written */
+
+/* What tells apart samples with equal stacks: a text or a number.  In the same order everywhere. */
+struct profile_label {
+	const char *key;
+	const char *text; /* NULL: a number */
+	int64_t number;
+	const char *unit; /* of the number, such as "bytes" or "nanoseconds" */
+};
 
 struct profile_sample {
 	const uint64_t *frames; /* leaf first; borrowed */
 	uint32_t frame_count;   /* 0: a sample without a stack, shown as [no stack] */
 	uint32_t stack_flags;   /* CPROF_STACK_*: truncated or broken ones end in a synthetic frame */
+	uint32_t label_count;
+	const struct profile_label *labels; /* borrowed, with their strings */
 	int64_t values[PROFILE_VALUES_MAX];
 };
 
@@ -51,11 +66,11 @@ struct profile {
 	const struct profile_module *modules; /* sorted by id */
 	size_t module_count;
 	const struct perf_map *jit;           /* for frames in no module; NULL if there is none */
-	const struct profile_sample *samples; /* equal stacks may come more than once */
+	const struct profile_sample *samples; /* equal ones are added up */
 	size_t sample_count;
 	int64_t time_ns;             /* wall clock at the start of what is covered */
 	int64_t duration_ns;         /* CPU only; 0: not written */
-	int64_t period;              /* CPU: nanoseconds; heap: bytes */
+	int64_t period;              /* CPU: nanoseconds; heap: bytes; others: 1 */
 	const char *const *comments; /* a leading '#' hides a comment from reports */
 	size_t comment_count;
 };

@@ -19,8 +19,7 @@
 #include "log.h"
 #include "perf_map.h"
 #include "pprof.h"
-
-static const char *const kind_names[PROFILE_KIND_COUNT] = {[PROFILE_CPU] = "cpu", [PROFILE_HEAP] = "heap"};
+#include "profile_kind.h"
 
 /* Of a path in a message: what is wrong comes after it, and must not be cut off. */
 #define SHOWN_PATH_BYTES 1024
@@ -75,7 +74,7 @@ void writer_init(struct writer *writer, const struct segment_reader *reader, str
 		if (instance > 1)
 			snprintf(suffix, sizeof suffix, "-%u", instance);
 		snprintf(writer->files[kind], OUTPUT_NAME_MAX, "%s.%u%s.%s.pb.gz", writer->name, writer->pid,
-			 suffix, kind_names[kind]);
+			 suffix, profile_kinds[kind].name);
 	}
 }
 
@@ -84,7 +83,7 @@ static bool is_due(const struct writer *writer, const struct aggregate *aggregat
 	const struct cprof_control *control = segment_reader_control(writer->reader);
 	if (aggregate->sample_count[kind])
 		return kind != PROFILE_HEAP || control->heap_state == CPROF_HEAP_ON;
-	if (!writer->is_first)
+	if (!writer->is_first || kind > PROFILE_HEAP)
 		return false;
 	if (kind == PROFILE_HEAP)
 		return control->heap_state == CPROF_HEAP_ON;
@@ -181,7 +180,7 @@ static struct output_name name_of(const struct writer *writer, enum profile_kind
 		instance = 1;
 	return (struct output_name){.name = writer->name,
 				    .pid = writer->pid,
-				    .kind = kind_names[kind],
+				    .kind = profile_kinds[kind].name,
 				    .number = number,
 				    .instance = instance};
 }
@@ -209,7 +208,7 @@ static int write_kind(struct writer *writer, const struct aggregate *aggregate, 
 	}
 	free(bytes);
 	if (error) {
-		report(writer, kind_names[kind], error);
+		report(writer, profile_kinds[kind].name, error);
 		return error;
 	}
 	writer->fingerprint[kind] = aggregate->fingerprint[kind];

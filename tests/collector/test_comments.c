@@ -87,10 +87,10 @@ Test(comments, have_room_for_every_counter_at_once)
 					    UINT64_MAX, UINT64_MAX, UINT64_MAX};
 	for (int i = 0; i < CPROF_COUNTER_COUNT; i++)
 		store_relaxed(&control.counters[i], UINT64_MAX);
-	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++) {
+	for (int kind = 0; kind < PROFILE_THREADS; kind++) {
 		comments_build((enum profile_kind)kind, &control, &most, &clock, &comments);
 		cr_expect_lt(comments.count, COMMENTS_MAX);
-		cr_expect_gt(comments.count, 10);
+		cr_expect_gt(comments.count, 6);
 		for (size_t i = 1; i < comments.count; i++)
 			cr_expect_lt(strlen(comments.lines[i]), COMMENTS_LINE_BYTES - 1, "%s",
 				     comments.lines[i]);
