@@ -404,7 +404,7 @@ struct cprof_control {
 	uint32_t version;
 	uint32_t pid;        /* as the process sees itself */
 	uint32_t is_first;   /* the first process of the tree: it waits, its empty profiles are written */
-	uint32_t heap_state; /* enum cprof_heap_state */
+	uint32_t heap_state; /* enum cprof_heap_state; the collector may turn OFF into ON */
 	uint64_t start_realtime_ns;
 	uint64_t start_monotonic_ns;
 	uint8_t token[CPROF_TOKEN_BYTES];
@@ -419,6 +419,10 @@ struct cprof_control {
 	atomic_u64 block_rate_ns;  /* 1: every wait; longer ones all, shorter ones by chance; 0: off */
 	atomic_u32 mutex_fraction; /* one of so many contentions; 0: off */
 	uint32_t cpu_hz_at_start;  /* 0: there is no timer to change */
+	/* By the collector, for what the profiles say about themselves. */
+	atomic_u32 rates_changed;   /* how often a rate was changed */
+	uint32_t is_heap_available; /* by the program: its allocations reach us, heap_state may become ON */
+	atomic_u64 heap_rate_last_bytes; /* the last rate that was not 0, once it was changed */
 
 	/* Written by the program, read by the collector. */
 	atomic_u32 bell;               /* futex; incremented with a wake after any of the requests below */

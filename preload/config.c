@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "cprof_compiler.h"
+#include "cprof_units.h"
 #include "cprof_wire.h"
 #include "sys.h"
 #include "text.h"
@@ -18,8 +19,6 @@
 #define CPU_HZ_DEFAULT 100
 #define HEAP_RATE_DEFAULT (UINT64_C(512) << 10)
 #define MEM_DEFAULT (UINT64_C(256) << 20)
-#define BLOCK_RATE_MAX_NS (UINT64_C(3600) * 1000 * 1000 * 1000)
-#define MUTEX_FRACTION_MAX 1000000
 #define EXIT_WAIT_DEFAULT_NS (UINT64_C(10) * 1000 * 1000 * 1000)
 
 struct config config = {
@@ -32,62 +31,6 @@ struct config config = {
 	.segment = CONFIG_SEGMENT_AUTO,
 	.log_level = LOG_WARN,
 };
-
-/* Reads decimal digits; returns the rest, or NULL if there are none or the number is too large. */
-static const char *read_number(const char *s, uint64_t *out_number)
-{
-	uint64_t number = 0;
-	const char *start = s;
-	for (; *s >= '0' && *s <= '9'; s++)
-		if (__builtin_mul_overflow(number, 10u, &number) ||
-		    __builtin_add_overflow(number, (uint64_t)(*s - '0'), &number))
-			return NULL;
-	if (s == start)
-		return NULL;
-	*out_number = number;
-	return s;
-}
-
-struct unit {
-	const char *name;
-	uint64_t factor;
-};
-
-static bool read_with_unit(const char *s, const struct unit *units, size_t unit_count, uint64_t *out_number)
-{
-	uint64_t number;
-	s = read_number(s, &number);
-	if (!s)
-		return false;
-	for (size_t i = 0; i < unit_count; i++)
-		if (text_equals(s, units[i].name))
-			return !__builtin_mul_overflow(number, units[i].factor, out_number);
-	return false;
-}
-
-static bool read_size(const char *s, uint64_t *out_bytes)
-{
-	static const struct unit units[] = {
-		{"", 1},        {"K", 1 << 10}, {"k", 1 << 10},   {"M", 1 << 20},   {"m", 1 << 20},
-		{"G", 1 << 30}, {"g", 1 << 30}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
-	return read_with_unit(s, units, ARRAY_LENGTH(units), out_bytes);
-}
-
-static bool read_duration(const char *s, uint64_t *out_ns)
-{
-	static const struct unit units[] = {{"ns", 1},
-					    {"us", 1000},
-					    {"ms", 1000 * 1000},
-					    {"s", UINT64_C(1000000000)},
-					    {"m", UINT64_C(60) * 1000000000},
-					    {"h", UINT64_C(3600) * 1000000000}};
-	uint64_t zero;
-	if (text_equals(s, "0") && read_number(s, &zero)) {
-		*out_ns = 0;
-		return true;
-	}
-	return read_with_unit(s, units, ARRAY_LENGTH(units), out_ns);
-}
 
 static bool set_out(const char *value)
 {
@@ -113,8 +56,7 @@ static bool set_out(const char *value)
 static bool set_cpu_hz(const char *value)
 {
 	uint64_t hz;
-	const char *rest = read_number(value, &hz);
-	if (!rest || *rest || hz > 10000)
+	if (!cprof_read_number(value, CPROF_CPU_HZ_MAX, &hz))
 		return false;
 	config.cpu_hz = (uint32_t)hz;
 	return true;
@@ -122,24 +64,14 @@ static bool set_cpu_hz(const char *value)
 
 static bool set_heap_rate(const char *value)
 {
-	uint64_t bytes;
-	if (!read_size(value, &bytes) || bytes > UINT64_C(1) << 40)
-		return false;
-	config.heap_rate_bytes = bytes;
-	return true;
+	return cprof_read_heap_rate(value, &config.heap_rate_bytes);
 }
 
-/* A plain number is nanoseconds, as Go's SetBlockProfileRate takes it. */
 static bool set_block_rate(const char *value)
 {
-	uint64_t ns;
-	const char *rest = read_number(value, &ns);
-	if ((!rest || *rest) && !read_duration(value, &ns))
+	if (!cprof_read_block_rate(value, &config.block_rate_ns))
 		return false;
-	if (ns > BLOCK_RATE_MAX_NS)
-		return false;
-	config.block_rate_ns = ns;
-	if (ns && !config.mutex_fraction_is_set)
+	if (config.block_rate_ns && !config.mutex_fraction_is_set)
 		config.mutex_fraction = 1;
 	return true;
 }
@@ -147,8 +79,7 @@ static bool set_block_rate(const char *value)
 static bool set_mutex_fraction(const char *value)
 {
 	uint64_t fraction;
-	const char *rest = read_number(value, &fraction);
-	if (!rest || *rest || fraction > MUTEX_FRACTION_MAX)
+	if (!cprof_read_number(value, CPROF_MUTEX_FRACTION_MAX, &fraction))
 		return false;
 	config.mutex_fraction = (uint32_t)fraction;
 	config.mutex_fraction_is_set = true;
@@ -172,9 +103,8 @@ static bool set_signal(const char *value)
 			return true;
 		}
 	uint64_t number;
-	const char *rest = read_number(value, &number);
 	/* Real-time signals by number; what the kernel, libc or cprof itself needs is refused. */
-	if (rest && !*rest && number >= 34 && number <= 64) {
+	if (cprof_read_number(value, 64, &number) && number >= 34) {
 		config.snapshot_signal = (int)number;
 		return true;
 	}
@@ -214,7 +144,8 @@ static bool set_skip(const char *value)
 static bool set_mem(const char *value)
 {
 	uint64_t bytes;
-	if (!read_size(value, &bytes) || bytes < CPROF_SEGMENT_BYTES_MIN || bytes > CPROF_SEGMENT_BYTES_MAX)
+	if (!cprof_read_size(value, &bytes) || bytes < CPROF_SEGMENT_BYTES_MIN ||
+	    bytes > CPROF_SEGMENT_BYTES_MAX)
 		return false;
 	config.mem_bytes = bytes;
 	config.mem_is_set = true;
@@ -236,7 +167,7 @@ static bool set_segment(const char *value)
 
 static bool set_exit_wait(const char *value)
 {
-	return read_duration(value, &config.exit_wait_ns);
+	return cprof_read_duration(value, &config.exit_wait_ns);
 }
 
 static bool set_collector(const char *value)
@@ -278,12 +209,11 @@ static const struct variable {
 	{"CPROF_LOG", set_log, "error, warn, info or debug; using warn"},
 	{CPROF_SESSION_ENV, set_session, ""},
 	{"CPROF_OUT", set_out, "a directory whose path is shorter than 4096 bytes; using ."},
-	{"CPROF_CPU_HZ", set_cpu_hz, "a number from 0 to 10000; using 100"},
-	{"CPROF_HEAP_RATE", set_heap_rate, "a size such as 1, 4096, 512K or 2M, 0 for off; using 512K"},
-	{"CPROF_BLOCK_RATE", set_block_rate,
-	 "nanoseconds or a duration up to 1h, such as 1, 10us or 1ms, 0 for off; using 0"},
+	{"CPROF_CPU_HZ", set_cpu_hz, CPROF_CPU_HZ_ACCEPTED "; using 100"},
+	{"CPROF_HEAP_RATE", set_heap_rate, CPROF_HEAP_RATE_ACCEPTED "; using 512K"},
+	{"CPROF_BLOCK_RATE", set_block_rate, CPROF_BLOCK_RATE_ACCEPTED "; using 0"},
 	{"CPROF_MUTEX_FRACTION", set_mutex_fraction,
-	 "a number from 0 to 1000000; using 1 with CPROF_BLOCK_RATE, else 0"},
+	 CPROF_MUTEX_FRACTION_ACCEPTED "; using 1 with CPROF_BLOCK_RATE, else 0"},
 	{"CPROF_SIGNAL", set_signal,
 	 "USR1, USR2, another catchable signal's name, 34 to 64, or none; using USR1"},
 	{"CPROF_FOLLOW", set_follow, "0 or 1; using 1"},

@@ -18,6 +18,7 @@
 
 /* Set at load. */
 static enum cprof_heap_state heap_state;
+static bool is_heap_available;
 
 uint64_t control_clock_ns(clockid_t clock)
 {
@@ -26,9 +27,12 @@ uint64_t control_clock_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-void control_set_heap_state(enum cprof_heap_state state)
+void control_set_heap_state(bool is_available)
 {
-	heap_state = state;
+	is_heap_available = is_available;
+	heap_state = config.heap_rate_bytes == 0 ? CPROF_HEAP_OFF
+		     : is_available              ? CPROF_HEAP_ON
+						 : CPROF_HEAP_UNAVAILABLE;
 }
 
 void control_fill(uint32_t pid, bool is_first, uint64_t clock_base_ns)
@@ -39,6 +43,7 @@ void control_fill(uint32_t pid, bool is_first, uint64_t clock_base_ns)
 	control->pid = pid;
 	control->is_first = is_first;
 	control->heap_state = heap_state;
+	control->is_heap_available = is_heap_available;
 	control->start_realtime_ns = control_clock_ns(CLOCK_REALTIME);
 	control->start_monotonic_ns = control_clock_ns(CLOCK_MONOTONIC);
 	memcpy(control->token, session.token, sizeof control->token);

@@ -13,8 +13,8 @@
 
 #include "cprof_shm.h"
 
-/* At load: whether this image's heap can be profiled; its forked children's likewise. */
-void control_set_heap_state(enum cprof_heap_state state);
+/* At load: whether this image's allocations reach us; its forked children's likewise. */
+void control_set_heap_state(bool is_available);
 
 /*
  * Fills a new segment's control block, before the segment is handed over.

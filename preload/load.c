@@ -182,10 +182,7 @@ static atomic_u32 *load(void)
 		config.session = NULL;
 	if (!is_wanted() || !config_has_profiles())
 		return NULL;
-	bool has_malloc = rebind_malloc();
-	control_set_heap_state(config.heap_rate_bytes == 0 ? CPROF_HEAP_OFF
-			       : has_malloc                ? CPROF_HEAP_ON
-							   : CPROF_HEAP_UNAVAILABLE);
+	control_set_heap_state(rebind_malloc());
 	measure_main_stack();
 	modules_init();
 	atomic_u32 *word = map_wiped_word();
