@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "profile_kind.h"
 #include "stack_sums.h"
 
 /* A live entry that changes this often while it is read is left out: its block comes and goes. */
@@ -93,14 +94,23 @@ static int visit_live(const struct segment_reader *reader, uint32_t bucket_index
 		uint32_t stack;
 		if (!read_live_slot(bucket, slot, &weight, &value, &stack))
 			continue;
-		struct stack_sums_entry *entry = stack_sums_at(sums, stack);
-		if (!entry)
+		struct aggregate_sums *heap = stack_sums_at(sums, stack, PROFILE_HEAP);
+		if (!heap)
 			return -ENOMEM;
-		entry->sums.live_weight += weight;
-		entry->sums.live_bytes += value;
+		heap->live_weight += weight;
+		heap->live_value += value;
 	}
 	return 0;
 }
+
+/* Which profile shows a kind of totals. */
+static const enum profile_kind profile_of_total[CPROF_KIND_COUNT] = {
+	[CPROF_KIND_CPU] = PROFILE_CPU,
+	[CPROF_KIND_ALLOC] = PROFILE_HEAP,
+	[CPROF_KIND_BLOCK] = PROFILE_BLOCK,
+	[CPROF_KIND_MUTEX] = PROFILE_MUTEX,
+	[CPROF_KIND_THREADCREATE] = PROFILE_THREADCREATE,
+};
 
 static int visit_total(const struct segment_reader *reader, uint32_t bucket_index, struct stack_sums *sums)
 {
@@ -117,16 +127,12 @@ static int visit_total(const struct segment_reader *reader, uint32_t bucket_inde
 				  load_relaxed(&halves->collector_weight);
 		uint64_t value = load_relaxed(&halves->producer_value) +
 				 load_relaxed(&halves->collector_value);
-		struct stack_sums_entry *entry = stack_sums_at(sums, cprof_total_key_stack(key));
-		if (!entry)
+		struct aggregate_sums *total = stack_sums_at(sums, cprof_total_key_stack(key),
+							     profile_of_total[kind]);
+		if (!total)
 			return -ENOMEM;
-		if (kind == CPROF_KIND_CPU) {
-			entry->sums.cpu_weight += weight;
-			entry->sums.cpu_ns += value;
-		} else {
-			entry->sums.alloc_weight += weight;
-			entry->sums.alloc_bytes += value;
-		}
+		total->weight += weight;
+		total->value += value;
 	}
 	return 0;
 }
@@ -155,12 +161,13 @@ static uint64_t *copy_frames(const struct segment_reader *reader, uint64_t *out_
 
 /* ---- from sums by id to samples by content ------------------------------------------------ */
 
-/* A stack with its sums; frames points into the copied arena, NULL for "no stack". */
+/* A stack with its sums for one kind; frames points into the copied arena, NULL for "no stack". */
 struct resolved {
 	const uint64_t *frames;
 	uint32_t frame_count;
-	uint32_t flags;
-	uint64_t hash;
+	uint16_t flags;
+	uint16_t kind; /* enum profile_kind */
+	uint64_t hash; /* of the stack alone */
 	struct aggregate_sums sums;
 };
 
@@ -185,11 +192,12 @@ static void resolve(const uint64_t *arena, uint64_t arena_words, uint32_t id, st
 
 static bool is_same_stack(const struct resolved *a, const struct resolved *b)
 {
-	return a->hash == b->hash && a->frame_count == b->frame_count && a->flags == b->flags &&
+	return a->hash == b->hash && a->kind == b->kind && a->frame_count == b->frame_count &&
+	       a->flags == b->flags &&
 	       (a->frame_count == 0 || memcmp(a->frames, b->frames, a->frame_count * sizeof *a->frames) == 0);
 }
 
-/* Resolves all ids and merges equal stacks.  Returns the number of stacks in out_stacks. */
+/* Resolves all ids and merges equal stacks of a kind.  Returns the number of results in out_stacks. */
 static size_t resolve_all(const struct stack_sums *sums, const uint64_t *arena, uint64_t arena_words,
 			  struct resolved *out_stacks, uint32_t *index, size_t index_mask)
 {
@@ -197,7 +205,8 @@ static size_t resolve_all(const struct stack_sums *sums, const uint64_t *arena, 
 	for (uint32_t i = 0; i < sums->count; i++) {
 		struct resolved stack;
 		resolve(arena, arena_words, sums->entries[i].stack, &stack);
-		size_t at = stack.hash & index_mask;
+		stack.kind = (uint16_t)sums->entries[i].kind;
+		size_t at = cprof_mix64(stack.hash + stack.kind) & index_mask;
 		while (index[at] && !is_same_stack(&out_stacks[index[at] - 1], &stack))
 			at = (at + 1) & index_mask;
 		if (!index[at]) {
@@ -224,35 +233,52 @@ static uint64_t max_of(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-static void emit(struct aggregate *aggregate, enum profile_kind kind, const struct resolved *stack,
-		 const int64_t *values, size_t value_count)
+static bool has_figures(const struct resolved *stack)
 {
-	struct profile_sample *sample = &aggregate->samples[kind][aggregate->sample_count[kind]++];
+	const struct aggregate_sums *s = &stack->sums;
+	return s->weight || s->value || s->live_weight || s->live_value;
+}
+
+/* Rounds, once for the stack: what is written adds up to what was counted, but for one half a stack. */
+static void emit(struct aggregate *aggregate, const struct resolved *stack)
+{
+	const struct aggregate_sums *s = &stack->sums;
+	int64_t values[PROFILE_VALUES_MAX] = {rounded(s->weight), clamp(s->value), rounded(s->live_weight),
+					      clamp(s->live_value)};
+	struct profile_sample *sample =
+		&aggregate->samples[stack->kind][aggregate->sample_count[stack->kind]++];
 	*sample = (struct profile_sample){
 		.frames = stack->frames, .frame_count = stack->frame_count, .stack_flags = stack->flags};
 	uint64_t hash = stack->hash;
-	for (size_t i = 0; i < value_count; i++) {
+	for (size_t i = 0; i < profile_kinds[stack->kind].value_count; i++) {
 		sample->values[i] = values[i];
 		hash = cprof_mix64(hash + (uint64_t)values[i]);
 	}
-	aggregate->fingerprint[kind] += hash; /* a sum: the order of stacks does not matter */
+	aggregate->fingerprint[stack->kind] += hash; /* a sum: the order of stacks does not matter */
+	stack_sums_add(&aggregate->sums[stack->kind], s);
 }
 
-static void emit_stack(struct aggregate *aggregate, struct resolved *stack)
+/* Turns stacks into samples, of each kind as many as there are. */
+static int emit_all(struct aggregate *aggregate, struct resolved *stacks, size_t stack_count)
 {
-	struct aggregate_sums *s = &stack->sums;
-	s->alloc_weight = max_of(s->alloc_weight, s->live_weight);
-	s->alloc_bytes = max_of(s->alloc_bytes, s->live_bytes);
-	if (s->cpu_weight || s->cpu_ns) {
-		int64_t values[] = {rounded(s->cpu_weight), clamp(s->cpu_ns)};
-		emit(aggregate, PROFILE_CPU, stack, values, 2);
+	size_t room[PROFILE_KIND_COUNT] = {0};
+	for (size_t i = 0; i < stack_count; i++)
+		room[stacks[i].kind]++;
+	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++) {
+		if (room[kind] == 0)
+			continue;
+		aggregate->samples[kind] = calloc(room[kind], sizeof *aggregate->samples[kind]);
+		if (!aggregate->samples[kind])
+			return -ENOMEM;
 	}
-	if (s->alloc_weight || s->alloc_bytes) {
-		int64_t values[] = {rounded(s->alloc_weight), clamp(s->alloc_bytes), rounded(s->live_weight),
-				    clamp(s->live_bytes)};
-		emit(aggregate, PROFILE_HEAP, stack, values, 4);
+	for (size_t i = 0; i < stack_count; i++) {
+		struct aggregate_sums *s = &stacks[i].sums;
+		s->weight = max_of(s->weight, s->live_weight);
+		s->value = max_of(s->value, s->live_value);
+		if (has_figures(&stacks[i]))
+			emit(aggregate, &stacks[i]);
 	}
-	stack_sums_add(&aggregate->sums, s);
+	return 0;
 }
 
 static int make_samples(const struct stack_sums *sums, uint64_t arena_words, struct aggregate *aggregate)
@@ -263,16 +289,11 @@ static int make_samples(const struct stack_sums *sums, uint64_t arena_words, str
 		index_slots *= 2;
 	struct resolved *stacks = malloc(room * sizeof *stacks);
 	uint32_t *index = calloc(index_slots, sizeof *index);
-	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++)
-		aggregate->samples[kind] = malloc(room * sizeof *aggregate->samples[kind]);
-	int error = stacks && index && aggregate->samples[PROFILE_CPU] && aggregate->samples[PROFILE_HEAP]
-			    ? 0
-			    : -ENOMEM;
+	int error = stacks && index ? 0 : -ENOMEM;
 	if (!error) {
 		size_t count = resolve_all(sums, aggregate->frames, arena_words, stacks, index,
 					   index_slots - 1);
-		for (size_t i = 0; i < count; i++)
-			emit_stack(aggregate, &stacks[i]);
+		error = emit_all(aggregate, stacks, count);
 	}
 	free(stacks);
 	free(index);

@@ -11,23 +11,21 @@
 #include "profile.h"
 #include "ring_consumer.h"
 
-/* Figures of the whole process image, before rounding by stack. */
+/* Figures of one kind, of a stack or of all, before rounding; what they measure: enum cprof_kind. */
 struct aggregate_sums {
-	uint64_t cpu_weight; /* fixed point, like CPROF_WEIGHT_ONE */
-	uint64_t cpu_ns;
-	uint64_t alloc_weight;
-	uint64_t alloc_bytes;
-	uint64_t live_weight;
-	uint64_t live_bytes;
+	uint64_t weight; /* fixed point, like CPROF_WEIGHT_ONE */
+	uint64_t value;
+	uint64_t live_weight; /* heap: of the blocks in use */
+	uint64_t live_value;
 };
 
-/* Owns what it points to. */
+/* A moment of a process.  Owns what it points to; holds nothing of PROFILE_THREADS. */
 struct aggregate {
 	uint64_t *frames; /* copy of the frame arena: samples point into it */
 	struct profile_sample *samples[PROFILE_KIND_COUNT];
 	size_t sample_count[PROFILE_KIND_COUNT];
 	uint64_t fingerprint[PROFILE_KIND_COUNT]; /* changes when a sample does */
-	struct aggregate_sums sums;
+	struct aggregate_sums sums[PROFILE_KIND_COUNT];
 };
 
 /*

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "snapshot.h"
 
 static uint64_t monotonic_ns(void)
 {
@@ -223,7 +224,7 @@ void client_answer(struct client *client, void (*tick)(void *), void *tick_arg)
 	uint32_t snapshot = load_acquire(&control->snapshot_requested);
 	if (snapshot != load_relaxed(&control->snapshots_taken)) {
 		struct writer_moment moment = moment_now(client, tick, tick_arg);
-		writer_write_snapshot(&client->writer, &moment);
+		snapshot_write_heap(&client->writer, &moment);
 		store_release(&control->snapshots_taken, snapshot);
 	}
 	report_damage(client, 0);

@@ -18,7 +18,10 @@
 
 #define IN_CPU (1u << PROFILE_CPU)
 #define IN_HEAP (1u << PROFILE_HEAP)
-#define IN_SAMPLED ((1u << PROFILE_THREADS) - 1)
+#define IN_BLOCK (1u << PROFILE_BLOCK)
+#define IN_MUTEX (1u << PROFILE_MUTEX)
+#define IN_THREADCREATE (1u << PROFILE_THREADCREATE)
+#define IN_ALL (IN_CPU | IN_HEAP | IN_BLOCK | IN_MUTEX | IN_THREADCREATE)
 #define RUN_NAME_MAX 64
 
 /* Counters that speak for themselves: "<count> <words>". */
@@ -29,20 +32,21 @@ static const struct {
 } plain_counters[] = {
 	{CPROF_LOST_LIVE_BLOCKS, IN_HEAP,
 	 "sampled blocks are missing from what is in use: the live table is full (CPROF_MEM)"},
-	{CPROF_STACKS_TRUNCATED, IN_SAMPLED,
-	 "samples have more than 128 frames: only the innermost are kept"},
-	{CPROF_STACKS_BROKEN, IN_SAMPLED, "samples have a stack that could not be followed to its end"},
-	{CPROF_STACKS_MISSING, IN_SAMPLED, "samples are kept without a stack"},
-	{CPROF_STACK_TABLE_FULL, IN_SAMPLED, "samples found the stack table full (CPROF_MEM)"},
-	{CPROF_TOTALS_FULL, IN_SAMPLED, "samples found the table of totals full (CPROF_MEM) and are lost"},
-	{CPROF_MODULES_FULL, IN_SAMPLED, "frames belong to objects for which the module table had no room"},
+	{CPROF_STACKS_TRUNCATED, IN_ALL, "samples have more than 128 frames: only the innermost are kept"},
+	{CPROF_STACKS_BROKEN, IN_ALL, "samples have a stack that could not be followed to its end"},
+	{CPROF_STACKS_MISSING, IN_ALL, "samples are kept without a stack"},
+	{CPROF_STACK_TABLE_FULL, IN_ALL, "samples found the stack table full (CPROF_MEM)"},
+	{CPROF_TOTALS_FULL, IN_ALL, "samples found the table of totals full (CPROF_MEM) and are lost"},
+	{CPROF_MODULES_FULL, IN_ALL, "frames belong to objects for which the module table had no room"},
 	{CPROF_THREADS_NO_SLOT, IN_CPU | IN_HEAP,
 	 "threads are not in the CPU profile: no slot was free (CPROF_MEM)"},
+	{CPROF_WAITS_UNTRACKED, IN_MUTEX, "waits are charged to no holder: the table of waiters was full"},
+	{CPROF_LOST_THREAD_STARTS, IN_THREADCREATE, "threads were started, but are not in this profile"},
 	{CPROF_THREADS_NO_TIMER, IN_CPU,
 	 "threads are not in the CPU profile: they got no timer (RLIMIT_SIGPENDING?)"},
-	{CPROF_NESTED_TOO_DEEP, IN_SAMPLED,
+	{CPROF_NESTED_TOO_DEEP, IN_ALL,
 	 "samples had no room for a stack: nested signal handlers, or a small alternate stack"},
-	{CPROF_RECORDS_TORN, IN_SAMPLED,
+	{CPROF_RECORDS_TORN, IN_ALL,
 	 "samples were being written when their thread or process ended, and are lost"},
 };
 
@@ -84,11 +88,11 @@ static void add_cpu(struct comments *comments, const struct cprof_control *contr
 		add(comments,
 		    "%scprof " CPROF_VERSION
 		    ": cpu clock %.3f s%s = sampled %.3f s + lost %.3f s + not covered %.3f s",
-		    mark, seconds(cpu_clock->clock_ns), age, seconds(sums->cpu_ns), seconds(lost_ns),
-		    seconds(cpu_clock->clock_ns) - seconds(sums->cpu_ns) - seconds(lost_ns));
+		    mark, seconds(cpu_clock->clock_ns), age, seconds(sums->value), seconds(lost_ns),
+		    seconds(cpu_clock->clock_ns) - seconds(sums->value) - seconds(lost_ns));
 	else
 		add(comments, "%scprof " CPROF_VERSION ": cpu clock not known; sampled %.3f s + lost %.3f s",
-		    mark, seconds(sums->cpu_ns), seconds(lost_ns));
+		    mark, seconds(sums->value), seconds(lost_ns));
 	if (lost_samples)
 		add(comments, "cprof: %" PRIu64 " CPU samples (%.3f s) are lost", lost_samples,
 		    seconds(lost_ns));
@@ -106,14 +110,60 @@ static void add_heap(struct comments *comments, const struct cprof_control *cont
 	    " bytes; in use %" PRIu64 " blocks, %" PRIu64 " bytes",
 	    lost_blocks || lost_bytes ? "" : "# ",
 	    rate == 1 ? "counted exactly (rate " : "sampled about every ", rate, rate == 1 ? ")" : " bytes",
-	    sums->alloc_weight / CPROF_WEIGHT_ONE, sums->alloc_bytes, sums->live_weight / CPROF_WEIGHT_ONE,
-	    sums->live_bytes);
+	    sums->weight / CPROF_WEIGHT_ONE, sums->value, sums->live_weight / CPROF_WEIGHT_ONE,
+	    sums->live_value);
 	if (lost_blocks || lost_bytes)
 		add(comments, "cprof: about %" PRIu64 " allocations (%" PRIu64 " bytes) are lost",
 		    lost_blocks, lost_bytes);
 	/* Every program has a few, made by the loader: no reason to head every report. */
 	if (early)
 		add(comments, "# cprof: %" PRIu64 " allocations were made before sampling began", early);
+}
+
+/* Block and mutex: `how` says which waits are counted. */
+static void add_waits(struct comments *comments, const char *kind, const char *how,
+		      const struct aggregate_sums *sums, uint64_t lost_waits, uint64_t lost_ns)
+{
+	add(comments, "%scprof " CPROF_VERSION ": %s %s: %" PRIu64 " waits, %.3f s of delay",
+	    lost_waits || lost_ns ? "" : "# ", kind, how, sums->weight / CPROF_WEIGHT_ONE,
+	    seconds(sums->value));
+	if (lost_waits || lost_ns)
+		add(comments, "cprof: about %" PRIu64 " waits (%.3f s) are lost", lost_waits,
+		    seconds(lost_ns));
+}
+
+static void add_block(struct comments *comments, const struct cprof_control *control,
+		      const struct aggregate_sums *sums)
+{
+	uint64_t rate = load_relaxed(&control->block_rate_ns); /* a setting orders nothing */
+	char how[96] = "counts every wait (rate 1)";
+	if (rate == 0)
+		snprintf(how, sizeof how, "is switched off by now");
+	else if (rate > 1)
+		snprintf(how, sizeof how, "counts waits of %" PRIu64 " ns and longer, samples shorter ones",
+			 rate);
+	add_waits(comments, "block", how, sums, count_of(control, CPROF_LOST_BLOCK_WAITS),
+		  count_of(control, CPROF_LOST_BLOCK_NS));
+}
+
+static void add_mutex(struct comments *comments, const struct cprof_control *control,
+		      const struct aggregate_sums *sums)
+{
+	uint32_t fraction = load_relaxed(&control->mutex_fraction); /* a setting orders nothing */
+	char how[96] = "counts every contention (fraction 1)";
+	if (fraction == 0)
+		snprintf(how, sizeof how, "is switched off by now");
+	else if (fraction > 1)
+		snprintf(how, sizeof how, "samples one of %" PRIu32 " contentions", fraction);
+	add_waits(comments, "mutex", how, sums, count_of(control, CPROF_LOST_MUTEX_WAITS),
+		  count_of(control, CPROF_LOST_MUTEX_NS));
+}
+
+static void add_threadcreate(struct comments *comments, const struct cprof_control *control,
+			     const struct aggregate_sums *sums)
+{
+	add(comments, "%scprof " CPROF_VERSION ": %" PRIu64 " threads started",
+	    count_of(control, CPROF_LOST_THREAD_STARTS) ? "" : "# ", sums->weight / CPROF_WEIGHT_ONE);
 }
 
 /* CPROF_RUN names a run: whoever started several into one directory finds the files of each. */
@@ -126,15 +176,37 @@ static void add_run(struct comments *comments)
 		add(comments, "# cprof: run %s", run);
 }
 
+void comments_build_run(struct comments *out_comments)
+{
+	out_comments->count = 0;
+	add_run(out_comments);
+}
+
 void comments_build(enum profile_kind kind, const struct cprof_control *control,
 		    const struct aggregate_sums *sums, const struct comments_clock *cpu_clock,
 		    struct comments *out_comments)
 {
 	out_comments->count = 0;
-	if (kind == PROFILE_CPU)
+	switch (kind) {
+	case PROFILE_CPU:
 		add_cpu(out_comments, control, sums, cpu_clock);
-	else if (kind == PROFILE_HEAP)
+		break;
+	case PROFILE_HEAP:
 		add_heap(out_comments, control, sums);
+		break;
+	case PROFILE_BLOCK:
+		add_block(out_comments, control, sums);
+		break;
+	case PROFILE_MUTEX:
+		add_mutex(out_comments, control, sums);
+		break;
+	case PROFILE_THREADCREATE:
+		add_threadcreate(out_comments, control, sums);
+		break;
+	case PROFILE_THREADS: /* whoever took the picture says what there is to say */
+	case PROFILE_KIND_COUNT:
+		break;
+	}
 	add_run(out_comments);
 	for (size_t i = 0; i < ARRAY_LENGTH(plain_counters); i++) {
 		uint64_t count = count_of(control, plain_counters[i].counter);

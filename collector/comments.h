@@ -27,9 +27,15 @@ struct comments_clock {
 	uint64_t age_ns; /* how long before the profile's end it was read */
 };
 
-/* Fills out_comments, which must stay where it is while its lines are used. */
+/*
+ * Fills out_comments, which must stay where it is while its lines are used.  `sums`
+ * are those of the kind, `cpu_clock` matters to CPU profiles.
+ */
 void comments_build(enum profile_kind kind, const struct cprof_control *control,
 		    const struct aggregate_sums *sums, const struct comments_clock *cpu_clock,
 		    struct comments *out_comments);
+
+/* Only what every profile says: which run it belongs to. */
+void comments_build_run(struct comments *out_comments);
 
 #endif

@@ -135,8 +135,8 @@ static int format_name(const struct output_name *name, uint32_t instance, char o
 		snprintf(pid, sizeof(pid), "%u", name->pid);
 	if (name->number > 0)
 		snprintf(number, sizeof(number), ".%u", name->number);
-	int size = snprintf(out_file, OUTPUT_NAME_MAX, "%s.%s.%s%s.pb.gz", name->name, pid, name->kind,
-			    number);
+	int size = snprintf(out_file, OUTPUT_NAME_MAX, "%s.%s.%s%s%s", name->name, pid, name->kind, number,
+			    name->suffix ? name->suffix : ".pb.gz");
 	if (size >= OUTPUT_NAME_MAX)
 		return -ENAMETOOLONG;
 	/* The name comes from the program: it must stay one component, on one line. */
@@ -144,6 +144,13 @@ static int format_name(const struct output_name *name, uint32_t instance, char o
 		if (*c == '/' || (unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '_';
 	return 0;
+}
+
+bool output_exists(int dir_fd, const struct output_name *name)
+{
+	char file[OUTPUT_NAME_MAX];
+	return format_name(name, name->instance, file) == 0 &&
+	       faccessat(dir_fd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* Tries one instance after the other until a name is free. */

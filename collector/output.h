@@ -8,6 +8,7 @@
 #ifndef COLLECTOR_OUTPUT_H
 #define COLLECTOR_OUTPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct output_name {
 	uint32_t pid;
 	const char *kind;
 	uint32_t number;
+	const char *suffix; /* NULL: ".pb.gz" */
 	/* 1 at first; n > 1 makes PID-n.  All files of one process share it: see output_write(). */
 	uint32_t instance;
 };
@@ -33,6 +35,9 @@ struct output_name {
  */
 int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t size,
 		 char out_file[OUTPUT_NAME_MAX]);
+
+/* Whether there is such a file. */
+bool output_exists(int dir_fd, const struct output_name *name);
 
 /* Replaces a file that output_write() made earlier in this run, atomically. */
 int output_replace(int dir_fd, const char *file, const void *bytes, size_t size);

@@ -13,12 +13,11 @@
 struct recovered {
 	char name[CPROF_NAME_BYTES];
 	uint32_t pid;
-	char files[PROFILE_KIND_COUNT][OUTPUT_NAME_MAX]; /* in out_dir; "": that kind was off */
+	char files[PROFILE_KIND_COUNT][OUTPUT_NAME_MAX]; /* in out_dir; "": there is none of that kind */
 };
 
 /*
- * Writes the cpu and heap profiles of the segment file `path` to out_dir, under new
- * names.  Works on a private copy: the file is only read.  Returns 0; -EINVAL if the
+ * Writes the profiles of the segment file `path` to out_dir, under new names.  Works on a private copy: the file is only read.  Returns 0; -EINVAL if the
  * file is not a whole segment of this version; or another -errno.  On failure one
  * line has been logged that names what is wrong, and out_recovered is untouched.
  */

@@ -9,11 +9,16 @@
 
 #include <stdlib.h>
 
-static uint32_t *slot_of(const struct stack_sums *table, uint32_t stack)
+static bool is_entry(const struct stack_sums_entry *entry, uint32_t stack, uint32_t kind)
+{
+	return entry->stack == stack && entry->kind == kind;
+}
+
+static uint32_t *slot_of(const struct stack_sums *table, uint32_t stack, uint32_t kind)
 {
 	uint32_t mask = 2 * table->capacity - 1;
-	uint32_t at = (uint32_t)cprof_mix64(stack) & mask;
-	while (table->index[at] && table->entries[table->index[at] - 1].stack != stack)
+	uint32_t at = (uint32_t)cprof_mix64((uint64_t)kind << 32 | stack) & mask;
+	while (table->index[at] && !is_entry(&table->entries[table->index[at] - 1], stack, kind))
 		at = (at + 1) & mask;
 	return &table->index[at];
 }
@@ -34,30 +39,28 @@ static bool grow(struct stack_sums *table)
 	table->index = index;
 	table->capacity = capacity;
 	for (uint32_t i = 0; i < table->count; i++)
-		*slot_of(table, entries[i].stack) = i + 1;
+		*slot_of(table, entries[i].stack, entries[i].kind) = i + 1;
 	return true;
 }
 
-struct stack_sums_entry *stack_sums_at(struct stack_sums *table, uint32_t stack)
+struct aggregate_sums *stack_sums_at(struct stack_sums *table, uint32_t stack, enum profile_kind kind)
 {
 	if (table->count == table->capacity && !grow(table))
 		return NULL;
-	uint32_t *slot = slot_of(table, stack);
+	uint32_t *slot = slot_of(table, stack, kind);
 	if (!*slot) {
-		table->entries[table->count] = (struct stack_sums_entry){.stack = stack};
+		table->entries[table->count] = (struct stack_sums_entry){.stack = stack, .kind = kind};
 		*slot = ++table->count;
 	}
-	return &table->entries[*slot - 1];
+	return &table->entries[*slot - 1].sums;
 }
 
 void stack_sums_add(struct aggregate_sums *to, const struct aggregate_sums *from)
 {
-	to->cpu_weight += from->cpu_weight;
-	to->cpu_ns += from->cpu_ns;
-	to->alloc_weight += from->alloc_weight;
-	to->alloc_bytes += from->alloc_bytes;
+	to->weight += from->weight;
+	to->value += from->value;
 	to->live_weight += from->live_weight;
-	to->live_bytes += from->live_bytes;
+	to->live_value += from->live_value;
 }
 
 void stack_sums_free(struct stack_sums *table)

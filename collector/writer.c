@@ -13,12 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
-#include "perf_map.h"
-#include "pprof.h"
 #include "profile_kind.h"
 
 /* Of a path in a message: what is wrong comes after it, and must not be cut off. */
@@ -64,6 +61,7 @@ void writer_init(struct writer *writer, const struct segment_reader *reader, str
 	*writer = (struct writer){
 		.reader = reader, .rows = rows, .dir = dir, .is_first = is_first, .pid = control->pid};
 	copy_name(writer->name, control);
+	writer_note_rates(writer);
 	/* Relaxed: written by a collector that is dead. */
 	uint32_t instance = load_relaxed(&control->instance);
 	uint32_t written = load_relaxed(&control->files_written);
@@ -78,87 +76,9 @@ void writer_init(struct writer *writer, const struct segment_reader *reader, str
 	}
 }
 
-static bool is_due(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind)
+void writer_report(struct writer *writer, const char *what, int error)
 {
-	const struct cprof_control *control = segment_reader_control(writer->reader);
-	if (aggregate->sample_count[kind])
-		return kind != PROFILE_HEAP || control->heap_state == CPROF_HEAP_ON;
-	if (!writer->is_first || kind > PROFILE_HEAP)
-		return false;
-	if (kind == PROFILE_HEAP)
-		return control->heap_state == CPROF_HEAP_ON;
-	return load_relaxed(&control->cpu_hz) > 0; /* a setting orders nothing */
-}
-
-static int64_t period_of(const struct writer *writer, const struct aggregate *aggregate,
-			 enum profile_kind kind)
-{
-	const struct cprof_control *control = segment_reader_control(writer->reader);
-	/* Relaxed: settings order nothing. */
-	uint64_t rate = load_relaxed(&control->heap_rate_bytes);
-	uint32_t hz = load_relaxed(&control->cpu_hz);
-	if (kind == PROFILE_HEAP)
-		return rate > INT64_MAX ? INT64_MAX : (int64_t)rate;
-	if (hz > 0)
-		return INT64_C(1000000000) / hz;
-	/* Switched off by now: what one expiry stood for. */
-	uint64_t expiries = aggregate->sums.cpu_weight / CPROF_WEIGHT_ONE;
-	uint64_t each_ns = expiries ? aggregate->sums.cpu_ns / expiries : 0;
-	return each_ns > INT64_MAX ? INT64_MAX : (int64_t)each_ns;
-}
-
-/* Whether any stack leads through code that lies in no object. */
-static bool has_jit_frames(const struct profile *profile)
-{
-	for (size_t i = 0; i < profile->sample_count; i++)
-		for (uint32_t f = 0; f < profile->samples[i].frame_count; f++)
-			if (cprof_frame_module(profile->samples[i].frames[f]) == CPROF_MODULE_NONE)
-				return true;
-	return false;
-}
-
-/* The names that a JIT compiler left in /tmp/perf-PID.map, if they are needed and there. */
-static struct perf_map *load_jit_names(const struct writer *writer, const struct profile *profile,
-				       int root_fd)
-{
-	struct stat st;
-	if (!has_jit_frames(profile) || fstat(writer->reader->fd, &st) < 0)
-		return NULL;
-	return perf_map_load(root_fd, writer->pid, st.st_uid);
-}
-
-/* Encodes one kind.  0 or -errno; on success the caller frees *out_bytes. */
-static int encode(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind,
-		  const struct writer_moment *moment, unsigned char **out_bytes, size_t *out_size)
-{
-	const struct cprof_control *control = segment_reader_control(writer->reader);
-	uint64_t start_realtime = control->start_realtime_ns;
-	uint64_t start_monotonic = control->start_monotonic_ns;
-	struct comments comments;
-	comments_build(kind, control, &aggregate->sums, &moment->cpu_clock, &comments);
-	struct profile profile = {
-		.kind = kind,
-		.modules = writer->rows->modules,
-		.module_count = writer->rows->count,
-		.samples = aggregate->samples[kind],
-		.sample_count = aggregate->sample_count[kind],
-		.time_ns = start_realtime > INT64_MAX ? 0 : (int64_t)start_realtime,
-		.period = period_of(writer, aggregate, kind),
-		.comments = comments.lines,
-		.comment_count = comments.count,
-	};
-	if (kind == PROFILE_CPU && moment->end_monotonic_ns > start_monotonic)
-		profile.duration_ns = (int64_t)(moment->end_monotonic_ns - start_monotonic);
-	struct perf_map *jit = load_jit_names(writer, &profile, moment->root_fd);
-	profile.jit = jit;
-	int error = pprof_encode(&profile, moment->tick, moment->tick_arg, out_bytes, out_size);
-	perf_map_free(jit);
-	return error;
-}
-
-/* One line for each kind of failure in the tree: a thousand processes hit the same full disk. */
-static void report(struct writer *writer, const char *what, int error)
-{
+	/* A thousand processes hit the same full disk. */
 	if (error == writer->dir->last_error)
 		return;
 	writer->dir->last_error = error;
@@ -166,13 +86,13 @@ static void report(struct writer *writer, const char *what, int error)
 		  SHOWN_PATH_BYTES, writer->dir->path, log_error_text(-error));
 }
 
-static void set_instance(const struct writer *writer, uint32_t instance)
+void writer_keep_instance(const struct writer *writer, const struct output_name *name)
 {
 	/* Relaxed: read by the next collector only. */
-	store_relaxed(&segment_reader_control(writer->reader)->instance, instance);
+	store_relaxed(&segment_reader_control(writer->reader)->instance, name->instance);
 }
 
-static struct output_name name_of(const struct writer *writer, enum profile_kind kind, uint32_t number)
+struct output_name writer_name(const struct writer *writer, enum profile_kind kind, uint32_t number)
 {
 	/* Relaxed: only collectors store it. */
 	uint32_t instance = load_relaxed(&segment_reader_control(writer->reader)->instance);
@@ -193,22 +113,22 @@ static int write_kind(struct writer *writer, const struct aggregate *aggregate, 
 		return 0;
 	unsigned char *bytes = NULL;
 	size_t size = 0;
-	int error = encode(writer, aggregate, kind, moment, &bytes, &size);
+	int error = writer_encode(writer, aggregate, kind, moment, &bytes, &size);
 	if (!error && file[0])
 		error = output_replace(writer->dir->fd, file, bytes, size);
 	else if (!error) {
-		struct output_name name = name_of(writer, kind, 0);
+		struct output_name name = writer_name(writer, kind, 0);
 		char new_file[OUTPUT_NAME_MAX];
 		error = output_write(writer->dir->fd, &name, bytes, size, new_file);
 		if (!error) {
 			memcpy(file, new_file, OUTPUT_NAME_MAX);
-			set_instance(writer, name.instance);
+			writer_keep_instance(writer, &name);
 			or_relaxed(&segment_reader_control(writer->reader)->files_written, 1u << kind);
 		}
 	}
 	free(bytes);
 	if (error) {
-		report(writer, profile_kinds[kind].name, error);
+		writer_report(writer, profile_kinds[kind].name, error);
 		return error;
 	}
 	writer->fingerprint[kind] = aggregate->fingerprint[kind];
@@ -216,13 +136,13 @@ static int write_kind(struct writer *writer, const struct aggregate *aggregate, 
 	return 0;
 }
 
-/* Takes the aggregate and brings the module rows up to date. */
-static int take(struct writer *writer, const struct writer_moment *moment, struct aggregate *out_aggregate)
+int writer_take(struct writer *writer, const struct writer_moment *moment, struct aggregate *out_aggregate)
 {
 	struct ring_drained drained;
+	writer_note_rates(writer);
 	int error = aggregate_take(writer->reader, moment->owner, out_aggregate, &drained);
 	if (error) {
-		report(writer, "current", error);
+		writer_report(writer, "current", error);
 		return error;
 	}
 	/* After the stacks: a row is published before a stack that refers to it. */
@@ -231,12 +151,27 @@ static int take(struct writer *writer, const struct writer_moment *moment, struc
 	return 0;
 }
 
+/*
+ * Whether a final file is to be there: for each kind with samples; for the first
+ * process also for those that found nothing.  Threads are only known while they run;
+ * who started them comes along with contention, it is not asked for.
+ */
+static bool is_due(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind)
+{
+	if (kind == PROFILE_THREADS || !writer_has_kind(writer, aggregate, kind))
+		return false;
+	if (kind == PROFILE_THREADCREATE && !writer_has_kind(writer, aggregate, PROFILE_BLOCK) &&
+	    !writer_has_kind(writer, aggregate, PROFILE_MUTEX))
+		return false;
+	return writer->is_first || aggregate->sample_count[kind];
+}
+
 int writer_write_final(struct writer *writer, const struct writer_moment *moment)
 {
 	struct aggregate aggregate;
 	if (writer->dir->fd < 0)
 		return -EBADF;
-	int first_error = take(writer, moment, &aggregate);
+	int first_error = writer_take(writer, moment, &aggregate);
 	if (first_error)
 		return first_error;
 	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++) {
@@ -248,39 +183,4 @@ int writer_write_final(struct writer *writer, const struct writer_moment *moment
 	}
 	aggregate_free(&aggregate);
 	return first_error;
-}
-
-int writer_write_snapshot(struct writer *writer, const struct writer_moment *moment)
-{
-	struct cprof_control *control = segment_reader_control(writer->reader);
-	if (writer->dir->fd < 0)
-		return -EBADF;
-	if (control->heap_state != CPROF_HEAP_ON) {
-		log_warn("no heap snapshot of %s (%u): its heap is not profiled", writer->name, writer->pid);
-		return -ENOTSUP;
-	}
-	struct aggregate aggregate;
-	unsigned char *bytes = NULL;
-	size_t size = 0;
-	char file[OUTPUT_NAME_MAX];
-	int error = take(writer, moment, &aggregate);
-	if (error)
-		return error;
-	error = encode(writer, &aggregate, PROFILE_HEAP, moment, &bytes, &size);
-	/* Relaxed: only collectors store it. */
-	uint32_t number = load_relaxed(&control->snapshots_done) + 1;
-	struct output_name name = name_of(writer, PROFILE_HEAP, number ? number : 1);
-	if (!error)
-		error = output_write(writer->dir->fd, &name, bytes, size, file);
-	if (!error) {
-		set_instance(writer, name.instance);
-		/* Release: who sees the number finds the file. */
-		store_release(&control->snapshots_done, name.number);
-		log_info("wrote %s/%s", writer->dir->path, file);
-	} else {
-		report(writer, "heap", error);
-	}
-	free(bytes);
-	aggregate_free(&aggregate);
-	return error;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which profile files a process image gets, and when: final ones (rewritten if the
- * process went on afterwards) and numbered heap snapshots.
+ * The profile files of a process image: which kinds there are, what is in them, and
+ * the final files, which are rewritten if the process goes on afterwards.  Numbered
+ * ones: snapshot.h.
  *
  * Context: collector, main thread.
  */
@@ -34,6 +35,7 @@ struct writer {
 	bool is_first; /* profiles without samples are written too */
 	uint32_t pid;
 	char name[CPROF_NAME_BYTES];
+	unsigned kinds_seen; /* bits 1u << enum profile_kind: were on when last looked */
 	char files[PROFILE_KIND_COUNT][OUTPUT_NAME_MAX]; /* final files, "": not written */
 	uint64_t fingerprint[PROFILE_KIND_COUNT];        /* of what is in them */
 };
@@ -61,7 +63,39 @@ struct writer_moment {
  */
 int writer_write_final(struct writer *writer, const struct writer_moment *moment);
 
-/* Drains and writes a heap snapshot with the next number.  0 or -errno (said so). */
-int writer_write_snapshot(struct writer *writer, const struct writer_moment *moment);
+/* ---- the parts, for who makes other files or none ------------------------------------------ */
+
+/*
+ * Remembers which kinds are on.  To be called before a rate is changed: a profile that
+ * was on and found nothing is still a profile.
+ */
+void writer_note_rates(struct writer *writer);
+
+/*
+ * Takes the aggregate, to be freed by the caller, and brings the module rows up to
+ * date.  0 or -errno (said so).
+ */
+int writer_take(struct writer *writer, const struct writer_moment *moment, struct aggregate *out_aggregate);
+
+/* Whether there is a profile of this kind: it is or was on, or has samples.  Not of threads. */
+bool writer_has_kind(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind);
+
+/*
+ * Encodes one kind of an aggregate.  0 or -errno; on success the caller frees
+ * *out_bytes.
+ */
+int writer_encode(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind,
+		  const struct writer_moment *moment, unsigned char **out_bytes, size_t *out_size);
+
+/* The same for a picture of the threads, which is ready but for its kind, period and run. */
+int writer_encode_threads(const struct profile *threads, const struct writer_moment *moment,
+			  unsigned char **out_bytes, size_t *out_size);
+
+/* The name of a file; all of an image share the instance once one is written. */
+struct output_name writer_name(const struct writer *writer, enum profile_kind kind, uint32_t number);
+void writer_keep_instance(const struct writer *writer, const struct output_name *name);
+
+/* Says that `what` cannot be written; one line for each kind of failure in the tree. */
+void writer_report(struct writer *writer, const char *what, int error);
 
 #endif

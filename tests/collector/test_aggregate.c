@@ -76,8 +76,48 @@ Test(aggregate, sums_rings_totals_and_live_blocks_by_stack)
 	heap = sample_at(&aggregate, PROFILE_HEAP, 0xb);
 	const int64_t values_b[] = {2, 64, 0, 0};
 	cr_expect_arr_eq(heap->values, values_b, sizeof values_b);
-	cr_expect_eq(aggregate.sums.cpu_ns, 30000007);
-	cr_expect_eq(aggregate.sums.live_bytes, 200);
+	cr_expect_eq(aggregate.sums[PROFILE_CPU].value, 30000007);
+	cr_expect_eq(aggregate.sums[PROFILE_HEAP].live_value, 200);
+	aggregate_free(&aggregate);
+	segment_reader_close(&reader);
+	fake_segment_destroy(&fake);
+}
+
+Test(aggregate, keeps_the_kinds_of_a_stack_apart)
+{
+	struct fake_segment fake;
+	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
+	struct segment_reader reader = reader_of(&fake);
+	uint32_t slot = fake_thread_start(&fake);
+	uint32_t a = fake_leaf(&fake, 0xa);
+	static const struct {
+		enum cprof_kind recorded;
+		enum profile_kind shown;
+		int64_t values[PROFILE_VALUES_MAX];
+	} kinds[] = {
+		{CPROF_KIND_CPU, PROFILE_CPU, {2, 10}},
+		{CPROF_KIND_ALLOC, PROFILE_HEAP, {2, 20, 0, 0}},
+		{CPROF_KIND_BLOCK, PROFILE_BLOCK, {2, 30}},
+		{CPROF_KIND_MUTEX, PROFILE_MUTEX, {2, 40}},
+		{CPROF_KIND_THREADCREATE, PROFILE_THREADCREATE, {2}},
+	};
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		/* By both ways, and fractions that only together make a whole. */
+		fake_record(&fake, slot, a, kinds[i].recorded, ONE + ONE / 2,
+			    (uint64_t)kinds[i].values[1] / 2);
+		fake_total_add(&fake, cprof_total_key(a, kinds[i].recorded, 0), ONE / 4,
+			       (uint64_t)kinds[i].values[1] / 2);
+	}
+	struct aggregate aggregate = take(&reader);
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		enum profile_kind kind = kinds[i].shown;
+		cr_assert_eq(aggregate.sample_count[kind], 1, "kind %d", kind);
+		const struct profile_sample *sample = sample_at(&aggregate, kind, 0xa);
+		cr_expect_arr_eq(sample->values, kinds[i].values, sizeof kinds[i].values, "kind %d", kind);
+		cr_expect_eq(aggregate.sums[kind].weight, ONE + 3 * (ONE / 4));
+		cr_expect_eq(aggregate.sums[kind].value, (uint64_t)kinds[i].values[1]);
+	}
+	cr_expect_eq(aggregate.sample_count[PROFILE_THREADS], 0);
 	aggregate_free(&aggregate);
 	segment_reader_close(&reader);
 	fake_segment_destroy(&fake);
@@ -173,8 +213,8 @@ Test(aggregate, reads_all_levels_and_leaves_holes_alone)
 	     segment_reader_next_data(&reader, from, fake.geometry.segment_bytes, &at, &end); from = end)
 		data_after += end - at;
 	cr_expect_eq(aggregate.sample_count[PROFILE_HEAP], 2000);
-	cr_expect_eq(aggregate.sums.alloc_bytes, 16000);
-	cr_expect_eq(aggregate.sums.live_bytes, 16000);
+	cr_expect_eq(aggregate.sums[PROFILE_HEAP].value, 16000);
+	cr_expect_eq(aggregate.sums[PROFILE_HEAP].live_value, 16000);
 	cr_expect_eq(data_before, data_after);
 	aggregate_free(&aggregate);
 	segment_reader_close(&reader);
@@ -260,7 +300,7 @@ static void fill(struct fake_segment *fake)
 		uint32_t slot = fake_thread_start(fake);
 		for (uint64_t i = 0; i < 20; i++) {
 			uint32_t stack = fake_leaf(fake, 0x100 + i);
-			fake_record(fake, slot, stack, 1 + (uint32_t)(i & 1), ONE, i);
+			fake_record(fake, slot, stack, 1 + (uint32_t)i % (CPROF_KIND_COUNT - 1), ONE, i);
 			fake_live_add(fake, 0x10000 + ((uint64_t)t << 12) + i * 16, stack, ONE, i);
 		}
 	}
@@ -326,7 +366,7 @@ Test(aggregate, survives_any_bytes, .timeout = 300)
 			for (size_t i = 0; i < aggregate.sample_count[kind]; i++) {
 				const struct profile_sample *s = &aggregate.samples[kind][i];
 				cr_expect_leq(s->frame_count, CPROF_STACK_FRAMES_MAX);
-				for (int v = 0; v < PROFILE_VALUES_MAX && kind == PROFILE_HEAP; v++)
+				for (int v = 0; v < PROFILE_VALUES_MAX; v++)
 					cr_expect_geq(s->values[v], 0);
 			}
 		for (size_t i = 0; i < rows.count; i++)
