@@ -6,7 +6,8 @@
  *
  * Writing files may take seconds.  The encoder calls tick_while_busy() meanwhile,
  * which does what cannot wait: registrations (a process may end before we come to
- * it), rings and heartbeats; it never touches images, which the encoder is using.
+ * it), rings, heartbeats, and commands that take no time; it never touches images,
+ * which the encoder is using.
  *
  * Context: collector, main thread.
  */
@@ -21,6 +22,7 @@
 
 #include "bell.h"
 #include "client.h"
+#include "command_serve.h"
 #include "image.h"
 #include "log.h"
 
@@ -41,6 +43,7 @@ struct loop {
 	int link_fd;
 	uint32_t next_id;
 	struct registration registration;
+	struct commands commands;
 	struct bell bell;
 	struct writer_dir dir;
 	struct client *clients; /* newest first */
@@ -125,6 +128,15 @@ static void drain_all(struct loop *loop)
 	loop->last_tick_ms = monotonic_ms();
 }
 
+/* Serves commands that take no time, and sends answers as they are taken. */
+static void serve_quick_commands(struct loop *loop)
+{
+	struct command_peer *peer;
+	while ((peer = commands_next(&loop->commands, COMMAND_IS_QUICK)))
+		command_serve(peer, loop->clients, NULL, NULL);
+	commands_send(&loop->commands, monotonic_ms());
+}
+
 static void tick_while_busy(void *argument)
 {
 	struct loop *loop = argument;
@@ -132,6 +144,7 @@ static void tick_while_busy(void *argument)
 		return;
 	take_arrivals(loop);
 	drain_all(loop);
+	serve_quick_commands(loop);
 }
 
 /* ---- clients ------------------------------------------------------------------------------- */
@@ -214,8 +227,9 @@ static void notice_deaths(struct loop *loop)
 }
 
 /*
- * Does one thing that may take long.  Requests come before the last files of the dead,
- * and the first process's before the others': it may be waiting.  False: nothing to do.
+ * Does one thing that may take long.  Requests come before commands and these before the
+ * last files of the dead, and the first process's requests before the others': it may be
+ * waiting.  False: nothing to do.
  */
 static bool do_one_job(struct loop *loop)
 {
@@ -227,11 +241,14 @@ static bool do_one_job(struct loop *loop)
 		else if (client_has_request(client) && (!asking || client->handle.is_first))
 			asking = client;
 	}
-	if (!asking && !ended)
+	struct command_peer *peer = asking ? NULL : commands_next(&loop->commands, COMMAND_IS_LONG);
+	if (!asking && !peer && !ended)
 		return false;
 	bell_begin_work(&loop->bell);
 	if (asking)
 		client_answer(asking, tick_while_busy, loop);
+	else if (peer)
+		command_serve(peer, loop->clients, tick_while_busy, loop);
 	else
 		retire(loop, ended);
 	bell_end_work(&loop->bell);
@@ -242,7 +259,7 @@ static bool do_one_job(struct loop *loop)
 
 static void wait_for_something(struct loop *loop)
 {
-	size_t wanted = REGISTRATION_PENDING_MAX + 2;
+	size_t wanted = REGISTRATION_PENDING_MAX + COMMANDS_MAX + 2;
 	for (const struct client *client = loop->clients; client; client = client->next)
 		wanted++;
 	if (wanted > loop->poll_capacity) {
@@ -264,6 +281,7 @@ static void wait_for_something(struct loop *loop)
 	fds[count++] = (struct pollfd){.fd = loop->bell.event_fd, .events = POLLIN};
 	for (const struct client *client = loop->clients; client; client = client->next)
 		fds[count++] = (struct pollfd){.fd = client->handle.pidfd, .events = POLLIN};
+	count += commands_poll_fds(&loop->commands, fds + count);
 	if (poll(fds, (nfds_t)count, left > 0 ? (int)left : 0) <= 0)
 		return;
 	if (fds[bell_at].revents)
@@ -276,12 +294,14 @@ static void wait_for_something(struct loop *loop)
 /* Who slips in while the door closes is still served. */
 static bool is_finished(struct loop *loop)
 {
-	if (loop->clients || loop->arrived_count || loop->registration.pending_count)
+	if (loop->clients || loop->arrived_count || loop->registration.pending_count ||
+	    !commands_are_done(&loop->commands))
 		return false;
 	if (!loop->has_started && monotonic_ms() - loop->started_ms < FIRST_PEER_PATIENCE_MS)
 		return false;
 	close_door(loop);
-	return !loop->arrived_count && !loop->registration.pending_count;
+	return !loop->arrived_count && !loop->registration.pending_count &&
+	       commands_are_done(&loop->commands);
 }
 
 static void take_over(struct loop *loop, const struct inheritance *inheritance)
@@ -305,7 +325,8 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 			    .started_ms = monotonic_ms(),
 			    .dir = {.fd = -1}};
 	prctl(PR_SET_NAME, "cprof-collector");
-	registration_init(&loop.registration, config->listen_fd, &config->session);
+	commands_init(&loop.commands);
+	registration_init(&loop.registration, config->listen_fd, &config->session, &loop.commands);
 	bell_init(&loop.bell);
 	take_over(&loop, inheritance);
 	for (;;) {
@@ -317,6 +338,7 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 			for (struct client *client = loop.clients; client; client = client->next)
 				client_update_modules(client);
 		}
+		serve_quick_commands(&loop);
 		if (do_one_job(&loop))
 			continue;
 		if (is_finished(&loop))
@@ -324,6 +346,7 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 		wait_for_something(&loop);
 	}
 	bell_unlisten(&loop.bell);
+	commands_close(&loop.commands);
 	free(loop.arrived);
 	free(loop.poll_fds);
 	image_close_all();

@@ -27,6 +27,7 @@
 #define COMPLAINTS_MAX 8
 
 #define STARVED_MS 100
+#define ACCEPTED_MAX 1024
 
 static int hex_digit(char c)
 {
@@ -76,9 +77,11 @@ void client_handle_close(struct client_handle *handle)
 	handle->segment_fd = handle->pidfd = handle->root_fd = -1;
 }
 
-void registration_init(struct registration *registration, int listen_fd, const struct session *session)
+void registration_init(struct registration *registration, int listen_fd, const struct session *session,
+		       struct commands *commands)
 {
-	*registration = (struct registration){.listen_fd = listen_fd, .session = *session};
+	*registration =
+		(struct registration){.listen_fd = listen_fd, .session = *session, .commands = commands};
 }
 
 /* Takes the same time wherever the first difference is. */
@@ -90,11 +93,8 @@ static bool is_same_token(const uint8_t *a, const uint8_t *b)
 	return difference == 0;
 }
 
-/*
- * Whether fd is a pidfd, and of `pid` as far as can be told: the kernel says 0 for a
- * process that is not visible from here, -1 for one that is gone.
- */
-static bool is_pidfd_of(int fd, pid_t pid)
+/* What /proc says of a descriptor: false if that is no pidfd. */
+static bool read_pidfd(int fd, long *out_pid)
 {
 	char path[64];
 	char text[1024];
@@ -110,8 +110,21 @@ static bool is_pidfd_of(int fd, pid_t pid)
 	const char *line = strstr(text, "\nPid:");
 	if (!line)
 		return false;
-	long said = strtol(line + 5, NULL, 10);
-	return said <= 0 || said == pid;
+	*out_pid = strtol(line + 5, NULL, 10);
+	return true;
+}
+
+pid_t pidfd_pid(int fd)
+{
+	long pid;
+	return read_pidfd(fd, &pid) ? (pid_t)pid : -1;
+}
+
+/* Whether fd is a pidfd, and of `pid` as far as can be told. */
+static bool is_pidfd_of(int fd, pid_t pid)
+{
+	long said;
+	return read_pidfd(fd, &said) && (said <= 0 || said == pid);
 }
 
 /* The pidfd that was sent if it is what it should be, else one of our own, else -1. */
@@ -162,52 +175,67 @@ static const char *judge(const struct registration *registration, const struct c
 	return NULL;
 }
 
-/* Reads the peer's message.  1: out_handle is set; 0: refused; -EAGAIN: nothing there yet. */
-static int receive(struct registration *registration, int fd, struct client_handle *out_handle)
+enum received { RECEIVED_NOTHING_YET, RECEIVED_REFUSED, RECEIVED_PROCESS, RECEIVED_COMMAND };
+
+/* Reads the peer's message.  PROCESS: out_handle is set; COMMAND: fd was taken over. */
+static enum received receive(struct registration *registration, int fd, struct client_handle *out_handle)
 {
-	struct cprof_hello hello = {0};
+	union {
+		struct cprof_hello hello;
+		struct cprof_command command;
+	} received = {.command = {0}};
+	const struct cprof_hello *hello = &received.hello;
 	union {
 		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control = {.bytes = {0}};
-	struct iovec io = {.iov_base = &hello, .iov_len = sizeof hello};
+	struct iovec io = {.iov_base = &received, .iov_len = sizeof received};
 	struct msghdr message = {.msg_iov = &io,
 				 .msg_iovlen = 1,
 				 .msg_control = control.bytes,
 				 .msg_controllen = sizeof control};
 	ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
-		return -EAGAIN;
+		return RECEIVED_NOTHING_YET;
 	int fds[FDS_MAX] = {-1, -1, -1, -1};
 	size_t fd_count = size < 0 ? 0 : received_fds(&message, fds);
 	struct ucred peer = {0};
 	socklen_t peer_size = sizeof peer;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size))
-		peer.pid = 0;
-	if (size <= 0)
-		return 0;
-	const char *wrong = judge(registration, &hello, size, message.msg_flags, fd_count);
+		peer = (struct ucred){.uid = (uid_t)-1};
+	if (size <= 0) {
+		for (size_t i = 0; i < fd_count; i++)
+			close(fds[i]);
+		return RECEIVED_REFUSED;
+	}
+	if (registration->commands && !(message.msg_flags & MSG_TRUNC) &&
+	    commands_take(registration->commands, fd, &received, (size_t)size, fds[0], &peer)) {
+		for (size_t i = 1; i < fd_count; i++)
+			close(fds[i]);
+		return RECEIVED_COMMAND;
+	}
+	const char *wrong = judge(registration, hello, size, message.msg_flags, fd_count);
 	if (wrong) {
 		if (registration->complaints++ < COMPLAINTS_MAX)
 			log_warn("process %d is not profiled: %s", peer.pid, wrong);
 		for (size_t i = 0; i < fd_count; i++)
 			close(fds[i]);
-		return 0;
+		return RECEIVED_REFUSED;
 	}
 	*out_handle = (struct client_handle){
-		.is_first = hello.is_first && hello.pid == registration->session.root_pid,
-		.pid = hello.pid,
+		.is_first = hello->is_first && hello->pid == registration->session.root_pid,
+		.pid = hello->pid,
 		.peer_pid = peer.pid,
 		.segment_fd = fds[0],
 		.pidfd = choose_pidfd(fds[1], peer.pid),
 		.root_fd = open_root(peer.pid),
 	};
-	return 1;
+	return RECEIVED_PROCESS;
 }
 
+/* Its descriptor is the caller's. */
 static void forget_pending(struct registration *registration, size_t i)
 {
-	close(registration->pending[i].fd);
 	registration->pending_count--;
 	memmove(&registration->pending[i], &registration->pending[i + 1],
 		(registration->pending_count - i) * sizeof registration->pending[0]);
@@ -215,8 +243,10 @@ static void forget_pending(struct registration *registration, size_t i)
 
 static void add_pending(struct registration *registration, int fd, int64_t now_ms)
 {
-	if (registration->pending_count == REGISTRATION_PENDING_MAX)
+	if (registration->pending_count == REGISTRATION_PENDING_MAX) {
+		close(registration->pending[0].fd);
 		forget_pending(registration, 0);
+	}
 	size_t i = registration->pending_count++;
 	registration->pending[i].fd = fd;
 	registration->pending[i].deadline_ms = now_ms + REGISTRATION_PATIENCE_MS;
@@ -225,18 +255,24 @@ static void add_pending(struct registration *registration, int fd, int64_t now_m
 int registration_next(struct registration *registration, int64_t now_ms, struct client_handle *out_handle)
 {
 	for (size_t i = 0; i < registration->pending_count;) {
-		int got = receive(registration, registration->pending[i].fd, out_handle);
-		if (got == -EAGAIN && now_ms < registration->pending[i].deadline_ms) {
+		int fd = registration->pending[i].fd;
+		enum received got = receive(registration, fd, out_handle);
+		if (got == RECEIVED_NOTHING_YET && now_ms < registration->pending[i].deadline_ms) {
 			i++;
 			continue;
 		}
-		if (got == -EAGAIN)
+		if (got == RECEIVED_NOTHING_YET)
 			log_info("a peer connected and said nothing: dropped");
 		forget_pending(registration, i);
-		if (got == 1)
+		if (got != RECEIVED_COMMAND)
+			close(fd);
+		if (got == RECEIVED_PROCESS)
 			return 1;
 	}
-	while (registration->listen_fd >= 0 && now_ms >= registration->accept_at_ms) {
+	/* Not more at once than leaves time for the others, however many come. */
+	for (int taken = 0;
+	     taken < ACCEPTED_MAX && registration->listen_fd >= 0 && now_ms >= registration->accept_at_ms;
+	     taken++) {
 		int fd = accept4(registration->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
@@ -244,12 +280,12 @@ int registration_next(struct registration *registration, int64_t now_ms, struct 
 			registration->accept_at_ms = now_ms + STARVED_MS;
 		if (fd < 0)
 			return 0;
-		int got = receive(registration, fd, out_handle);
-		if (got == -EAGAIN)
+		enum received got = receive(registration, fd, out_handle);
+		if (got == RECEIVED_NOTHING_YET)
 			add_pending(registration, fd, now_ms);
-		else
+		else if (got != RECEIVED_COMMAND)
 			close(fd);
-		if (got == 1)
+		if (got == RECEIVED_PROCESS)
 			return 1;
 	}
 	return 0;

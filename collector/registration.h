@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The front door: peers connect to the listening socket and send one message each;
- * those that prove their descent become handles, the rest is closed.
+ * those that prove their descent become handles, those that send a command are passed
+ * on with it, the rest is closed.
  *
  * Context: collector, main thread.  Never blocks.
  */
@@ -14,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "command.h"
 #include "cprof_wire.h"
 
 /* CPROF_SESSION, parsed. */
@@ -24,6 +26,12 @@ struct session {
 
 /* Parses "<name>:<token>:<pid>".  0 or -EINVAL. */
 int session_parse(const char *text, struct session *out_session);
+
+/*
+ * The pid that a pidfd stands for, as we see it: 0 if it is not visible from here, -1 if
+ * the process is gone or fd is no pidfd.
+ */
+pid_t pidfd_pid(int fd);
 
 /* A registered process, before anything in its segment was believed.  Owns its descriptors. */
 struct client_handle {
@@ -46,8 +54,9 @@ struct registration {
 	int listen_fd; /* -1: closed */
 	bool is_shut;
 	struct session session;
-	unsigned complaints;  /* lines about refused peers so far */
-	int64_t accept_at_ms; /* no descriptors left: not before this moment */
+	struct commands *commands; /* borrowed: where commands go; NULL: nowhere */
+	unsigned complaints;       /* lines about refused peers so far */
+	int64_t accept_at_ms;      /* no descriptors left: not before this moment */
 	size_t pending_count;
 	struct {
 		int fd;
@@ -55,7 +64,8 @@ struct registration {
 	} pending[REGISTRATION_PENDING_MAX];
 };
 
-void registration_init(struct registration *registration, int listen_fd, const struct session *session);
+void registration_init(struct registration *registration, int listen_fd, const struct session *session,
+		       struct commands *commands);
 
 /*
  * Takes the next registered process: accepts, reads and verifies as needed.  Returns

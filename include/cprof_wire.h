@@ -62,8 +62,8 @@ enum cprof_command_what {
 #define CPROF_SNAPSHOT_HEAP 2u
 #define CPROF_SNAPSHOT_BLOCK 4u
 #define CPROF_SNAPSHOT_MUTEX 8u
-#define CPROF_SNAPSHOT_THREADS 16u
-#define CPROF_SNAPSHOT_THREADCREATE 32u
+#define CPROF_SNAPSHOT_THREADCREATE 16u
+#define CPROF_SNAPSHOT_THREADS 32u
 #define CPROF_SNAPSHOT_ALL 63u
 
 /* Which of the rates are meant: bits. */

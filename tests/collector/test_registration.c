@@ -27,7 +27,7 @@ static void open_door(void)
 	struct session session;
 	fake_session_create(&fake_session);
 	cr_assert_eq(session_parse(fake_session.text, &session), 0);
-	registration_init(&registration, fake_session.listen_fd, &session);
+	registration_init(&registration, fake_session.listen_fd, &session, NULL);
 	fake_segment_create(&segment, CPROF_SEGMENT_BYTES_MIN);
 }
 

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stores are relaxed and in no order: each use of a rate stands alone, and a lock
+ * function that finds contention profiling on with both rates 0 records nothing.
+ *
+ * Context: collector, main thread.
+ */
+#include "rates.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "cprof_compiler.h"
+#include "cprof_units.h"
+
+static int refuse(char out_line[RATES_LINE_BYTES], int error, const char *format, ...) PRINTF_LIKE(3, 4);
+static int refuse(char out_line[RATES_LINE_BYTES], int error, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	vsnprintf(out_line, RATES_LINE_BYTES, format, args);
+	va_end(args);
+	return error;
+}
+
+static int judge_range(const struct cprof_rates *rates, char out_line[RATES_LINE_BYTES])
+{
+	if (rates->which == 0 || rates->which & ~CPROF_RATE_ALL)
+		return refuse(out_line, -EINVAL,
+			      "no rate is given; accepted: cpu_hz, heap_rate, block_rate, mutex_fraction");
+	if (rates->which & CPROF_RATE_CPU_HZ && rates->cpu_hz > CPROF_CPU_HZ_MAX)
+		return refuse(out_line, -EINVAL, "cpu_hz=%" PRIu32 ": accepted is " CPROF_CPU_HZ_ACCEPTED,
+			      rates->cpu_hz);
+	if (rates->which & CPROF_RATE_HEAP && rates->heap_rate_bytes > CPROF_HEAP_RATE_MAX_BYTES)
+		return refuse(out_line, -EINVAL,
+			      "heap_rate=%" PRIu64 ": accepted is " CPROF_HEAP_RATE_ACCEPTED,
+			      rates->heap_rate_bytes);
+	if (rates->which & CPROF_RATE_BLOCK && rates->block_rate_ns > CPROF_BLOCK_RATE_MAX_NS)
+		return refuse(out_line, -EINVAL,
+			      "block_rate=%" PRIu64 ": accepted is " CPROF_BLOCK_RATE_ACCEPTED,
+			      rates->block_rate_ns);
+	if (rates->which & CPROF_RATE_MUTEX && rates->mutex_fraction > CPROF_MUTEX_FRACTION_MAX)
+		return refuse(out_line, -EINVAL,
+			      "mutex_fraction=%" PRIu32 ": accepted is " CPROF_MUTEX_FRACTION_ACCEPTED,
+			      rates->mutex_fraction);
+	return 0;
+}
+
+/* What has to be there from the start. */
+static int judge_possible(const struct cprof_control *control, const struct cprof_rates *rates,
+			  char out_line[RATES_LINE_BYTES])
+{
+	if (rates->which & CPROF_RATE_CPU_HZ && rates->cpu_hz && control->cpu_hz_at_start == 0)
+		return refuse(out_line, -ENOTSUP,
+			      "cpu_hz cannot be changed: the process was started with CPROF_CPU_HZ=0, so its "
+			      "threads have no timers");
+	if (rates->which & CPROF_RATE_HEAP && rates->heap_rate_bytes && !control->is_heap_available)
+		return refuse(out_line, -ENOTSUP,
+			      "heap_rate cannot be changed: the program, or a library loaded before "
+			      "libcprof.so, defines malloc itself");
+	return 0;
+}
+
+static bool set_u32(atomic_u32 *rate, uint32_t value)
+{
+	uint32_t before = load_relaxed(rate); /* only we store it */
+	store_relaxed(rate, value);
+	return before != value;
+}
+
+static bool set_u64(atomic_u64 *rate, uint64_t value)
+{
+	uint64_t before = load_relaxed(rate); /* only we store it */
+	store_relaxed(rate, value);
+	return before != value;
+}
+
+static bool set_heap_rate(struct cprof_control *control, uint64_t bytes)
+{
+	uint64_t before = load_relaxed(&control->heap_rate_bytes); /* only we store it */
+	if (before || bytes)
+		store_relaxed(&control->heap_rate_last_bytes, bytes ? bytes : before); /* read by us */
+	if (bytes && control->heap_state == CPROF_HEAP_OFF)
+		control->heap_state = CPROF_HEAP_ON; /* read by collectors only */
+	return set_u64(&control->heap_rate_bytes, bytes);
+}
+
+int rates_apply(struct cprof_control *control, const struct cprof_rates *rates,
+		char out_line[RATES_LINE_BYTES])
+{
+	int error = judge_range(rates, out_line);
+	if (!error)
+		error = judge_possible(control, rates, out_line);
+	if (error)
+		return error;
+	bool is_changed = false;
+	if (rates->which & CPROF_RATE_CPU_HZ && control->cpu_hz_at_start)
+		is_changed |= set_u32(&control->cpu_hz, rates->cpu_hz);
+	if (rates->which & CPROF_RATE_HEAP)
+		is_changed |= set_heap_rate(control, rates->heap_rate_bytes);
+	if (rates->which & CPROF_RATE_BLOCK)
+		is_changed |= set_u64(&control->block_rate_ns, rates->block_rate_ns);
+	if (rates->which & CPROF_RATE_MUTEX)
+		is_changed |= set_u32(&control->mutex_fraction, rates->mutex_fraction);
+	store_relaxed(&control->contention, (uint32_t)(load_relaxed(&control->block_rate_ns) != 0 ||
+						       load_relaxed(&control->mutex_fraction) != 0));
+	if (is_changed)
+		add_relaxed(&control->rates_changed, UINT32_C(1)); /* read by collectors only */
+	return 0;
+}
