@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "snapshot.h"
 
 static uint64_t monotonic_ns(void)
 {
@@ -228,6 +227,15 @@ void client_answer(struct client *client, void (*tick)(void *), void *tick_arg)
 		store_release(&control->snapshots_taken, snapshot);
 	}
 	report_damage(client, 0);
+}
+
+int client_snapshot(struct client *client, const struct snapshot_request *request, void (*tick)(void *),
+		    void *tick_arg, struct snapshot *out_snapshot)
+{
+	struct writer_moment moment = moment_now(client, tick, tick_arg);
+	int error = snapshot_write(&client->writer, &moment, request, out_snapshot);
+	report_damage(client, 0);
+	return error;
 }
 
 void client_end_by_death(struct client *client)

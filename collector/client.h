@@ -8,7 +8,7 @@
 #define COLLECTOR_CLIENT_H
 
 #include "registration.h"
-#include "writer.h"
+#include "snapshot.h"
 
 struct client {
 	struct client *next; /* the loop's list */
@@ -41,6 +41,10 @@ bool client_has_request(const struct client *client);
 
 /* Does it.  May take long; tick(tick_arg) is called meanwhile. */
 void client_answer(struct client *client, void (*tick)(void *), void *tick_arg);
+
+/* Writes numbered files on somebody's command: as snapshot_write().  May take long, see client_answer(). */
+int client_snapshot(struct client *client, const struct snapshot_request *request, void (*tick)(void *),
+		    void *tick_arg, struct snapshot *out_snapshot);
 
 /* Whether the process is gone: its pidfd says so, or nobody has its pid. */
 bool client_is_gone(const struct client *client);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "command_snapshot.h"
 #include "process_info.h"
 #include "rates.h"
 
@@ -53,6 +54,7 @@ static void serve_list(struct command_peer *peer, const struct client *clients)
 static void serve_set(struct command_peer *peer, struct client *client)
 {
 	char line[RATES_LINE_BYTES];
+	writer_note_rates(&client->writer);
 	int error = rates_apply(segment_reader_control(&client->reader), &peer->command.rates, line);
 	if (error) {
 		command_end(peer, error, "%s", line);
@@ -64,7 +66,6 @@ static void serve_set(struct command_peer *peer, struct client *client)
 
 void command_serve(struct command_peer *peer, struct client *clients, void (*tick)(void *), void *tick_arg)
 {
-	(void)tick, (void)tick_arg;
 	if (peer->command.what == CPROF_COMMAND_LIST) {
 		serve_list(peer, clients);
 		return;
@@ -72,5 +73,8 @@ void command_serve(struct command_peer *peer, struct client *clients, void (*tic
 	struct client *client = find_target(peer, clients);
 	if (!client)
 		return;
-	serve_set(peer, client);
+	if (peer->command.what == CPROF_COMMAND_SET)
+		serve_set(peer, client);
+	else
+		command_snapshot(peer, client, tick, tick_arg);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What commands do: list, set.
+ * What commands do: list, set, snapshot.
  *
  * Context: collector, main thread.
  */

@@ -17,5 +17,6 @@ int cmd_run(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_set(int argc, char **argv);
+int cmd_snapshot(int argc, char **argv);
 
 #endif

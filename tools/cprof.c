@@ -20,6 +20,7 @@ static const struct command {
 	{"run", cmd_run, "run a command and write profiles of it and of its children"},
 	{"list", cmd_list, "show the live profiled processes, their rates, samples and losses"},
 	{"set", cmd_set, "change the rates of a live process: cprof set PID heap_rate=64K"},
+	{"snapshot", cmd_snapshot, "write profiles of a live process, or show what its threads do"},
 	{"recover", cmd_recover, "write profiles from a segment file that was kept (.NAME.PID.cprof)"},
 };
 
