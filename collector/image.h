@@ -16,6 +16,7 @@
 struct image_source {
 	const char *path;       /* as the process sees it */
 	int root_fd;            /* O_PATH descriptor of the process's root, or -1: open by path */
+	uint32_t pid;           /* of a process that runs it, 0: not known; what it leads to is verified */
 	uint64_t device, inode; /* 0, 0: not known */
 	const uint8_t *build_id;
 	uint32_t build_id_bytes;

@@ -76,6 +76,14 @@ static int open_vdso(void)
 	return fd;
 }
 
+/* An executable that was removed right after its start still has this name. */
+static int open_running(uint32_t pid, struct stat *out_stat)
+{
+	char path[32];
+	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+	return pid ? root_file_open(-1, path, 0, out_stat) : -ENOENT;
+}
+
 int image_file_open(const struct image_source *source)
 {
 	struct stat st = {0};
@@ -86,16 +94,19 @@ int image_file_open(const struct image_source *source)
 	 * A process that did chroot, or is gone, loaded its files from where we still are:
 	 * our own root is tried too, and what is found there proves itself in the same way.
 	 */
-	int roots[] = {source->root_fd, -1};
 	int result = -ENOENT;
-	for (size_t i = 0; i < 2; i++) {
-		int fd = is_vdso ? open_vdso() : root_file_open(roots[i], source->path, 0, &st);
+	for (int i = source->root_fd < 0 ? 1 : 0; i < 3; i++) {
+		int fd = is_vdso  ? open_vdso()
+			 : i == 0 ? root_file_open(source->root_fd, source->path, 0, &st)
+			 : i == 1 ? root_file_open(-1, source->path, 0, &st)
+				  : open_running(source->pid, &st);
 		if (fd >= 0 && is_the_file(fd, &st, source))
 			return fd;
 		if (fd >= 0)
 			close(fd);
-		result = fd >= 0 ? -ESTALE : fd;
-		if (is_vdso || source->root_fd < 0)
+		if (i < 2)
+			result = fd >= 0 ? -ESTALE : fd;
+		if (is_vdso)
 			break;
 	}
 	return result;

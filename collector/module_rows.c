@@ -72,6 +72,7 @@ static int insert(struct module_rows *rows, const struct segment_reader *reader,
 	take_addresses(&module, row);
 	struct image_source source = {.path = path,
 				      .root_fd = root_fd,
+				      .pid = segment_reader_control(reader)->pid,
 				      .device = row->device,
 				      .inode = row->inode,
 				      .build_id = module.build_id,
