@@ -176,6 +176,9 @@ static void on_quick_exit_hook(void *unused)
 static atomic_u32 *load(void)
 {
 	real_resolve_optional();
+	/* Not in a program that runs with rights of its own: its user must not choose where it writes. */
+	if (getauxval(AT_SECURE))
+		return NULL;
 	config_read(environ);
 	bool has_session = config.session && session_parse(config.session);
 	if (!has_session)
