@@ -33,9 +33,10 @@ COLLECTOR_TEST_SRC := $(wildcard tests/collector/test_*.c)
 SUPPORT_ALL := $(wildcard tests/support/*.c)
 SUPPORT_PROGRAM_SRC := $(if $(SUPPORT_ALL),$(shell grep -l '^int main' $(SUPPORT_ALL)))
 SUPPORT_LIB_SRC := $(filter-out $(SUPPORT_PROGRAM_SRC),$(SUPPORT_ALL))
-VICTIM_SRC := $(filter-out tests/integration/victims/lib%,$(wildcard tests/integration/victims/*.c \
-	tests/integration/victims/*.cc $(if $(RUSTC),tests/integration/victims/*.rs)))
-VICTIM_LIB_SRC := $(wildcard tests/integration/victims/lib*.c tests/integration/victims/lib*.cc)
+VICTIM_DIRS := tests/integration/victims tests/integration/victims/hostile
+VICTIM_LIB_SRC := $(foreach d,$(VICTIM_DIRS),$(wildcard $d/lib*.c $d/lib*.cc))
+VICTIM_SRC := $(filter-out $(VICTIM_LIB_SRC),$(foreach d,$(VICTIM_DIRS),$(wildcard $d/*.c $d/*.cc \
+	$(if $(RUSTC),$d/*.rs))))
 INTEGRATION := $(sort $(wildcard tests/integration/test_*.sh))
 
 # ---- products -----------------------------------------------------------------------
@@ -80,7 +81,7 @@ TEST_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Itests/support $(if $(filter tsan,
 # A sanitizer brings its own allocator.
 COLLECTOR_LIBS := -Wl,--as-needed $(if $(SAN),,-ljemalloc) -lprotobuf-c -lz -ldw -lelf -liberty -pthread
 TEST_LIBS := -Wl,--as-needed $(if $(filter tsan,$(SAN)),tests/support/tsan/criterion.c,-lcriterion) -lunwind -pthread -ldl -lm
-VICTIM_FLAGS := -O2 -g -pthread
+VICTIM_FLAGS := -O2 -g -pthread -Itests/integration/victims
 
 # A test or victim may extend its flags: a comment `// cflags: ...` or `// ldflags: ...`
 # among its first five lines.
@@ -155,22 +156,28 @@ $(SUPPORT_PROGRAMS): $(BUILD)/tests/%: tests/support/%.c $(GEN)/profile.pb-c.o $
 		$(GEN)/profile.pb-c.o $(SUPPORT_LIB) $(call own_flags,ldflags) $(SAN_FLAGS) -lprotobuf-c -lz -pthread -ldl -lm
 
 # Victims are built as any program would be; what they show must not depend on our flags.
-VICTIM_COMMON := $(wildcard tests/integration/victims/*.h) Makefile
+VICTIM_COMMON := $(foreach d,$(VICTIM_DIRS),$(wildcard $d/*.h)) Makefile
 $(BUILD)/tests/victims/%.so: tests/integration/victims/%.c $(VICTIM_COMMON)
 	@mkdir -p $(@D)
-	$(call quiet,VICTIM)$(CC) $(VICTIM_FLAGS) -fPIC -shared $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
+	$(call quiet,VICTIM)$(CC) -D_GNU_SOURCE $(VICTIM_FLAGS) -fPIC -shared $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
 $(BUILD)/tests/victims/%.so: tests/integration/victims/%.cc $(VICTIM_COMMON)
 	@mkdir -p $(@D)
 	$(call quiet,VICTIM)$(CXX) $(VICTIM_FLAGS) -fPIC -shared $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
 $(BUILD)/tests/victims/%: tests/integration/victims/%.c $(VICTIM_COMMON)
 	@mkdir -p $(@D)
-	$(call quiet,VICTIM)$(CC) -D_GNU_SOURCE $(VICTIM_FLAGS) $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
+	$(call quiet,VICTIM)$(CC) -D_GNU_SOURCE $(VICTIM_FLAGS) $(call own_flags,cflags) -o $@ $< $(VICTIM_LIBS) $(call own_flags,ldflags)
 $(BUILD)/tests/victims/%: tests/integration/victims/%.cc $(VICTIM_COMMON)
 	@mkdir -p $(@D)
 	$(call quiet,VICTIM)$(CXX) $(VICTIM_FLAGS) $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
 $(BUILD)/tests/victims/%: tests/integration/victims/%.rs Makefile
 	@mkdir -p $(@D)
 	$(call quiet,VICTIM)MAKEFLAGS= $(RUSTC) -g -O $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags)
+
+# Those that are linked with a library beside them.
+HOSTILE := $(BUILD)/tests/victims/hostile
+$(HOSTILE)/early_constructor: $(HOSTILE)/libearly.so
+$(HOSTILE)/malloc_in_dlsym: $(HOSTILE)/libslow_malloc.so
+$(HOSTILE)/early_constructor $(HOSTILE)/malloc_in_dlsym: VICTIM_LIBS = -L$(HOSTILE) -Wl,-rpath,$(abspath $(HOSTILE))
 
 test-programs: $(SUPPORT_PROGRAMS) $(VICTIMS)
 

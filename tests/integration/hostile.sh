@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+#
+# Runs a program plain and under cprof with everything on, and gives a verdict: one line
+# for each.  The status, the lines (in any order: threads and processes may print them) and
+# stderr must be the same; every profile must be valid and nothing else left behind; what
+# the program says it owes (see victims/hostile/hostile.h) must be in the profiles.
+#
+# Context: bash, sourced after lib.sh by the hostile tests and the soak.
+
+HOSTILE=$VICTIMS/hostile
+EVERYTHING=(CPROF_CPU_HZ=250 CPROF_HEAP_RATE=1 CPROF_BLOCK_RATE=1 CPROF_MUTEX_FRACTION=1)
+
+# hostile_run PRELOAD OUTPUT COMMAND...: in a fresh directory; the status is printed, the rest in OUTPUT.{out,err}.
+hostile_run()
+{
+	local preload=$1 output=$2 status=0
+	shift 2
+	rm -rf "$TMP/scene"
+	mkdir -p "$TMP/scene"
+	(
+		cd "$TMP/scene" || exit 99
+		exec timeout --foreground -k 5 "${LIMIT:-40}" env ${preload:+"LD_PRELOAD=$preload"} "$@"
+	) >"$output.out" 2>"$output.err" </dev/null || status=$?
+	echo $status
+}
+
+# owed FILE: the sum of its "owes N" lines.
+owed()
+{
+	awk '$1 == "owes" { sum += $2 } END { print sum + 0 }' "$1"
+}
+
+# held KIND TYPE FUNCTION: the sum over all profiles of the kind.
+held()
+{
+	local file sum=0
+	for file in "$OUT"/*."$1".pb.gz "$OUT"/*."$1".[0-9]*.pb.gz; do
+		[[ -e $file ]] && sum=$((sum + $(query "$file" has "$3" "$2")))
+	done
+	echo $sum
+}
+
+# hostile NAME [VARIABLE=VALUE...] COMMAND...: one line.  BEFORE and AFTER, if set, are libraries preloaded plain and
+# before or after ours; EXPECT=any compares the status alone (the program's lines are not its own choice); EXPECT=files
+# is for programs with no truth of their own.
+hostile()
+{
+	local name=$1 plain seen file line bad=() count=0 owes have
+	shift
+	local others=${BEFORE:-}${AFTER:-}
+	fresh_out
+	plain=$(hostile_run "$others" "$TMP/plain" "$@")
+	if ((plain == 77)); then
+		skip_check "$name: cannot run here"
+		return
+	fi
+	seen=$(hostile_run "${BEFORE:+$BEFORE:}$CPROF_LIB${AFTER:+:$AFTER}" "$TMP/seen" CPROF_OUT="$OUT" "${EVERYTHING[@]}" "$@")
+	((plain == 124 || plain == 137)) && bad+=("hangs without cprof")
+	((seen == 124 || seen == 137)) && bad+=("hangs")
+	settle || bad+=("the collector does not end")
+	[[ $plain == "$seen" ]] || bad+=("status $seen")
+	if [[ ${EXPECT:-} != any ]]; then
+		diff <(sort "$TMP/plain.out") <(sort "$TMP/seen.out") >"$TMP/difference" || bad+=("other lines")
+		diff "$TMP/plain.err" "$TMP/seen.err" >>"$TMP/difference" || bad+=("other lines on stderr")
+	fi
+	for file in "$OUT"/*.pb.gz; do
+		[[ -e $file ]] || continue
+		count=$((count + 1))
+		"$PPROFQ" "$file" check >"$TMP/valid.log" 2>&1 || bad+=("$(basename "$file"): $(head -1 "$TMP/valid.log")")
+	done
+	((count)) || bad+=("no profile")
+	file=$(find "$OUT" -type f ! -name '*.pb.gz' -printf '%f ')
+	[[ -z $file ]] || bad+=("left behind: $file")
+	owes=$(owed "$TMP/seen.out")
+	have=$(held heap alloc_objects hostile_allocates)
+	((owes == have)) || bad+=("$have blocks in the profiles of $owes")
+	if grep -q '^burnt$' "$TMP/seen.out" && (($(held cpu samples hostile_burns) == 0)); then
+		bad+=("no sample of its CPU time")
+	fi
+	line=$(printf '%-28s plain %-3s  cprof %-3s  %3d profiles  %5d blocks' "$name" "$plain" "$seen" "$count" "$have")
+	if ((${#bad[@]} == 0)); then
+		pass "$line  same"
+	else
+		fail "$line  $(IFS=';'; echo "${bad[*]}")"
+		[[ ! -s $TMP/difference ]] || head -20 "$TMP/difference" | sed 's/^/      | /'
+	fi
+}
