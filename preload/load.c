@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "contention.h"
 #include "control.h"
 #include "cprof_compiler.h"
 #include "environment.h"
@@ -228,6 +229,7 @@ void process_load(void)
 		store_relaxed(word, (uint32_t)PROCESS_RECORDING); /* published with the pointer */
 		fence_signal();
 		process_word = word;
+		contention_follow_segment();
 		struct guard guard;
 		if (guard_enter(&guard)) /* this thread's slot and timer */
 			guard_leave(&guard);

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "config.h"
+#include "contention.h"
 #include "control.h"
 #include "cpu_timer.h"
 #include "interpose_malloc.h"
@@ -79,13 +80,16 @@ static COLD bool begin_forked_child(void)
 	int fd = config.follow && process_may_call() ? segment_create(pid) : -1;
 	if (fd < 0) {
 		cpu_timer_stop();
+		contention_turn_off();
 		store_release(process_word, (uint32_t)PROCESS_OFF);
 		return false;
 	}
 	thread_forget();
 	modules_forget();
 	heap_probe_forget();
+	contention_forget();
 	control_fill(pid, false, 1); /* its clock began at the fork */
+	contention_follow_segment();
 	process_set_registered(pid, false, session_register(fd, pid, false) == 0);
 	(void)sys_call1(SYS_close, fd);
 	store_release(process_word, (uint32_t)PROCESS_RECORDING); /* the segment is complete */

@@ -82,9 +82,30 @@ static void *boot_pvalloc(size_t size)
 	return real_resolve() ? real.pvalloc(size) : bootstrap_alloc(4096, (size + 4095) & ~4095UL);
 }
 
+/*
+ * A lock taken inside the resolution, by an allocator in front of us whose function is
+ * not resolved yet, is not taken: there is one thread so far.
+ */
+#define BOOT(type, name, parameters, arguments, missing) \
+	static type boot_##name parameters               \
+	{                                                \
+		real_resolve();                          \
+		if (real.name == boot_##name)            \
+			real_resolve_optional();         \
+		if (real.name != boot_##name)            \
+			return real.name arguments;      \
+		errno = ENOSYS;                          \
+		return missing;                          \
+	}
+REAL_WAIT_FUNCTIONS(BOOT)
+REAL_COND_FUNCTIONS(BOOT)
+REAL_LATE_WAIT_FUNCTIONS(BOOT)
+#undef BOOT
+
 /* Until somebody resolves; afterwards only what is still missing is called through these. */
-#define BOOT(type, name, parameters) .name = boot_##name,
-struct real real = {REAL_MALLOC_FUNCTIONS(BOOT)};
+#define BOOT(type, name, parameters, ...) .name = boot_##name,
+struct real real = {REAL_MALLOC_FUNCTIONS(BOOT) REAL_WAIT_FUNCTIONS(BOOT) REAL_COND_FUNCTIONS(BOOT)
+			    REAL_LATE_WAIT_FUNCTIONS(BOOT)};
 #undef BOOT
 
 static void *object_of(const void *function)
@@ -108,12 +129,20 @@ static void *main_base(void)
 }
 
 /* A function that is missing from this libc keeps what it has: bootstrap version or NULL. */
-#define RESOLVE(type, name, parameters)                                                          \
+#define RESOLVE(type, name, parameters, ...)                                                     \
 	do {                                                                                     \
 		type(*next) parameters = (type(*) parameters)(uintptr_t)dlsym(RTLD_NEXT, #name); \
 		if (next)                                                                        \
 			real.name = next;                                                        \
 	} while (0);
+
+/* Those whose oldest version must not be had. */
+#if defined(__x86_64__)
+#define RESOLVE_COND(type, name, parameters, ...) \
+	real.name = (type(*) parameters)(uintptr_t)dlvsym(RTLD_NEXT, #name, "GLIBC_2.3.2");
+#else
+#define RESOLVE_COND RESOLVE
+#endif
 
 /*
  * What every libc has.  A look-up that fails allocates its error text, and whoever got
@@ -127,6 +156,8 @@ bool real_resolve(void)
 	if (expected != UNRESOLVED || !cas_acq_rel(&progress, &expected, (uint32_t)RESOLVING))
 		return false;
 	int saved_errno = errno;
+	REAL_WAIT_FUNCTIONS(RESOLVE) /* first: whatever is called in between may lock */
+	REAL_COND_FUNCTIONS(RESOLVE_COND)
 	REAL_SYSTEM_FUNCTIONS(RESOLVE)
 	real.syscall = (long (*)(long, long, long, long, long, long, long))(uintptr_t)dlsym(RTLD_NEXT,
 											    "syscall");
@@ -146,6 +177,7 @@ void real_resolve_optional(void)
 	REAL_CXX_NEW_FUNCTIONS(RESOLVE)
 	REAL_CXX_DELETE_FUNCTIONS(RESOLVE)
 	REAL_OPTIONAL_FUNCTIONS(RESOLVE)
+	REAL_LATE_WAIT_FUNCTIONS(RESOLVE)
 	real_judge_cxx();
 	errno = saved_errno;
 }

@@ -12,11 +12,13 @@
 #define PRELOAD_REAL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <threads.h>
+#include <time.h>
 
 /*
  * The name under which an interposed function is defined.  The unit tests link a
@@ -103,6 +105,76 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(int, setns, (int, int))                                                                \
 	X(int, prctl, (int, unsigned long, unsigned long, unsigned long, unsigned long))
 
+/*
+ * What waits and what releases: X(return type, name, parameters, arguments, what a call
+ * returns where the libc does not have it).  Called wherever the program locks, also
+ * before anything is resolved.
+ */
+#define REAL_WAIT_FUNCTIONS(X)                                                                               \
+	X(int, pthread_mutex_lock, (pthread_mutex_t * mutex), (mutex), ENOSYS)                               \
+	X(int, pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex), ENOSYS)                            \
+	X(int, pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex), ENOSYS)                             \
+	X(int, pthread_mutex_timedlock, (pthread_mutex_t * mutex, const struct timespec *deadline),          \
+	  (mutex, deadline), ENOSYS)                                                                         \
+	X(int, pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock), ENOSYS)                             \
+	X(int, pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock), ENOSYS)                             \
+	X(int, pthread_rwlock_tryrdlock, (pthread_rwlock_t * lock), (lock), ENOSYS)                          \
+	X(int, pthread_rwlock_trywrlock, (pthread_rwlock_t * lock), (lock), ENOSYS)                          \
+	X(int, pthread_rwlock_unlock, (pthread_rwlock_t * lock), (lock), ENOSYS)                             \
+	X(int, pthread_rwlock_timedrdlock, (pthread_rwlock_t * lock, const struct timespec *deadline),       \
+	  (lock, deadline), ENOSYS)                                                                          \
+	X(int, pthread_rwlock_timedwrlock, (pthread_rwlock_t * lock, const struct timespec *deadline),       \
+	  (lock, deadline), ENOSYS)                                                                          \
+	X(int, pthread_spin_lock, (pthread_spinlock_t * lock), (lock), ENOSYS)                               \
+	X(int, pthread_spin_trylock, (pthread_spinlock_t * lock), (lock), ENOSYS)                            \
+	X(int, pthread_spin_unlock, (pthread_spinlock_t * lock), (lock), ENOSYS)                             \
+	X(int, sem_wait, (sem_t * semaphore), (semaphore), -1)                                               \
+	X(int, sem_trywait, (sem_t * semaphore), (semaphore), -1)                                            \
+	X(int, sem_timedwait, (sem_t * semaphore, const struct timespec *deadline), (semaphore, deadline),   \
+	  -1)                                                                                                \
+	X(int, pthread_barrier_wait, (pthread_barrier_t * barrier), (barrier), ENOSYS)                       \
+	X(int, pthread_join, (pthread_t thread, void **out_result), (thread, out_result), ENOSYS)            \
+	X(int, pthread_tryjoin_np, (pthread_t thread, void **out_result), (thread, out_result), ENOSYS)      \
+	X(int, pthread_timedjoin_np, (pthread_t thread, void **out_result, const struct timespec *deadline), \
+	  (thread, out_result, deadline), ENOSYS)
+
+/* Of these, x86-64's libc has two versions each; unversioned look-ups may give the older one. */
+#define REAL_COND_FUNCTIONS(X)                                                                             \
+	X(int, pthread_cond_wait, (pthread_cond_t * cond, pthread_mutex_t * mutex), (cond, mutex), ENOSYS) \
+	X(int, pthread_cond_timedwait,                                                                     \
+	  (pthread_cond_t * cond, pthread_mutex_t * mutex, const struct timespec *deadline),               \
+	  (cond, mutex, deadline), ENOSYS)
+
+/* Since glibc 2.28 to 2.31. */
+#define REAL_LATE_WAIT_FUNCTIONS(X)                                                                  \
+	X(int, pthread_mutex_clocklock,                                                              \
+	  (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *deadline),               \
+	  (mutex, clock, deadline), ENOSYS)                                                          \
+	X(int, pthread_rwlock_clockrdlock,                                                           \
+	  (pthread_rwlock_t * lock, clockid_t clock, const struct timespec *deadline),               \
+	  (lock, clock, deadline), ENOSYS)                                                           \
+	X(int, pthread_rwlock_clockwrlock,                                                           \
+	  (pthread_rwlock_t * lock, clockid_t clock, const struct timespec *deadline),               \
+	  (lock, clock, deadline), ENOSYS)                                                           \
+	X(int, pthread_cond_clockwait,                                                               \
+	  (pthread_cond_t * cond, pthread_mutex_t * mutex, clockid_t clock,                          \
+	   const struct timespec *deadline),                                                         \
+	  (cond, mutex, clock, deadline), ENOSYS)                                                    \
+	X(int, sem_clockwait, (sem_t * semaphore, clockid_t clock, const struct timespec *deadline), \
+	  (semaphore, clock, deadline), -1)                                                          \
+	X(int, pthread_clockjoin_np,                                                                 \
+	  (pthread_t thread, void **out_result, clockid_t clock, const struct timespec *deadline),   \
+	  (thread, out_result, clock, deadline), ENOSYS)                                             \
+	X(int, mtx_lock, (mtx_t * mutex), (mutex), thrd_error)                                       \
+	X(int, mtx_trylock, (mtx_t * mutex), (mutex), thrd_error)                                    \
+	X(int, mtx_unlock, (mtx_t * mutex), (mutex), thrd_error)                                     \
+	X(int, mtx_timedlock, (mtx_t * mutex, const struct timespec *deadline), (mutex, deadline),   \
+	  thrd_error)                                                                                \
+	X(int, cnd_wait, (cnd_t * cond, mtx_t * mutex), (cond, mutex), thrd_error)                   \
+	X(int, cnd_timedwait, (cnd_t * cond, mtx_t * mutex, const struct timespec *deadline),        \
+	  (cond, mutex, deadline), thrd_error)                                                       \
+	X(int, thrd_join, (thrd_t thread, int *out_result), (thread, out_result), thrd_error)
+
 struct real {
 #define REAL_FIELD(type, name, parameters) type(*name) parameters;
 	REAL_MALLOC_FUNCTIONS(REAL_FIELD)
@@ -110,6 +182,11 @@ struct real {
 	REAL_CXX_DELETE_FUNCTIONS(REAL_FIELD)
 	REAL_OPTIONAL_FUNCTIONS(REAL_FIELD)
 	REAL_SYSTEM_FUNCTIONS(REAL_FIELD)
+#undef REAL_FIELD
+#define REAL_FIELD(type, name, parameters, arguments, missing) type(*name) parameters;
+	REAL_WAIT_FUNCTIONS(REAL_FIELD)
+	REAL_COND_FUNCTIONS(REAL_FIELD)
+	REAL_LATE_WAIT_FUNCTIONS(REAL_FIELD)
 #undef REAL_FIELD
 	/* Not in a list: the header declares it variadic. */
 	long (*syscall)(long, long, long, long, long, long, long);
@@ -124,6 +201,11 @@ REAL_CXX_NEW_FUNCTIONS(REAL_DECLARE)
 REAL_CXX_DELETE_FUNCTIONS(REAL_DECLARE)
 REAL_OPTIONAL_FUNCTIONS(REAL_DECLARE)
 REAL_SYSTEM_FUNCTIONS(REAL_DECLARE)
+#undef REAL_DECLARE
+#define REAL_DECLARE(type, name, parameters, arguments, missing) type INTERPOSED(name) parameters;
+REAL_WAIT_FUNCTIONS(REAL_DECLARE)
+REAL_COND_FUNCTIONS(REAL_DECLARE)
+REAL_LATE_WAIT_FUNCTIONS(REAL_DECLARE)
 #undef REAL_DECLARE
 
 /* Written while resolving only. */

@@ -9,19 +9,17 @@
 #include "record.h"
 
 #include "cprof_ring.h"
+#include "modules.h"
 #include "segment.h"
 #include "stack_table.h"
 
-uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs)
+/* Walks behind the frames that are there already, and interns all of them. */
+static uint32_t walk_and_intern(const struct guard *guard, uint32_t frame_count,
+				const struct unwind_regs *regs)
 {
-	if (!guard->frames) {
-		segment_count(CPROF_NESTED_TOO_DEEP, 1);
-		segment_count(CPROF_STACKS_MISSING, 1);
-		return 0;
-	}
 	uint16_t flags = 0;
-	uint32_t frame_count = unwind_walk(regs, &guard->bounds, guard->frames, CPROF_STACK_FRAMES_MAX,
-					   &flags);
+	frame_count += unwind_walk(regs, &guard->bounds, guard->frames + frame_count,
+				   CPROF_STACK_FRAMES_MAX - frame_count, &flags);
 	if (flags & CPROF_STACK_TRUNCATED)
 		segment_count(CPROF_STACKS_TRUNCATED, 1);
 	if (flags & CPROF_STACK_BROKEN)
@@ -30,6 +28,33 @@ uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs)
 	if (!stack)
 		segment_count(CPROF_STACKS_MISSING, 1);
 	return stack;
+}
+
+static bool has_frames(const struct guard *guard)
+{
+	if (likely(guard->frames != NULL))
+		return true;
+	segment_count(CPROF_NESTED_TOO_DEEP, 1);
+	segment_count(CPROF_STACKS_MISSING, 1);
+	return false;
+}
+
+uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs)
+{
+	return has_frames(guard) ? walk_and_intern(guard, 0, regs) : 0;
+}
+
+uint32_t record_stack_above(const struct guard *guard, const void *function, const struct unwind_regs *regs)
+{
+	uint64_t pc = (uint64_t)(uintptr_t)function;
+	struct module_ref module;
+	if (!has_frames(guard))
+		return 0;
+	guard->frames[0] = modules_lookup(pc, &module) && module.row != CPROF_MODULE_NONE
+				   ? modules_frame_base[module.row] + pc
+				   : cprof_frame(CPROF_MODULE_NONE, pc);
+	guard->frames[0] |= CPROF_FRAME_EXACT;
+	return walk_and_intern(guard, 1, regs);
 }
 
 static void count_lost(enum cprof_kind kind, uint64_t weight, uint64_t value)
@@ -41,6 +66,14 @@ static void count_lost(enum cprof_kind kind, uint64_t weight, uint64_t value)
 	} else if (kind == CPROF_KIND_ALLOC) {
 		segment_count(CPROF_LOST_ALLOC_BLOCKS, weight / CPROF_WEIGHT_ONE);
 		segment_count(CPROF_LOST_ALLOC_BYTES, value);
+	} else if (kind == CPROF_KIND_BLOCK) {
+		segment_count(CPROF_LOST_BLOCK_WAITS, weight / CPROF_WEIGHT_ONE);
+		segment_count(CPROF_LOST_BLOCK_NS, value);
+	} else if (kind == CPROF_KIND_MUTEX) {
+		segment_count(CPROF_LOST_MUTEX_WAITS, weight / CPROF_WEIGHT_ONE);
+		segment_count(CPROF_LOST_MUTEX_NS, value);
+	} else if (kind == CPROF_KIND_THREADCREATE) {
+		segment_count(CPROF_LOST_THREAD_STARTS, weight / CPROF_WEIGHT_ONE);
 	}
 }
 

@@ -13,6 +13,12 @@
 /* Unwinds and interns.  0 (counted): the event is kept without a stack. */
 uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs);
 
+/*
+ * The same for a stack whose leaf is `function`, which was called with `regs` as its
+ * caller's registers: the frame is the function's entry.
+ */
+uint32_t record_stack_above(const struct guard *guard, const void *function, const struct unwind_regs *regs);
+
 /* Adds an event to what is counted for (stack, kind).  Never waits; what is lost is counted. */
 void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint64_t weight,
 		uint64_t value);

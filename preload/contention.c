@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A wait is walked before it begins, while the lock is somebody else's: at its end the
+ * caller holds the lock, and what is done then makes others wait.  No guard is held
+ * during the wait, so a thread that is cancelled in it, or leaves it by a jump, leaves
+ * nothing behind but what its slot shows, which the next wait or the thread's end takes
+ * away.
+ *
+ * Context: any (async-signal-safe).
+ */
+#include "contention.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "process.h"
+#include "record.h"
+#include "segment.h"
+#include "thread.h"
+
+static const atomic_u32 off_word;
+
+const atomic_u32 *contention_word = &off_word;
+
+void contention_follow_segment(void)
+{
+	contention_word = &segment_control()->contention;
+}
+
+void contention_turn_off(void)
+{
+	contention_word = &off_word;
+}
+
+void contention_forget(void)
+{
+	lock_waiters_forget();
+}
+
+/* The vdso's clock: a fifth of a system call. */
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+struct contention_sample contention_sample(uint64_t waits, uint64_t delay_ns, uint64_t rate_ns,
+					   uint64_t random)
+{
+	struct contention_sample sample = {.weight = waits * CPROF_WEIGHT_ONE, .value = delay_ns};
+	if (delay_ns == 0)
+		delay_ns = 1;
+	if (delay_ns >= rate_ns)
+		return sample;
+	if (random % rate_ns >= delay_ns)
+		return (struct contention_sample){.weight = 0, .value = 0};
+	double per_sample = (double)rate_ns / (double)delay_ns;
+	sample.weight = (uint64_t)((double)sample.weight * per_sample + 0.5);
+	sample.value = rate_ns;
+	return sample;
+}
+
+enum contention_end contention_end_of(int error)
+{
+	if (error == 0 || error == EOWNERDEAD)
+		return CONTENTION_ACQUIRED;
+	return error == ETIMEDOUT ? CONTENTION_GAVE_UP : CONTENTION_NO_WAIT;
+}
+
+/* The kinds whose release is interposed too. */
+static bool is_lock(uint32_t what)
+{
+	return what == CPROF_WAIT_MUTEX || what == CPROF_WAIT_RWLOCK_READ ||
+	       what == CPROF_WAIT_RWLOCK_WRITE || what == CPROF_WAIT_SPIN;
+}
+
+static void abandon(const struct publication *stale, uint64_t now)
+{
+	if (is_lock(stale->what))
+		lock_waiters_abandon((const void *)(uintptr_t)stale->object, now);
+}
+
+void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait what, const void *object,
+			   const void *function, const struct unwind_regs *regs)
+{
+	struct guard guard;
+	out_wait->is_watched = false;
+	if (!process_may_call() || !guard_enter(&guard))
+		return;
+	/* Relaxed: rates may change at any time; this wait keeps what it began with. */
+	struct cprof_control *control = segment_control();
+	out_wait->is_watched = true;
+	out_wait->image = control->pid;
+	out_wait->start_ns = now_ns();
+	out_wait->rate_ns = load_relaxed(&control->block_rate_ns);
+	const struct publication publication = {
+		.what = what,
+		.object = (uint64_t)(uintptr_t)object,
+		.since_ns = out_wait->start_ns,
+		.function = (uint64_t)(uintptr_t)function,
+		.pc = regs->pc,
+		.sp = regs->sp,
+		.fp = regs->fp,
+	};
+	struct publication stale;
+	contention_publish(&out_wait->published, guard.slot, &publication, &stale);
+	if (unlikely(stale.what != CPROF_WAIT_NONE))
+		abandon(&stale, out_wait->start_ns);
+	out_wait->waiters = NULL;
+	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0) {
+		out_wait->waiters = lock_waiters_join(object, out_wait->start_ns);
+		if (!out_wait->waiters)
+			segment_count(CPROF_WAITS_UNTRACKED, 1);
+	}
+	out_wait->stack = out_wait->rate_ns ? record_stack_above(&guard, function, regs) : 0;
+	guard_leave(&guard);
+}
+
+static void record_scaled(const struct guard *guard, uint32_t stack, struct contention_sample sample,
+			  uint32_t scale)
+{
+	record_add(guard, stack, CPROF_KIND_MUTEX, sample.weight * scale, sample.value * scale);
+}
+
+/* To the release that ended the wait. */
+static void charge_acquisition(const struct guard *guard, struct contention_wait *wait, uint64_t now)
+{
+	struct lock_charge charge;
+	struct lock_releaser releaser;
+	if (!lock_waiters_acquire(wait->waiters, wait->start_ns, now, &charge, &releaser) ||
+	    releaser.scale == 0)
+		return;
+	const struct contention_sample whole = {.weight = charge.waits * CPROF_WEIGHT_ONE,
+						.value = charge.delay_ns};
+	record_scaled(guard, releaser.stack, whole, releaser.scale);
+}
+
+void contention_wait_end(struct contention_wait *wait, enum contention_end end)
+{
+	struct guard guard;
+	/* A handler that ran during the wait may have forked: nothing here is the child's then. */
+	if (!wait->is_watched || !process_is_recording() || segment_control()->pid != wait->image ||
+	    !guard_enter(&guard))
+		return;
+	uint64_t now = now_ns();
+	contention_withdraw(&wait->published);
+	if (wait->waiters) {
+		if (end == CONTENTION_ACQUIRED)
+			charge_acquisition(&guard, wait, now);
+		else if (end == CONTENTION_GAVE_UP)
+			lock_waiters_give_up(wait->waiters, now);
+		else
+			lock_waiters_cancel(wait->waiters, now);
+	}
+	if (wait->rate_ns && end != CONTENTION_NO_WAIT) {
+		uint64_t delay_ns = now > wait->start_ns ? now - wait->start_ns : 1;
+		uint64_t random = delay_ns < wait->rate_ns ? thread_random() : 0;
+		struct contention_sample sample = contention_sample(1, delay_ns, wait->rate_ns, random);
+		if (sample.weight)
+			record_add(&guard, wait->stack, CPROF_KIND_BLOCK, sample.weight, sample.value);
+	}
+	guard_leave(&guard);
+}
+
+void contention_release_begin(struct contention_release *out_release, const void *lock)
+{
+	/* In a forked child that has not registered these are the parent's waiters. */
+	out_release->is_charged = false;
+	if (!process_is_recording() || !process_may_call())
+		return;
+	const struct cprof_control *control = segment_control();
+	uint64_t rate_ns = load_relaxed(&control->block_rate_ns); /* as in contention_wait_begin() */
+	uint32_t fraction = load_relaxed(&control->mutex_fraction);
+	if (!lock_waiters_release_begin(lock, now_ns(), rate_ns, &out_release->release))
+		return;
+	out_release->is_charged = true;
+	out_release->scale = fraction <= 1 || thread_random() % fraction == 0 ? fraction : 0;
+}
+
+void contention_release_end(struct contention_release *release, bool was_released, const void *function,
+			    const struct unwind_regs *regs)
+{
+	struct guard guard;
+	if (!release->is_charged)
+		return;
+	if (!was_released) {
+		lock_waiters_release_undo(&release->release);
+		return;
+	}
+	struct lock_releaser releaser = {.stack = 0, .scale = release->scale};
+	const struct lock_charge *charge = &release->release.charge;
+	uint64_t rate_ns =
+		load_relaxed(&segment_control()->block_rate_ns); /* as in contention_wait_begin() */
+	uint64_t random = charge->delay_ns < rate_ns ? thread_random() : 0;
+	struct contention_sample sample = contention_sample(charge->waits, charge->delay_ns, rate_ns, random);
+	bool is_needed = releaser.scale && (sample.value || sample.weight || release->release.waiters);
+	if (is_needed && guard_enter(&guard)) {
+		releaser.stack = record_stack_above(&guard, function, regs);
+		if (sample.value || sample.weight)
+			record_scaled(&guard, releaser.stack, sample, releaser.scale);
+		guard_leave(&guard);
+	}
+	lock_waiters_release_end(&release->release, releaser);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shape that the interposed functions share.
+ *
+ *   lock(m)              looks at contention_word, jumps to the real one or to
+ *   watched_lock(m)      which tries the real trylock, and when that says busy, jumps to
+ *   contended_lock(m)    which times the real lock
+ *
+ * Each is reached by a jump, so the caller of contended_lock() is the program.
+ *
+ * Context: any (async-signal-safe beyond what the real function is).
+ */
+#ifndef PRELOAD_INTERPOSE_LOCK_H
+#define PRELOAD_INTERPOSE_LOCK_H
+
+#include <errno.h>
+#include <stdint.h>
+
+#include "contention.h"
+#include "real.h"
+
+/* The last of the three. `end_of`: what the real function's result says. */
+#define DEFINE_CONTENDED(name, what, object, end_of, parameters, arguments)           \
+	static NOINLINE int contended_##name parameters                               \
+	{                                                                             \
+		struct contention_wait wait;                                          \
+		struct unwind_regs regs;                                              \
+		unwind_regs_of_caller(&regs);                                         \
+		contention_wait_begin(&wait, what, (const void *)(uintptr_t)(object), \
+				      (const void *)(uintptr_t)real.name, &regs);     \
+		int result = real.name arguments;                                     \
+		contention_wait_end(&wait, end_of(result));                           \
+		return result;                                                        \
+	}
+
+/* An unlock of a lock that somebody may wait for; the first two are as above. */
+#define DEFINE_CHARGED(name, parameters, arguments, lock, releases)                                       \
+	static NOINLINE int charged_##name parameters                                                     \
+	{                                                                                                 \
+		struct contention_release release = {.is_charged = false};                                \
+		struct unwind_regs regs;                                                                  \
+		unwind_regs_of_caller(&regs);                                                             \
+		if (releases)                                                                             \
+			contention_release_begin(&release, (const void *)(uintptr_t)(lock));              \
+		int result = real.name arguments;                                                         \
+		contention_release_end(&release, result == 0, (const void *)(uintptr_t)real.name, &regs); \
+		return result;                                                                            \
+	}
+
+/* The first one. */
+#define DEFINE_WATCHED(name, parameters, arguments)      \
+	EXPORT HOT int INTERPOSED(name) parameters       \
+	{                                                \
+		if (unlikely(contention_is_on()))        \
+			return watched_##name arguments; \
+		return real.name arguments;              \
+	}
+
+/* The clocks that glibc's functions with a clock accept; others fail before they try. */
+static inline bool interpose_lock_has_clock(clockid_t clock)
+{
+	return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
+}
+
+/* Functions that look at their deadline before they try fail with others. */
+static inline bool interpose_lock_is_valid(const struct timespec *deadline)
+{
+	return deadline->tv_nsec >= 0 && deadline->tv_nsec < 1000000000;
+}
+
+#endif

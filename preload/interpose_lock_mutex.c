@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mutexes of POSIX and of C11, which are the same in glibc but for what they return.
+ *
+ * A try says busy where the lock itself would say something else at once: an
+ * error-checking mutex locked again by its owner.  Then the real lock's result tells that
+ * there was no wait.
+ *
+ * Context: any (async-signal-safe beyond what the real functions are).
+ */
+#include "interpose_lock.h"
+
+#define KIND_TYPE_MASK 3
+
+/* Whether an unlock by its owner gives the mutex up: not the inner ones of a recursive mutex. */
+static ALWAYS_INLINE bool is_last_unlock(const pthread_mutex_t *mutex)
+{
+	return (mutex->__data.__kind & KIND_TYPE_MASK) != PTHREAD_MUTEX_RECURSIVE_NP ||
+	       mutex->__data.__count <= 1;
+}
+
+DEFINE_CONTENDED(pthread_mutex_lock, CPROF_WAIT_MUTEX, mutex, contention_end_of, (pthread_mutex_t * mutex),
+		 (mutex))
+DEFINE_CONTENDED(pthread_mutex_timedlock, CPROF_WAIT_MUTEX, mutex, contention_end_of,
+		 (pthread_mutex_t * mutex, const struct timespec *deadline), (mutex, deadline))
+DEFINE_CONTENDED(pthread_mutex_clocklock, CPROF_WAIT_MUTEX, mutex, contention_end_of,
+		 (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *deadline),
+		 (mutex, clock, deadline))
+DEFINE_CHARGED(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex), mutex, is_last_unlock(mutex))
+
+static NOINLINE int watched_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+	int result = real.pthread_mutex_trylock(mutex);
+	return likely(result != EBUSY) ? result : contended_pthread_mutex_lock(mutex);
+}
+
+/* A free mutex is taken whatever the deadline is. */
+static NOINLINE int watched_pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *deadline)
+{
+	int result = real.pthread_mutex_trylock(mutex);
+	return likely(result != EBUSY) ? result : contended_pthread_mutex_timedlock(mutex, deadline);
+}
+
+static NOINLINE int watched_pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock,
+						    const struct timespec *deadline)
+{
+	if (unlikely(!interpose_lock_has_clock(clock)))
+		return real.pthread_mutex_clocklock(mutex, clock, deadline);
+	int result = real.pthread_mutex_trylock(mutex);
+	return likely(result != EBUSY) ? result : contended_pthread_mutex_clocklock(mutex, clock, deadline);
+}
+
+static NOINLINE int watched_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+	if (likely(!contention_may_be_charged(mutex)))
+		return real.pthread_mutex_unlock(mutex);
+	return charged_pthread_mutex_unlock(mutex);
+}
+
+DEFINE_WATCHED(pthread_mutex_lock, (pthread_mutex_t * mutex), (mutex))
+DEFINE_WATCHED(pthread_mutex_timedlock, (pthread_mutex_t * mutex, const struct timespec *deadline),
+	       (mutex, deadline))
+DEFINE_WATCHED(pthread_mutex_clocklock,
+	       (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *deadline),
+	       (mutex, clock, deadline))
+DEFINE_WATCHED(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex))
+
+static enum contention_end end_of_c11(int result)
+{
+	if (result == thrd_success)
+		return CONTENTION_ACQUIRED;
+	return result == thrd_timedout ? CONTENTION_GAVE_UP : CONTENTION_NO_WAIT;
+}
+
+static bool is_last_unlock_c11(const mtx_t *mutex)
+{
+	return is_last_unlock((const pthread_mutex_t *)(const void *)mutex);
+}
+
+DEFINE_CONTENDED(mtx_lock, CPROF_WAIT_MUTEX, mutex, end_of_c11, (mtx_t * mutex), (mutex))
+DEFINE_CONTENDED(mtx_timedlock, CPROF_WAIT_MUTEX, mutex, end_of_c11,
+		 (mtx_t * mutex, const struct timespec *deadline), (mutex, deadline))
+DEFINE_CHARGED(mtx_unlock, (mtx_t * mutex), (mutex), mutex, is_last_unlock_c11(mutex))
+
+static NOINLINE int watched_mtx_lock(mtx_t *mutex)
+{
+	int result = real.mtx_trylock(mutex);
+	return likely(result != thrd_busy) ? result : contended_mtx_lock(mutex);
+}
+
+static NOINLINE int watched_mtx_timedlock(mtx_t *mutex, const struct timespec *deadline)
+{
+	int result = real.mtx_trylock(mutex);
+	return likely(result != thrd_busy) ? result : contended_mtx_timedlock(mutex, deadline);
+}
+
+static NOINLINE int watched_mtx_unlock(mtx_t *mutex)
+{
+	if (likely(!contention_may_be_charged(mutex)))
+		return real.mtx_unlock(mutex);
+	return charged_mtx_unlock(mutex);
+}
+
+DEFINE_WATCHED(mtx_lock, (mtx_t * mutex), (mutex))
+DEFINE_WATCHED(mtx_timedlock, (mtx_t * mutex, const struct timespec *deadline), (mutex, deadline))
+DEFINE_WATCHED(mtx_unlock, (mtx_t * mutex), (mutex))

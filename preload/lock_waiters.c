@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The word is number << 48 | S, with S in units of 16 ns, modulo 2^48: what is charged
+ * at once may reach 26 days in sum.  It changes by CAS alone.
+ *
+ * An entry whose word is 0 may be given to another lock: under the bucket's insertion
+ * mark its word is set to CLAIMED, then the key is changed.  A waiter that found the
+ * entry by its old key either comes before that, and CLAIMED cannot be set, or finds
+ * CLAIMED; in the time between, it sees the new key after its CAS and goes away again.
+ *
+ * Context: any (async-signal-safe).
+ */
+#include "lock_waiters.h"
+
+#include <stddef.h>
+
+#define UNIT_SHIFT 4
+#define NUMBER_SHIFT 48
+#define NUMBER_CLAIMED UINT64_C(0xffff)
+#define SUM_MASK ((UINT64_C(1) << NUMBER_SHIFT) - 1)
+#define CLAIMED (NUMBER_CLAIMED << NUMBER_SHIFT)
+
+/* Tries to begin an insertion before the table counts as full: somebody else's takes nanoseconds. */
+#define INSERT_TRIES 64
+
+/* The last release: its time in units of 1024 ns << 32 | the stack id, or this instead of an id. */
+#define STACK_PENDING UINT32_C(0xffffffff)
+#define TICKET_SHIFT 10
+
+struct lock_waiters {
+	atomic_u64 word;
+	atomic_u64 released; /* 0: never */
+	atomic_u32 scale;    /* of that release; written before the stack id */
+	atomic_u32 owed;     /* waits that ended uncharged, written before the word that leaves their time */
+	uint32_t filter;     /* index; written with the key */
+};
+
+static struct bucket {
+	atomic_u64 keys[LOCK_WAITERS_SLOTS];
+	atomic_u32 inserting; /* odd while an entry gets another key */
+	struct lock_waiters entries[LOCK_WAITERS_SLOTS];
+} buckets[LOCK_WAITERS_BUCKETS];
+
+atomic_u16 lock_waiters_filter[LOCK_WAITERS_FILTER_WORDS];
+
+static uint64_t number_of(uint64_t word)
+{
+	return word >> NUMBER_SHIFT;
+}
+
+static uint64_t word_of(uint64_t number, uint64_t sum)
+{
+	return number << NUMBER_SHIFT | (sum & SUM_MASK);
+}
+
+/* What the waiters have waited since they were last charged. Below 0: one joined after `now`. */
+static int64_t uncharged_units(uint64_t word, uint64_t now)
+{
+	uint64_t units = number_of(word) * now - word;
+	return (int64_t)(units << (64 - NUMBER_SHIFT)) >> (64 - NUMBER_SHIFT);
+}
+
+static uint64_t ns_of(int64_t units)
+{
+	return units > 0 ? (uint64_t)units << UNIT_SHIFT : 0;
+}
+
+static struct bucket *bucket_of(const void *lock)
+{
+	return &buckets[lock_waiters_hash(lock) >> 48 & (LOCK_WAITERS_BUCKETS - 1)];
+}
+
+/* Replaces the word; the filter follows it. */
+static bool replace(struct lock_waiters *entry, uint64_t *expected, uint64_t word)
+{
+	if (!cas_acq_rel(&entry->word, expected, word))
+		return false;
+	/* Relaxed: the filter may be late, see lock_waiters_may_exist(). */
+	if (*expected == 0 || *expected == CLAIMED)
+		add_relaxed(&lock_waiters_filter[entry->filter], (uint16_t)1);
+	else if (word == 0)
+		sub_relaxed(&lock_waiters_filter[entry->filter], (uint16_t)1);
+	return true;
+}
+
+static struct lock_waiters *find(struct bucket *bucket, const void *lock)
+{
+	for (uint32_t i = 0; i < LOCK_WAITERS_SLOTS; i++)
+		/* Acquire: pairs with the release of a new key, after its entry. */
+		if (load_acquire(&bucket->keys[i]) == (uint64_t)(uintptr_t)lock)
+			return &bucket->entries[i];
+	return NULL;
+}
+
+/* Before the word is replaced: an entry whose word is 0 may be another lock's. */
+static uint32_t take_owed(struct lock_waiters *entry)
+{
+	if (likely(load_relaxed(&entry->owed) == 0))
+		return 0;
+	/* Relaxed: a count; one that is missed is taken the next time. */
+	return atomic_exchange_explicit(&entry->owed, UINT32_C(0), memory_order_relaxed);
+}
+
+/* Takes one out who leaves uncharged what was waited. */
+static void leave(struct lock_waiters *entry, uint64_t now)
+{
+	uint64_t word = load_acquire(&entry->word);
+	uint64_t next;
+	do {
+		next = word_of(number_of(word) - 1, word - now);
+		/* A wait that is owed keeps the entry, even if it took no time. */
+		if (next == 0 && load_relaxed(&entry->owed) != 0)
+			next = word_of(0, UINT64_MAX);
+	} while (!replace(entry, &word, next));
+}
+
+/* Adds one to an entry that had this key. False: it has another one now, or no room. */
+static bool enter(struct lock_waiters *entry, const atomic_u64 *key, const void *lock, uint64_t now)
+{
+	uint64_t word = load_acquire(&entry->word);
+	do {
+		if (number_of(word) >= NUMBER_CLAIMED - 1)
+			return false;
+	} while (!replace(entry, &word, word_of(number_of(word) + 1, word + now)));
+	if (likely(load_acquire(key) == (uint64_t)(uintptr_t)lock))
+		return true;
+	leave(entry, now);
+	return false;
+}
+
+/* Gives an idle entry of the bucket to the lock, with its first waiter. */
+static struct lock_waiters *claim(struct bucket *bucket, const void *lock, uint64_t now)
+{
+	for (uint32_t i = 0; i < LOCK_WAITERS_SLOTS; i++) {
+		struct lock_waiters *entry = &bucket->entries[i];
+		uint64_t idle = 0;
+		if (!cas_acq_rel(&entry->word, &idle, CLAIMED))
+			continue;
+		entry->filter = (uint32_t)(lock_waiters_hash(lock) >> 32) & (LOCK_WAITERS_FILTER_WORDS - 1);
+		store_relaxed(&entry->owed, UINT32_C(0)); /* published by the key */
+		store_relaxed(&entry->released, UINT64_C(0));
+		store_release(&bucket->keys[i], (uint64_t)(uintptr_t)lock); /* pairs with find() */
+		uint64_t claimed = CLAIMED;
+		(void)replace(entry, &claimed, word_of(1, now)); /* nobody else touches a claimed one */
+		return entry;
+	}
+	return NULL;
+}
+
+struct lock_waiters *lock_waiters_join(const void *lock, uint64_t now_ns)
+{
+	struct bucket *bucket = bucket_of(lock);
+	uint64_t now = now_ns >> UNIT_SHIFT;
+	for (uint32_t tries = 0; tries < INSERT_TRIES; tries++) {
+		uint32_t inserting = load_acquire(&bucket->inserting); /* before the keys are read */
+		struct lock_waiters *entry = find(bucket, lock);
+		if (entry) {
+			if (enter(entry, &bucket->keys[entry - bucket->entries], lock, now))
+				return entry;
+			continue;
+		}
+		/* The handler of a signal may find what it interrupted here: it does not wait for it. */
+		if (inserting % 2 != 0 || !cas_acq_rel(&bucket->inserting, &inserting, inserting + 1))
+			continue;
+		entry = claim(bucket, lock, now);
+		store_release(&bucket->inserting, inserting + 2); /* after the key */
+		return entry;
+	}
+	return NULL;
+}
+
+bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_t now_ns,
+			  struct lock_charge *out_charge, struct lock_releaser *out_releaser)
+{
+	uint64_t now = now_ns >> UNIT_SHIFT;
+	uint64_t released = load_acquire(&entry->released); /* pairs with lock_waiters_release_end() */
+	uint32_t since_start = (uint32_t)(released >> 32) - (uint32_t)(start_ns >> TICKET_SHIFT);
+	if (released == 0 || (uint32_t)released == STACK_PENDING || (int32_t)since_start < 0) {
+		lock_waiters_give_up(entry, now_ns);
+		return false;
+	}
+	uint32_t scale = load_relaxed(&entry->scale); /* written before `released` */
+	uint64_t waits = 1 + take_owed(entry);
+	uint64_t word = load_acquire(&entry->word);
+	uint64_t next;
+	int64_t units;
+	do {
+		units = uncharged_units(word, now);
+		uint64_t others = number_of(word) - 1;
+		next = word_of(others, units >= 0 ? others * now : word - now);
+	} while (!replace(entry, &word, next));
+	*out_charge = (struct lock_charge){.waits = waits, .delay_ns = ns_of(units)};
+	*out_releaser = (struct lock_releaser){.stack = (uint32_t)released, .scale = scale};
+	return true;
+}
+
+void lock_waiters_give_up(struct lock_waiters *entry, uint64_t now_ns)
+{
+	add_relaxed(&entry->owed, UINT32_C(1)); /* ordered by the CAS that follows */
+	leave(entry, now_ns >> UNIT_SHIFT);
+}
+
+void lock_waiters_cancel(struct lock_waiters *entry, uint64_t now_ns)
+{
+	leave(entry, now_ns >> UNIT_SHIFT);
+}
+
+void lock_waiters_abandon(const void *lock, uint64_t now_ns)
+{
+	struct lock_waiters *entry = find(bucket_of(lock), lock);
+	if (entry && number_of(load_acquire(&entry->word)) - 1 < NUMBER_CLAIMED - 1)
+		leave(entry, now_ns >> UNIT_SHIFT);
+}
+
+bool lock_waiters_release_begin(const void *lock, uint64_t now_ns, uint64_t delay_ns_min,
+				struct lock_release *out_release)
+{
+	struct lock_waiters *entry = find(bucket_of(lock), lock);
+	if (!entry)
+		return false;
+	uint64_t now = now_ns >> UNIT_SHIFT;
+	uint64_t word = load_acquire(&entry->word);
+	uint64_t number;
+	uint32_t owed = 0;
+	int64_t units;
+	do {
+		number = number_of(word);
+		units = uncharged_units(word, now);
+		if (word == 0 || number == NUMBER_CLAIMED ||
+		    (number > 0 && (units <= 0 || ns_of(units) < delay_ns_min))) {
+			if (unlikely(owed))
+				add_relaxed(&entry->owed, owed); /* put back */
+			return false;
+		}
+		owed += take_owed(entry);
+	} while (!replace(entry, &word, word_of(number, number * now)));
+	out_release->entry = entry;
+	out_release->charge = (struct lock_charge){.waits = owed, .delay_ns = ns_of(units)};
+	out_release->waiters = (uint32_t)number;
+	out_release->ticket = now_ns >> TICKET_SHIFT << 32 | STACK_PENDING;
+	if (number > 0)
+		store_release(&entry->released, out_release->ticket); /* a stack of before is no longer it */
+	return true;
+}
+
+void lock_waiters_release_end(const struct lock_release *release, struct lock_releaser releaser)
+{
+	if (release->waiters == 0)
+		return;
+	struct lock_waiters *entry = release->entry;
+	uint64_t ticket = release->ticket;
+	/* If there was another release since, its scale is the same but at a change of the fraction. */
+	store_relaxed(&entry->scale, releaser.scale); /* published by the CAS */
+	(void)cas_acq_rel(&entry->released, &ticket, (ticket & ~UINT64_C(0xffffffff)) | releaser.stack);
+}
+
+void lock_waiters_release_undo(const struct lock_release *release)
+{
+	struct lock_waiters *entry = release->entry;
+	uint64_t units = release->charge.delay_ns >> UNIT_SHIFT;
+	uint64_t word = load_acquire(&entry->word);
+	/* Without a waiter it may be another lock's by now; then nobody is left to be charged. */
+	while (number_of(word) > 0 && number_of(word) < NUMBER_CLAIMED &&
+	       !replace(entry, &word, word_of(number_of(word), word - units)))
+		;
+	add_relaxed(&entry->owed, (uint32_t)release->charge.waits); /* a count */
+}
+
+void lock_waiters_forget(void)
+{
+	/* No other thread is here yet. */
+	for (uint32_t b = 0; b < LOCK_WAITERS_BUCKETS; b++) {
+		store_relaxed(&buckets[b].inserting, UINT32_C(0));
+		for (uint32_t i = 0; i < LOCK_WAITERS_SLOTS; i++) {
+			store_relaxed(&buckets[b].entries[i].word, UINT64_C(0));
+			store_relaxed(&buckets[b].entries[i].owed, UINT32_C(0));
+			store_relaxed(&buckets[b].keys[i], UINT64_C(0));
+		}
+	}
+	for (uint32_t i = 0; i < LOCK_WAITERS_FILTER_WORDS; i++)
+		store_relaxed(&lock_waiters_filter[i], (uint16_t)0);
+}

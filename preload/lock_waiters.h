@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who waits for which lock, so that a release can be charged with what it made others
+ * wait.  Only waits are entered here; a lock that nobody waits for is not known.
+ *
+ * One word holds, for a lock, the number n of its waiters and the sum S of the times
+ * from which each of them is still uncharged.  At time T they have waited n*T - S since
+ * they were last charged, without anybody knowing one waiter from the other:
+ *
+ *   join at T           n+1, S+T    a wait begins, with nothing to charge
+ *   release at T        S = n*T     charged to the holder that releases
+ *   acquire at T        n-1, S = (n-1)*T    charged to the release that ended the wait:
+ *                                   it includes the time that waking up took
+ *   give up at T        n-1, S-T    charged to nobody yet: what was waited stays in S
+ *                                   for the holder's release, together with the wait
+ *
+ * So the charges for a lock add up to what its waiters waited, to the last unit.  A
+ * wait is counted once, with the charge at its end.  An acquisition that does not know
+ * the release that ended it (it came between the failed try and the join, or its stack
+ * is still being walked) does as one that gives up.
+ *
+ * The table is private to the process.  A lock's entry is found by address among the
+ * slots of one bucket; it is given to another lock when nobody waits for it.
+ *
+ * Context: any (async-signal-safe).
+ */
+#ifndef PRELOAD_LOCK_WAITERS_H
+#define PRELOAD_LOCK_WAITERS_H
+
+#include "cprof_atomic.h"
+#include "cprof_compiler.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LOCK_WAITERS_BUCKETS 128u
+#define LOCK_WAITERS_SLOTS 8u
+
+/* Everything that is charged at one moment. */
+struct lock_charge {
+	uint64_t waits;
+	uint64_t delay_ns;
+};
+
+/* How a release is recorded: its stack's id and what each of its waits counts for. */
+struct lock_releaser {
+	uint32_t stack;
+	uint32_t scale; /* 0: not sampled, nothing is recorded */
+};
+
+/* A release between its two halves. */
+struct lock_release {
+	struct lock_waiters *entry;
+	struct lock_charge charge;
+	uint64_t ticket;
+	uint32_t waiters; /* that still wait */
+};
+
+/* Counts, for each hash of an address, the entries with something in them. */
+#define LOCK_WAITERS_FILTER_WORDS 2048u
+extern atomic_u16 lock_waiters_filter[LOCK_WAITERS_FILTER_WORDS] __attribute__((visibility("hidden")));
+
+static ALWAYS_INLINE uint64_t lock_waiters_hash(const void *lock)
+{
+	return (uint64_t)(uintptr_t)lock * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* False: nobody waits for this lock, as every unlock asks. */
+static ALWAYS_INLINE bool lock_waiters_may_exist(const void *lock)
+{
+	/* Relaxed: a waiter that comes at this moment is charged to the next release. */
+	return load_relaxed(&lock_waiters_filter[lock_waiters_hash(lock) >> 32 &
+						 (LOCK_WAITERS_FILTER_WORDS - 1)]) != 0;
+}
+
+/* A wait for `lock` begins.  NULL: there is no room; it is charged to nobody. */
+struct lock_waiters *lock_waiters_join(const void *lock, uint64_t now_ns);
+
+/*
+ * The caller, who joined at `start_ns`, holds the lock now.  True: *out_charge belongs to
+ * *out_releaser; false: it is left to the next release.
+ */
+bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_t now_ns,
+			  struct lock_charge *out_charge, struct lock_releaser *out_releaser);
+
+/* The wait ended without the lock: it is left to the holder's release. */
+void lock_waiters_give_up(struct lock_waiters *entry, uint64_t now_ns);
+
+/* It was no wait after all. */
+void lock_waiters_cancel(struct lock_waiters *entry, uint64_t now_ns);
+
+/* The same for a wait that was left by a jump: the lock is found by its address. */
+void lock_waiters_abandon(const void *lock, uint64_t now_ns);
+
+/*
+ * The holder is about to release: takes what is to be charged to it, if that is at least
+ * `delay_ns_min`; less is left to the next release while there are waiters.  False:
+ * nothing is charged.  Else followed, after the real release, by
+ * lock_waiters_release_end(), so that acquisitions can be charged to the same stack.
+ */
+bool lock_waiters_release_begin(const void *lock, uint64_t now_ns, uint64_t delay_ns_min,
+				struct lock_release *out_release);
+void lock_waiters_release_end(const struct lock_release *release, struct lock_releaser releaser);
+
+/* The real release failed: nothing was released. */
+void lock_waiters_release_undo(const struct lock_release *release);
+
+/* In a forked child: those who waited are not here. */
+void lock_waiters_forget(void);
+
+#endif
