@@ -26,8 +26,8 @@ RUSTC ?= $(shell command -v rustc)
 
 PRELOAD_SRC := $(wildcard preload/*.c)
 COLLECTOR_SRC := $(filter-out collector/main.c,$(wildcard collector/*.c))
-TOOL_SRC := $(filter-out tools/bench_%,$(wildcard tools/*.c))
-BENCH_SRC := $(wildcard tools/bench_*.c)
+TOOL_SRC := $(wildcard tools/*.c)
+BENCH_SRC := $(wildcard tools/bench/*.c)
 PRELOAD_TEST_SRC := $(wildcard tests/preload/test_*.c)
 COLLECTOR_TEST_SRC := $(wildcard tests/collector/test_*.c)
 SUPPORT_ALL := $(wildcard tests/support/*.c)
@@ -59,7 +59,7 @@ COLLECTOR_TESTS := $(COLLECTOR_TEST_SRC:%.c=$(BUILD)/%)
 SUPPORT_PROGRAMS := $(SUPPORT_PROGRAM_SRC:tests/support/%.c=$(BUILD)/tests/%)
 VICTIMS := $(patsubst tests/integration/victims/%,$(BUILD)/tests/victims/%,$(basename $(VICTIM_SRC))) \
 	$(patsubst tests/integration/victims/%,$(BUILD)/tests/victims/%.so,$(basename $(VICTIM_LIB_SRC)))
-BENCHES := $(BENCH_SRC:tools/%.c=$(BUILD)/bench/%)
+BENCHES := $(BENCH_SRC:tools/bench/%.c=$(BUILD)/bench/%)
 
 # ---- flags --------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ quiet = $(if $(V),,@printf '  %-6s %s\n' $(1) '$@';)
 
 # ---- what to make -------------------------------------------------------------------
 
-.PHONY: all deps test unit integration lint format bench demo install clean test-programs unit-programs
+.PHONY: all deps test unit integration lint format bench bench-readme demo install clean test-programs unit-programs
 all: $(LIBRARY) $(COLLECTOR) $(TOOL)
 
 $(LIBRARY): $(PRELOAD_OBJ) preload/exports.map
@@ -210,12 +210,27 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD='$(abspath $(BUILD))' tools/demo.sh
 
-$(BUILD)/bench/%: tools/%.c Makefile
+# Some are parts of the collector or the library at work.
+$(BUILD)/bench/symbolise: BENCH_LIBS := $(COLLECTOR_LIB) $(COLLECTOR_LIBS)
+$(BUILD)/bench/symbolise: $(COLLECTOR_LIB)
+$(BUILD)/bench/%: tools/bench/%.c Makefile
 	@mkdir -p $(@D)
-	$(call quiet,BENCH)$(CC) $(BASE) -Iinclude $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags) -pthread -lm
+	$(call quiet,BENCH)$(CC) $(BASE) -Iinclude $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags) \
+		$(BENCH_LIBS) -pthread -lm
 
-bench: all $(BENCHES)
-	@BUILD='$(abspath $(BUILD))' tools/bench.sh $(BENCH)
+# Those whose ldflags name sources of preload/ are made again when these change.
+WITH_PRELOAD := $(shell grep -lE 'ldflags:.* preload/' $(BENCH_SRC) tests/integration/victims/*.c)
+$(patsubst tools/bench/%.c,$(BUILD)/bench/%,$(filter tools/%,$(WITH_PRELOAD))) \
+$(patsubst tests/integration/victims/%.c,$(BUILD)/tests/victims/%.so,$(filter tests/%,$(WITH_PRELOAD))): \
+	$(PRELOAD_SRC) $(wildcard preload/*.h include/*.h)
+
+bench: deps
+	@tools/install_packages.sh bench
+	@$(MAKE) --no-print-directory all $(BENCHES)
+	@BUILD='$(abspath $(BUILD))' tools/bench/bench.py $(BENCH)
+
+bench-readme:
+	@BUILD='$(abspath $(BUILD))' tools/bench/bench.py --readme
 
 # Rewrites the sources in the style that lint demands.
 format:

@@ -5,6 +5,8 @@
 # says nothing and touches nothing if all is there.  A Go of 1.19 or newer that is in
 # PATH or /usr/local/go/bin is used as it is.  Services that come with packages are
 # not started: the tests start their own.
+#
+#     tools/install_packages.sh [bench]    bench: what the benchmarks compare with, too
 set -euo pipefail
 
 packages=(
@@ -18,6 +20,10 @@ packages=(
 	libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4
 	util-linux procps file elfutils ca-certificates curl git perl bzip2 xz-utils dwz llvm clang
 )
+
+if [[ ${1:-} == bench ]]; then
+	packages+=(google-perftools libgoogle-perftools-dev heaptrack linux-perf memcached python3.11-dbg)
+fi
 
 # Whether the Go at $1 can read what we write (1.19 or newer).
 is_go_recent()

@@ -6,7 +6,7 @@
 #
 #     BUILD=dir tools/lint.sh [CHECK...]
 #
-# CHECK: format tidy cppcheck shell layers exports as_safe (default: all).
+# CHECK: format tidy cppcheck shell python layers exports as_safe (default: all).
 set -uo pipefail
 : "${BUILD:?the absolute build directory}"
 cd "$(dirname "$0")/.." || exit 2
@@ -50,7 +50,8 @@ check_tidy()
 	# Only the programs around preload/ have threads.
 	tidy_room preload "concurrency-mt-unsafe,$blind" -fPIC -Iinclude -Ipreload || status=1
 	tidy_room collector '' -Iinclude -Icollector -I"$BUILD/gen" || status=1
-	tidy_room tools '' -Iinclude -Icollector -Itools -Ipreload -I"$BUILD/gen" || status=1
+	tidy_room tools '' -Iinclude -Icollector -Itools -I"$BUILD/gen" || status=1
+	tidy_room tools/bench '' -Iinclude -Icollector -Ipreload || status=1
 	return $status
 }
 
@@ -69,6 +70,21 @@ check_shell()
 	shellcheck --severity=warning --exclude=SC2011 --external-sources --source-path=SCRIPTDIR "${scripts[@]}"
 }
 
+check_python()
+{
+	python3 - tools/bench/*.py <<-'CHECK'
+		import ast, sys
+		for path in sys.argv[1:]:
+		    with open(path, encoding="utf-8") as source:
+		        tree = ast.parse(source.read(), path)
+		    bound = {a.asname or a.name.split(".")[0] for node in ast.walk(tree)
+		             if isinstance(node, (ast.Import, ast.ImportFrom)) for a in node.names}
+		    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+		    if bound - used:
+		        sys.exit(f"{path}: imported and not used: {', '.join(sorted(bound - used))}")
+	CHECK
+}
+
 check_layers()
 {
 	tools/check_layers.sh
@@ -85,7 +101,7 @@ check_as_safe()
 }
 
 checks=("$@")
-((${#checks[@]})) || checks=(format shell layers exports as_safe cppcheck tidy)
+((${#checks[@]})) || checks=(format shell python layers exports as_safe cppcheck tidy)
 passed=0
 failed=0
 log=$(mktemp)

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-// cflags: -Ipreload
+// cflags: -Ipreload -fPIC -fvisibility=hidden -fno-omit-frame-pointer -fno-stack-protector -fno-plt
 // ldflags: preload/unwind.c preload/walk_cfi.c preload/walk_guess.c preload/rule_cache.c preload/rule_encode.c preload/cfi.c preload/cfi_program.c preload/dwarf_expression.c preload/safe_read.c preload/modules.c preload/module_rows.c preload/objects.c preload/image.c -lgcc_s -lunwind
 /*
  * What a walk costs: nanoseconds a frame of the in-app unwinder, with all rules cached
  * (warm) and with none (cold), next to libunwind and libgcc in the same process on the
  * same stack.  The stack is recursion through functions of many shapes, and through
- * qsort, so that it crosses objects.
+ * qsort, so that it crosses objects.  Each figure is the best of several parts.  Prints
+ *
+ *     UNWINDER_warm, UNWINDER_cold    nanoseconds a frame
+ *
+ * Context: benchmarks.
  */
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 
+#include "clock.h"
 #include "modules.h"
 #include "rule_cache.h"
 #include "segment.h"
@@ -24,20 +28,13 @@ int _Unwind_Backtrace(int (*callback)(void *context, void *argument), void *argu
 uint64_t _Unwind_GetIP(void *context);
 
 #define DEPTH 28
-#define ROUNDS 20000
-#define COLD_ROUNDS 400
+#define PARTS 7
+#define BATCH 20
 
 struct segment segment;
 
 static struct unwind_bounds stack_bounds;
 static volatile uint64_t sink;
-
-static double now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static void map_segment(void)
 {
@@ -82,56 +79,65 @@ static uint32_t step_through(void)
 	return count;
 }
 
-static void NOINLINE report(const char *name, double ns, double frames, double reference)
+/* One walk by each; what they return is the number of frames. */
+static uint32_t walk_cprof(void)
 {
-	printf("%-34s %8.2f ns/frame  %6.2f x\n", name, ns / frames, ns / frames / reference);
+	uint64_t frames[CPROF_STACK_FRAMES_MAX];
+	return walk_once(frames);
+}
+
+static uint32_t walk_unw_backtrace(void)
+{
+	void *addresses[CPROF_STACK_FRAMES_MAX];
+	return (uint32_t)unw_backtrace(addresses, CPROF_STACK_FRAMES_MAX);
+}
+
+static uint32_t walk_libgcc(void)
+{
+	uint32_t count = 0;
+	_Unwind_Backtrace(count_frame, &count);
+	return count;
+}
+
+static void keep(void)
+{
+}
+
+static void forget_libunwind(void)
+{
+	unw_flush_cache(unw_local_addr_space, 0, 0);
+}
+
+/* Prints nanoseconds a frame; `before` comes before every walk and is not counted. */
+static void NOINLINE measure_one(const char *name, uint32_t (*walk)(void), void (*before)(void), int rounds)
+{
+	double best = 1e30;
+	uint32_t frames = walk();
+	for (int part = 0; part < PARTS; part++) {
+		uint64_t ns = 0;
+		for (int i = 0; i < rounds; i++) {
+			before();
+			uint64_t start = bench_wall_ns();
+			/* A batch where nothing is forgotten: the clock costs as much as a few frames. */
+			for (int j = 0; j < (before == keep ? BATCH : 1); j++)
+				sink += walk();
+			ns += bench_wall_ns() - start;
+		}
+		double each = (double)ns / rounds / (before == keep ? BATCH : 1) / frames;
+		best = each < best ? each : best;
+	}
+	printf("%s %.3f\n", name, best);
 }
 
 static void NOINLINE measure(void)
 {
-	uint64_t frames[CPROF_STACK_FRAMES_MAX];
-	void *addresses[CPROF_STACK_FRAMES_MAX];
-	uint32_t count = walk_once(frames);
-	double best = 1e30;
-
-	for (int part = 0; part < 5; part++) {
-		double start = now_ns();
-		for (int i = 0; i < ROUNDS / 5; i++)
-			sink += walk_once(frames);
-		double ns = (now_ns() - start) / ((double)ROUNDS / 5);
-		best = ns < best ? ns : best;
-	}
-	double warm = best / count;
-	printf("%u frames\n", count);
-	report("cprof, rules cached", best, count, warm);
-
-	best = 1e30;
-	for (int i = 0; i < COLD_ROUNDS; i++) {
-		rule_cache_clear();
-		double start = now_ns();
-		sink += walk_once(frames);
-		double ns = now_ns() - start;
-		best = ns < best ? ns : best;
-	}
-	report("cprof, no rule cached", best, count, warm);
-
-	double start = now_ns();
-	for (int i = 0; i < ROUNDS / 10; i++)
-		sink += (uint64_t)unw_backtrace(addresses, CPROF_STACK_FRAMES_MAX);
-	report("libunwind unw_backtrace", (now_ns() - start) / ((double)ROUNDS / 10), count, warm);
-
-	start = now_ns();
-	for (int i = 0; i < ROUNDS / 20; i++)
-		sink += step_through();
-	report("libunwind unw_step", (now_ns() - start) / ((double)ROUNDS / 20), count, warm);
-
-	start = now_ns();
-	for (int i = 0; i < ROUNDS / 20; i++) {
-		uint32_t n = 0;
-		_Unwind_Backtrace(count_frame, &n);
-		sink += n;
-	}
-	report("libgcc _Unwind_Backtrace", (now_ns() - start) / ((double)ROUNDS / 20), count, warm);
+	measure_one("cprof_warm", walk_cprof, keep, 100);
+	measure_one("libunwind_warm", walk_unw_backtrace, keep, 50);
+	measure_one("libunwind_step_warm", step_through, keep, 10);
+	measure_one("libgcc_warm", walk_libgcc, keep, 10);
+	measure_one("cprof_cold", walk_cprof, rule_cache_clear, 40);
+	measure_one("libunwind_cold", step_through, forget_libunwind, 40);
+	measure_one("libgcc_cold", walk_libgcc, keep, 10);
 }
 
 static void descend(int depth);

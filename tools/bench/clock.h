@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the benchmark programs share: a clock, a median, and a fence against an
- * optimiser that sees through the work.
+ * What the benchmark programs share: clocks, a median, and a fence against an
+ * optimiser that sees through the work.  Each program prints its figures as lines
+ * "NAME VALUE", which bench.py reads.
  *
  * Context: benchmarks.
  */
@@ -15,12 +16,22 @@
 /* The compiler must assume that *p is read and written here. */
 #define BENCH_OPAQUE(p) __asm__ volatile("" : "+r"(p) : : "memory")
 
+static inline uint64_t bench_ns(clockid_t clock)
+{
+	struct timespec now;
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 /* CPU time of this thread: other processes on the machine add little to it. */
 static inline uint64_t bench_thread_ns(void)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	return bench_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static inline uint64_t bench_wall_ns(void)
+{
+	return bench_ns(CLOCK_MONOTONIC);
 }
 
 static inline int bench_compare(const void *a, const void *b)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""The report: Markdown with plots, JSON with every value, and the README's table."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+
+import plot
+from benchmarks import titles
+from results import verdicts
+
+_NUMBER = plot.number
+_BEGIN, _END = "<!-- made by `make bench` -->", "<!-- end of what `make bench` made -->"
+
+
+def machine():
+    """What was measured on, in a few words each."""
+    with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
+        model = re.search(r"^model name\s*: (.*)$", cpuinfo.read(), re.M)
+    compiler = subprocess.run(["gcc", "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()
+    virtual = subprocess.run(["systemd-detect-virt"], capture_output=True, text=True, check=False).stdout.strip() \
+        if os.path.exists("/usr/bin/systemd-detect-virt") else ""
+    return {"cpus": os.cpu_count(), "model": model.group(1) if model else platform.machine(),
+            "kernel": platform.release().split("-")[0], "libc": platform.libc_ver()[1], "gcc": compiler,
+            "virtual": virtual not in ("", "none")}
+
+
+def machine_words(host):
+    return (f"{host['cpus']} {'virtual ' if host['virtual'] else ''}CPUs ({host['model'].strip()}), "
+            f"Linux {host['kernel']}, glibc {host['libc']}, gcc {host['gcc']}")
+
+
+def _table(header, rows):
+    alignment = ["---"] + ["---:"] * (len(header) - 1)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (header, alignment, *rows)) + "\n"
+
+
+def _in_form(form, value, unit):
+    """A figure in the form of its target; small additions keep two decimals."""
+    if form == "added":
+        return f"{value:+.2f} {unit}" if abs(value) < 100 else f"{value:+,.0f} {unit}"
+    if form == "ratio":
+        return f"{(value - 1) * 100:+.1f} %"
+    if form == "share":
+        return f"{value * 100:.1f} %"
+    return f"{_NUMBER(value)} {unit}"
+
+
+def _limit(target, unit):
+    if target.form == "share":
+        return f"≥ {target.limit * 100:.0f} %"
+    return "≤ " + _in_form(target.form, target.limit, unit)
+
+
+def _target_rows(results, judged):
+    for verdict in judged:
+        target = verdict.target
+        unit = next(b for b in results.benchmarks() if b.name == target.benchmark).metrics[target.metric].unit
+        shown = verdict.measured
+        spread = f"{_in_form(target.form, shown.low, unit)} … {_in_form(target.form, shown.high, unit)}"
+        best = f"{verdict.peers[0][0]}: {_in_form(target.form, verdict.peers[0][1].median, unit)}" if verdict.peers else ""
+        yield [target.title, f"{_NUMBER(verdict.without.median)} {unit}" if verdict.without else "",
+               f"{_NUMBER(verdict.cprof.median)} {unit}", f"**{_in_form(target.form, shown.median, unit)}**", spread,
+               _limit(target, unit), verdict.word(), best]
+
+
+def _benchmark_rows(results, benchmark, metric):
+    unit = benchmark.metrics[metric].unit
+    for point in results.points(benchmark):
+        for variant in results.variants(benchmark):
+            value = results.spread(benchmark.name, point, variant, metric)
+            if not value:
+                continue
+            row = [titles(variant)] if point is None else [str(point), titles(variant)]
+            row += [f"{_NUMBER(value.median)} {unit}", f"{_NUMBER(value.low)} … {_NUMBER(value.high)}"]
+            added = results.against("added", benchmark.name, point, variant, metric)
+            ratio = results.against("ratio", benchmark.name, point, variant, metric)
+            row += [_in_form("added", added.median, unit), f"{ratio.median:.3f}"] if added and ratio else ["", ""]
+            base = results.baseline(benchmark.name, variant)
+            yield row + [titles(base) if base else ""]
+
+
+def _plot(results, benchmark, metric, directory):
+    """Writes the benchmark's plot; returns its file name."""
+    unit, variants = benchmark.metrics[metric].unit, results.variants(benchmark)
+    points = results.points(benchmark)
+    if len(points) > 1:
+        rows = [(titles(v), [results.spread(benchmark.name, point, v, metric) for point in points]) for v in variants]
+        drawing = plot.lines(benchmark.title, unit, benchmark.point_title, points, rows)
+    else:
+        rows = [(titles(v), results.spread(benchmark.name, points[0], v, metric), v.startswith("cprof"))
+                for v in variants if results.get(benchmark.name, points[0], v, metric)]
+        drawing = plot.bars(benchmark.title, unit, rows)
+    name = f"{benchmark.name}.svg"
+    with open(os.path.join(directory, name), "w", encoding="utf-8") as out:
+        out.write(drawing)
+    return name
+
+
+def write(results, host, settings, directory):
+    """Writes report.md, report.json, cost.md and the plots."""
+    judged = verdicts(results)
+    missed = [verdict.target.title for verdict in judged if not verdict.is_met]
+    text = ["# What cprof costs\n", f"{machine_words(host)}; {settings}.\n"]
+    if judged:
+        text += [f"{len(judged) - len(missed)} of {len(judged)} targets met"
+                 + (f"; missed: {', '.join(missed)}" if missed else "") + ".\n",
+                 _table(["what", "without", "with cprof", "added", "quartiles", "target", "", "best peer"],
+                        _target_rows(results, judged))]
+    for benchmark in results.benchmarks():
+        text.append(f"## {benchmark.title}\n")
+        text.append(f"![{benchmark.title}]({_plot(results, benchmark, next(iter(benchmark.metrics)), directory)})\n")
+        for metric, about in benchmark.metrics.items():
+            rows = list(_benchmark_rows(results, benchmark, metric))
+            if rows:
+                first = [benchmark.point_title, ""] if len(rows[0]) == 7 else [""]
+                text.append(_table([*first, about.title, "quartiles", "added", "ratio", "compared with"], rows))
+    for (name, variant), why in results.failures.items():
+        text.append(f"{name} under {titles(variant)} could not be measured: {why}\n")
+    _write(directory, "report.md", "\n".join(text))
+    _write(directory, "cost.md", _cost(results, judged, host, settings))
+    _write(directory, "report.json", json.dumps(_as_json(results, judged, host, settings), indent=1) + "\n")
+
+
+def _write(directory, name, text):
+    with open(os.path.join(directory, name), "w", encoding="utf-8") as out:
+        out.write(text)
+
+
+def _as_json(results, judged, host, settings):
+    rows = [{"what": v.target.title, "benchmark": v.target.benchmark, "point": v.target.point,
+             "variant": v.target.variant, "metric": v.target.metric, "form": v.target.form, "limit": v.target.limit,
+             "median": v.measured.median, "low": v.measured.low, "high": v.measured.high, "verdict": v.word(),
+             "peers": {title: value.median for title, value in v.peers}} for v in judged]
+    measured = [{"benchmark": name, "point": point, "variant": variant, "metric": metric, "values": values}
+                for (name, point, variant, metric), values in results.values.items()]
+    return {"machine": host, "settings": settings, "targets": rows, "measured": measured}
+
+
+def _cost(results, judged, host, settings):
+    """What the README says of it."""
+    rows = []
+    for verdict in judged:
+        target = verdict.target
+        unit = next(b for b in results.benchmarks() if b.name == target.benchmark).metrics[target.metric].unit
+        peer = "" if not verdict.peers else \
+            f"{_in_form(target.form, verdict.peers[0][1].median, unit)} ({verdict.peers[0][0]})"
+        rows.append([target.title, f"{_NUMBER(verdict.without.median)} {unit}" if verdict.without else "",
+                     f"{_NUMBER(verdict.cprof.median)} {unit}", _in_form(target.form, verdict.measured.median, unit), peer])
+    return "\n".join([_BEGIN, "", f"On {machine_words(host)}; {settings}:", "",
+                      _table(["", "without", "with cprof", "added", "best peer"], rows), _END, ""])
+
+
+def update_readme(path, directory):
+    """Replaces the marked part of a README by the last run's table."""
+    with open(os.path.join(directory, "cost.md"), encoding="utf-8") as made:
+        cost = made.read()
+    with open(path, encoding="utf-8") as readme:
+        text = readme.read()
+    pattern = re.escape(_BEGIN) + ".*" + re.escape(_END) + "\n?"
+    if not re.search(pattern, text, re.S):
+        raise SystemExit(f"bench: {path} has no part marked {_BEGIN}")
+    with open(path, "w", encoding="utf-8") as readme:
+        readme.write(re.sub(pattern, lambda _: cost, text, flags=re.S))

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""What was measured, as medians with quartiles, against baselines and targets.
+
+A difference or ratio is taken within each round first, and its median after: what the
+machine did in that round is in both.
+"""
+
+import statistics
+from dataclasses import dataclass, field
+
+from benchmarks import TARGETS, by_name
+from variants import VARIANTS
+
+
+@dataclass
+class Spread:
+    median: float
+    low: float  # the quartiles
+    high: float
+
+
+def spread(values):
+    if len(values) == 1:
+        return Spread(values[0], values[0], values[0])
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(statistics.median(values), low, high)
+
+
+@dataclass
+class Results:
+    """The raw values: (benchmark, point, variant, metric) -> one for each round, None where it failed."""
+
+    values: dict = field(default_factory=dict)
+    failures: dict = field(default_factory=dict)  # (benchmark, variant): what went wrong
+
+    def add_round(self, benchmark, point, found):
+        for variant, figures in found.items():
+            for metric, value in figures.items():
+                if metric in benchmark.metrics:
+                    self.values.setdefault((benchmark.name, point, variant, metric), []).append(value)
+
+    def benchmarks(self):
+        return [by_name[name] for name in by_name if any(key[0] == name for key in self.values)]
+
+    def variants(self, benchmark):
+        measured = {key[2] for key in self.values if key[0] == benchmark.name}
+        return [name for name in benchmark.variants if name in measured]
+
+    def points(self, benchmark):
+        return [point for point in benchmark.points if any(key[:2] == (benchmark.name, point) for key in self.values)]
+
+    def get(self, benchmark, point, variant, metric):
+        return self.values.get((benchmark, point, variant, metric))
+
+    def spread(self, *key):
+        values = self.get(*key)
+        return spread(values) if values else None
+
+    def baseline(self, benchmark, variant):
+        """The name of what a variant is compared with, or None."""
+        if variant not in VARIANTS or variant == "plain":
+            return None
+        name = VARIANTS[variant].baseline
+        return name if any(key[0] == benchmark and key[2] == name for key in self.values) else None
+
+    def against(self, form, benchmark, point, variant, metric):
+        """The spread of a variant's "added" or "ratio", or of its "value"."""
+        values = self.get(benchmark, point, variant, metric)
+        if not values:
+            return None
+        if form == "value":
+            return spread(values)
+        base = self.get(benchmark, point, self.baseline(benchmark, variant), metric)
+        if not base:
+            return None
+        pairs = list(zip(values, base))
+        if form == "added":
+            return spread([value - plain for value, plain in pairs])
+        return spread([value / plain for value, plain in pairs if plain])
+
+
+@dataclass
+class Verdict:
+    target: object
+    without: Spread
+    cprof: Spread
+    measured: Spread  # in the target's form
+    is_met: bool
+    peers: list  # (title, Spread in the target's form), best first
+
+    def word(self):
+        return "met" if self.is_met else "missed"
+
+
+def verdicts(results):
+    """Of every target that was measured."""
+    found = []
+    for target in TARGETS:
+        where = (target.benchmark, target.point)
+        measured = results.against(target.form, *where, target.variant, target.metric)
+        if not measured:
+            continue
+        is_met = measured.median >= target.limit if target.form == "share" else measured.median <= target.limit
+        peers = []
+        for peer in target.peers:
+            value = results.against(target.form, *where, peer, target.metric)
+            if value:
+                peers.append((VARIANTS[peer].title if peer in VARIANTS else peer, value))
+        peers.sort(key=lambda peer: peer[1].median, reverse=target.form == "share")
+        base = results.baseline(target.benchmark, target.variant)
+        found.append(Verdict(target, results.spread(*where, base, target.metric) if base else None,
+                             results.spread(*where, target.variant, target.metric), measured, is_met, peers))
+    return found

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""Programs with a fixed amount of work, made once a run, and their inputs."""
+
+import glob
+import os
+import shutil
+import subprocess
+import tempfile
+
+_PYTHON = """
+import random
+random.seed(1)
+class Node:
+    def __init__(self, value, rest):
+        self.value, self.rest = value, rest
+for turn in range({turns}):
+    chain = None
+    for i in range(20000):
+        chain = Node(i, chain)
+    words = ["w%d" % random.randrange(5000) for i in range(20000)]
+    counts = {{}}
+    for word in words:
+        counts[word] = counts.get(word, 0) + 1
+    text = " ".join(sorted(words, key=lambda w: (counts[w], w)))
+    total = sum(len(part) for part in text.replace("w1", "x").split("x"))
+"""
+
+_SQL = """
+PRAGMA journal_mode = MEMORY;
+CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT, city INTEGER, born INTEGER);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+INSERT INTO people SELECT i, 'person ' || (i * 7919 % {rows}), i % 97, 1900 + i * 31 % 120 FROM n;
+CREATE INDEX by_city ON people(city, born);
+SELECT city, count(*), avg(born), min(name) FROM people GROUP BY city ORDER BY 3 LIMIT 5;
+SELECT a.name, b.name FROM people a JOIN people b ON a.city = b.city AND a.born = b.born + 7
+    WHERE a.id % 50 = 0 ORDER BY a.name, b.name LIMIT 20;
+UPDATE people SET name = upper(name) || substr(name, 3) WHERE born % 3 = 0;
+SELECT count(*), sum(length(name)) FROM people WHERE name LIKE '%ON 1%';
+"""
+
+_CXX = """
+#include <algorithm>
+#include <iostream>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+template <int N> struct table { std::map<std::string, std::vector<int>> rows; table<N - 1> rest;
+    int sum() const { int s = rest.sum(); for (auto &r : rows) for (int x : r.second) s += x * N; return s; } };
+template <> struct table<0> { int sum() const { return 0; } };
+int main(int argc, char **argv)
+{
+    table<60> all;
+    std::unordered_map<std::string, int> seen;
+    for (int i = 0; i < argc; i++)
+        if (argv[i][0] != '-')
+            seen[argv[i]]++;
+    std::vector<std::pair<std::string, int>> sorted(seen.begin(), seen.end());
+    std::sort(sorted.begin(), sorted.end(), [](auto &a, auto &b) { return a.second > b.second; });
+    std::cout << all.sum() << sorted.size();
+}
+"""
+
+_scratch = tempfile.TemporaryDirectory(prefix="cprof-bench.")
+
+
+def _file(name, text):
+    path = os.path.join(_scratch.name, name)
+    if not os.path.exists(path):
+        with open(path, "w", encoding="ascii") as out:
+            out.write(text)
+    return path
+
+
+def command(name, is_quick):
+    """The command, and the file for its standard input or None."""
+    speed = "quick" if is_quick else "full"
+    if name == "sqlite3":
+        return ["sqlite3"], _file(f"{speed}.sql", _SQL.format(rows=20000 if is_quick else 60000))
+    if name == "python":
+        return ["/usr/bin/python3", _file(f"{speed}.py", _PYTHON.format(turns=3 if is_quick else 10))], None
+    # The compiler proper: heaptrack does not follow children.
+    compiler = subprocess.run(["g++", "-print-prog-name=cc1plus"], capture_output=True, text=True, check=True)
+    return [compiler.stdout.strip(), "-quiet", "-O1", "-D_GNU_SOURCE", "-o", os.path.join(_scratch.name, "out.s"),
+            _file("program.cc", _CXX)], None
+
+
+def object_with_debug_information():
+    """A large object with DWARF in it, or None."""
+    for pattern in ("/usr/bin/python3.*-dbg", "/usr/bin/python3-dbg"):
+        for path in sorted(glob.glob(pattern)):
+            return os.path.realpath(path)
+    return shutil.which("python3-dbg")
+
+
+def unwind(runner, _, __, ___):
+    """All unwinders on one stack in one process."""
+    found = {}
+    for name, value in runner.bare("unwind").items():
+        unwinder, _, state = name.rpartition("_")
+        found.setdefault(unwinder, {})[state] = value
+    return found
