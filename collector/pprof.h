@@ -18,6 +18,9 @@
 #define PPROF_UNWIND_STOPPED "[unwind stopped]"
 #define PPROF_NO_STACK "[no stack]"
 
+/* The function of code made at run time that nobody names. */
+#define PPROF_NAMELESS "[anon]"
+
 /*
  * Encodes, symbolising every frame.  On success 0, *out_bytes malloc'ed (the caller
  * frees) and *out_size; else -errno.  Frames of modules marked IS_CPROF are left out.

@@ -19,8 +19,8 @@
 #include "pprof_tables.h"
 
 #define PAGE_BYTES 4096
-/* Where code without a file is said to lie; what Linux perf calls it, and pprof knows. */
-#define ANON_FILE "//anon"
+/* Where code without a file is said to lie: no pprof ever tries to open a name with such a bracket. */
+#define ANON_FILE "[anon]"
 #define ANON_LIMIT (UINT64_C(1) << 47)
 
 /* What the locations of a module have, split by whether they have functions. */

@@ -13,6 +13,7 @@
 #include "cprof_compiler.h"
 #include "image.h"
 #include "perf_map.h"
+#include "pprof.h"
 #include "utf8.h"
 
 #define NOT_SHOWN UINT32_MAX
@@ -180,9 +181,8 @@ static uint32_t symbolise(struct pprof_tables *tables, uint32_t module_index, ui
 	if (module_index == profile->module_count) {
 		/* Without a linkage name: with an equal one, pprof would take it for C++ and shorten it. */
 		const char *name = profile->jit ? perf_map_find(profile->jit, offset) : NULL;
-		if (name)
-			lines[count++] = (struct image_line){.name = name, .system_name = ""};
-		return add_location(tables, module_index, offset, lines, count);
+		lines[0] = (struct image_line){.name = name ? name : PPROF_NAMELESS, .system_name = ""};
+		return add_location(tables, module_index, offset, lines, 1);
 	}
 	if (module_index == PPROF_NO_MODULE)
 		return add_location(tables, PPROF_NO_MODULE, offset, NULL, 0);

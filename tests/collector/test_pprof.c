@@ -506,13 +506,15 @@ Test(pprof, names_code_made_at_run_time)
 	perf_map_free(map);
 	cr_expect_str_eq(stack_of(0), "Interpreter:loop");
 	cr_expect_str_eq(stack_of(1), "bad\xef\xbf\xbd\xef\xbf\xbd(name");
-	cr_expect_str_eq(stack_of(2), "?");
-	cr_expect_str_eq(stack_of(3), "?;Interpreter:loop");
+	cr_expect_str_eq(stack_of(2), "[anon]");
+	cr_expect_str_eq(stack_of(3), "[anon];Interpreter:loop");
 	const char *top = go_pprof("-top cpu");
 	expect_contains(top, "Interpreter:loop");
 	expect_contains(top, "120ms 80.00%");
 	expect_contains(top, " [anon]\n");
-	expect_lacks(top, "symbolization");
+	expect_lacks(top, "ymbolization");
+	/* Nor does it look for a file when told to forget what the profile says of itself. */
+	expect_lacks(go_pprof("-symbolize=force -top cpu"), "anon:");
 }
 
 Test(pprof, matches_runs_at_different_addresses)
