@@ -14,6 +14,7 @@
 
 #include "cprof_compiler.h"
 #include "pprof_file.h"
+#include "profile_kind.h"
 
 #define TOP_FUNCTIONS 5
 #define FILES_SHOWN 10
@@ -46,14 +47,31 @@ static void push_line(char ***lines, size_t *count, size_t *capacity, const char
 	(*lines)[(*count)++] = allocated(strdup(line));
 }
 
-/* NAME.PID.KIND.N.pb.gz, as against NAME.PID.KIND.pb.gz: the last part is a number. */
-static bool is_snapshot(const char *file_name)
+/* What a file name NAME.PID.KIND[.N].pb.gz says.  The kind is PROFILE_KIND_COUNT if it is none. */
+struct file_kind {
+	enum profile_kind kind;
+	bool is_snapshot; /* has a number */
+};
+
+static struct file_kind kind_of(const char *file_name)
 {
+	struct file_kind found = {.kind = PROFILE_KIND_COUNT};
 	const char *end = strstr(file_name, ".pb.gz");
-	const char *at = end;
-	while (at && at > file_name && at[-1] >= '0' && at[-1] <= '9')
+	const char *at = end ? end : file_name;
+	while (at > file_name && at[-1] >= '0' && at[-1] <= '9')
 		at--;
-	return at && at < end && at > file_name && at[-1] == '.';
+	if (at < end && at > file_name && at[-1] == '.') {
+		found.is_snapshot = true;
+		end = at - 1;
+	}
+	for (int kind = 0; end && kind < PROFILE_KIND_COUNT; kind++) {
+		size_t length = strlen(profile_kinds[kind].name);
+		const char *name = end - length;
+		if (name > file_name && name[-1] == '.' &&
+		    memcmp(name, profile_kinds[kind].name, length) == 0)
+			found.kind = (enum profile_kind)kind;
+	}
+	return found;
 }
 
 static void format_bytes(int64_t bytes, char *text, size_t text_bytes)
@@ -70,10 +88,10 @@ static void format_bytes(int64_t bytes, char *text, size_t text_bytes)
 
 static void format_measure(enum summary_measure measure, int64_t value, char *text, size_t text_bytes)
 {
-	if (measure == SUMMARY_CPU_NS)
-		snprintf(text, text_bytes, "%.2f s", (double)value / 1e9);
-	else
+	if (measure == SUMMARY_INUSE_BYTES || measure == SUMMARY_ALLOC_BYTES)
 		format_bytes(value, text, text_bytes);
+	else
+		snprintf(text, text_bytes, "%.2f s", (double)value / 1e9);
 }
 
 /* A comment without a leading '#' tells of something lost or left out. */
@@ -90,22 +108,64 @@ static void add_losses(struct summary *summary, const char *file_name,
 	}
 }
 
+/* What is in a file, in a few words. */
+static void describe(enum profile_kind kind, const Perftools__Profiles__Profile *profile,
+		     const int64_t *totals, const int64_t *counts, char *text, size_t text_bytes)
+{
+	char inuse[32], alloc[32];
+	int64_t first = 0;
+	for (size_t i = 0; i < profile->n_sample; i++)
+		first += profile->sample[i]->n_value ? profile->sample[i]->value[0] : 0;
+	switch (kind) {
+	case PROFILE_CPU:
+		snprintf(text, text_bytes, "%" PRId64 " samples, %.2f s of CPU time", counts[SUMMARY_CPU_NS],
+			 (double)totals[SUMMARY_CPU_NS] / 1e9);
+		break;
+	case PROFILE_HEAP:
+		format_bytes(totals[SUMMARY_INUSE_BYTES], inuse, sizeof inuse);
+		format_bytes(totals[SUMMARY_ALLOC_BYTES], alloc, sizeof alloc);
+		snprintf(text, text_bytes, "%s in use, %s allocated", inuse, alloc);
+		break;
+	case PROFILE_BLOCK:
+		snprintf(text, text_bytes, "%" PRId64 " waits, %.2f s waited", counts[SUMMARY_BLOCK_NS],
+			 (double)totals[SUMMARY_BLOCK_NS] / 1e9);
+		break;
+	case PROFILE_MUTEX:
+		snprintf(text, text_bytes, "%" PRId64 " waits, %.2f s that others waited",
+			 counts[SUMMARY_MUTEX_NS], (double)totals[SUMMARY_MUTEX_NS] / 1e9);
+		break;
+	case PROFILE_THREADCREATE:
+		snprintf(text, text_bytes, "%" PRId64 " threads started", first);
+		break;
+	case PROFILE_THREADS:
+		snprintf(text, text_bytes, "%" PRId64 " threads", first);
+		break;
+	case PROFILE_KIND_COUNT:
+		snprintf(text, text_bytes, "%zu samples", profile->n_sample);
+		break;
+	}
+}
+
 void summary_add(struct summary *summary, const char *file_name, const Perftools__Profiles__Profile *profile)
 {
 	static const struct {
+		enum profile_kind kind;
 		const char *value_type, *count_type;
 	} measures[SUMMARY_MEASURE_COUNT] = {
-		[SUMMARY_CPU_NS] = {"cpu", "samples"},
-		[SUMMARY_INUSE_BYTES] = {"inuse_space", "inuse_objects"},
-		[SUMMARY_ALLOC_BYTES] = {"alloc_space", "alloc_objects"},
+		[SUMMARY_CPU_NS] = {PROFILE_CPU, "cpu", "samples"},
+		[SUMMARY_INUSE_BYTES] = {PROFILE_HEAP, "inuse_space", "inuse_objects"},
+		[SUMMARY_ALLOC_BYTES] = {PROFILE_HEAP, "alloc_space", "alloc_objects"},
+		[SUMMARY_BLOCK_NS] = {PROFILE_BLOCK, "delay", "contentions"},
+		[SUMMARY_MUTEX_NS] = {PROFILE_MUTEX, "delay", "contentions"},
 	};
 	int64_t totals[SUMMARY_MEASURE_COUNT] = {0}, counts[SUMMARY_MEASURE_COUNT] = {0};
 	int value_index[SUMMARY_MEASURE_COUNT], count_index[SUMMARY_MEASURE_COUNT];
-	bool is_summed = !is_snapshot(file_name);
+	struct file_kind file = kind_of(file_name);
 
 	for (int m = 0; m < SUMMARY_MEASURE_COUNT; m++) {
-		value_index[m] = pprof_file_value_index(profile, measures[m].value_type);
-		count_index[m] = pprof_file_value_index(profile, measures[m].count_type);
+		bool is_here = measures[m].kind == file.kind;
+		value_index[m] = is_here ? pprof_file_value_index(profile, measures[m].value_type) : -1;
+		count_index[m] = is_here ? pprof_file_value_index(profile, measures[m].count_type) : -1;
 	}
 	for (size_t i = 0; i < profile->n_sample; i++) {
 		const Perftools__Profiles__Sample *sample = profile->sample[i];
@@ -118,7 +178,7 @@ void summary_add(struct summary *summary, const char *file_name, const Perftools
 			totals[m] += entry.values[m];
 			counts[m] += count_index[m] < 0 ? 0 : sample->value[count_index[m]];
 		}
-		if (!is_summed)
+		if (file.is_snapshot)
 			continue;
 		pprof_file_leaf_name(profile, sample, name, sizeof name);
 		entry.name = allocated(strdup(name));
@@ -127,23 +187,15 @@ void summary_add(struct summary *summary, const char *file_name, const Perftools
 		summary->entries[summary->entry_count++] = entry;
 	}
 
-	char line[LINE_BYTES], inuse[32], alloc[32];
-	bool is_cpu = value_index[SUMMARY_CPU_NS] >= 0, is_heap = value_index[SUMMARY_ALLOC_BYTES] >= 0;
-	if (is_cpu) {
-		snprintf(line, sizeof line, "%-40s %" PRId64 " samples, %.2f s of CPU time", file_name,
-			 counts[SUMMARY_CPU_NS], (double)totals[SUMMARY_CPU_NS] / 1e9);
-	} else {
-		format_bytes(totals[SUMMARY_INUSE_BYTES], inuse, sizeof inuse);
-		format_bytes(totals[SUMMARY_ALLOC_BYTES], alloc, sizeof alloc);
-		snprintf(line, sizeof line, "%-40s %s in use, %s allocated", file_name, inuse, alloc);
-	}
+	char line[LINE_BYTES], description[128];
+	describe(file.kind, profile, totals, counts, description, sizeof description);
+	snprintf(line, sizeof line, "%-40s %s", file_name, description);
 	push_line(&summary->files, &summary->file_count, &summary->file_capacity, line);
 	add_losses(summary, file_name, profile);
-	if (!is_summed)
+	if (file.is_snapshot)
 		return;
-	summary->has_cpu = summary->has_cpu || is_cpu;
-	summary->has_heap = summary->has_heap || is_heap;
 	for (int m = 0; m < SUMMARY_MEASURE_COUNT; m++) {
+		summary->has[m] = summary->has[m] || value_index[m] >= 0;
 		summary->totals[m] += totals[m];
 		summary->counts[m] += counts[m];
 	}
@@ -189,13 +241,18 @@ static void merge_entries(struct summary *summary)
 	summary->entry_count = kept + 1;
 }
 
-static void print_top(struct summary *summary, enum summary_measure measure, const char *title,
-		      const char *count_unit, FILE *to)
+static void print_total(const struct summary *summary, enum summary_measure measure, const char *title,
+			const char *count_unit, FILE *to)
+{
+	char text[32];
+	format_measure(measure, summary->totals[measure], text, sizeof text);
+	fprintf(to, "%s %s in %" PRId64 " %s\n", title, text, summary->counts[measure], count_unit);
+}
+
+static void print_top(struct summary *summary, enum summary_measure measure, FILE *to)
 {
 	char text[32];
 	int64_t total = summary->totals[measure];
-	format_measure(measure, total, text, sizeof text);
-	fprintf(to, "%s %s in %" PRId64 " %s\n", title, text, summary->counts[measure], count_unit);
 	if (summary->entry_count == 0)
 		return;
 	qsort_r(summary->entries, summary->entry_count, sizeof *summary->entries, compare_values, &measure);
@@ -219,6 +276,18 @@ static void print_lines(char **lines, size_t count, size_t shown, const char *mo
 
 void summary_print(struct summary *summary, const char *directory, FILE *to)
 {
+	/* Waits are charged to the functions that wait or unlock: their callers would be of interest. */
+	static const struct {
+		enum summary_measure measure;
+		const char *title, *count_unit;
+		bool has_top;
+	} parts[] = {
+		{SUMMARY_CPU_NS, "CPU time", "samples", true},
+		{SUMMARY_INUSE_BYTES, "in use at the end", "blocks", true},
+		{SUMMARY_ALLOC_BYTES, "allocated", "blocks", true},
+		{SUMMARY_BLOCK_NS, "waited", "waits", false},
+		{SUMMARY_MUTEX_NS, "kept others waiting", "waits", false},
+	};
 	fprintf(to, "cprof: %zu %s in %s\n", summary->file_count,
 		summary->file_count == 1 ? "profile" : "profiles", directory);
 	if (summary->file_count)
@@ -231,11 +300,12 @@ void summary_print(struct summary *summary, const char *directory, FILE *to)
 		fputs("nothing lost\n", to);
 	}
 	merge_entries(summary);
-	if (summary->has_cpu)
-		print_top(summary, SUMMARY_CPU_NS, "CPU time", "samples", to);
-	if (summary->has_heap) {
-		print_top(summary, SUMMARY_INUSE_BYTES, "in use at the end", "blocks", to);
-		print_top(summary, SUMMARY_ALLOC_BYTES, "allocated", "blocks", to);
+	for (size_t i = 0; i < ARRAY_LENGTH(parts); i++) {
+		if (!summary->has[parts[i].measure])
+			continue;
+		print_total(summary, parts[i].measure, parts[i].title, parts[i].count_unit, to);
+		if (parts[i].has_top)
+			print_top(summary, parts[i].measure, to);
 	}
 }
 

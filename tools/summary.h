@@ -15,7 +15,14 @@
 
 #include "profile.pb-c.h"
 
-enum summary_measure { SUMMARY_CPU_NS, SUMMARY_INUSE_BYTES, SUMMARY_ALLOC_BYTES, SUMMARY_MEASURE_COUNT };
+enum summary_measure {
+	SUMMARY_CPU_NS,
+	SUMMARY_INUSE_BYTES,
+	SUMMARY_ALLOC_BYTES,
+	SUMMARY_BLOCK_NS,
+	SUMMARY_MUTEX_NS,
+	SUMMARY_MEASURE_COUNT
+};
 
 /* What one function was charged with in one file. */
 struct summary_entry {
@@ -32,8 +39,8 @@ struct summary {
 	char **losses; /* "file: comment", owned */
 	size_t loss_count, loss_capacity;
 	int64_t totals[SUMMARY_MEASURE_COUNT];
-	int64_t counts[SUMMARY_MEASURE_COUNT]; /* samples, blocks in use, blocks allocated */
-	bool has_cpu, has_heap;
+	int64_t counts[SUMMARY_MEASURE_COUNT]; /* samples, blocks in use, blocks allocated, waits */
+	bool has[SUMMARY_MEASURE_COUNT];
 };
 
 /*
