@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The segment's rows are only for objects that a sample has met, and a row may have
+ * been unloaded since; so the dump has modules of its own.
+ *
+ * Context: collector, main thread.
+ */
+#include "dump_modules.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Whether a row describes this object. */
+static bool is_row_of(const struct profile_module *row, const struct profile_module *module)
+{
+	return row->bias == module->bias && row->text_start == module->text_start &&
+	       row->build_id_bytes == module->build_id_bytes &&
+	       memcmp(row->build_id, module->build_id, module->build_id_bytes) == 0;
+}
+
+static const struct profile_module *row_of(const struct module_rows *rows,
+					   const struct profile_module *module)
+{
+	for (size_t i = 0; rows && i < rows->count; i++)
+		if (is_row_of(&rows->modules[i], module))
+			return &rows->modules[i];
+	return NULL;
+}
+
+static struct image *open_image(const struct remote_object *object, const struct profile_module *module,
+				int root_fd)
+{
+	struct image_source source = {.path = module->path,
+				      .root_fd = root_fd,
+				      .device = object->device,
+				      .inode = object->inode,
+				      .build_id = module->build_id,
+				      .build_id_bytes = module->build_id_bytes,
+				      .flags = module->flags};
+	return image_open(&source);
+}
+
+int dump_modules_build(struct arena *arena, const struct remote_objects *objects,
+		       const struct module_rows *rows, int root_fd, struct dump_modules *out_modules)
+{
+	size_t count = objects->count < CPROF_MODULE_NONE ? objects->count : CPROF_MODULE_NONE;
+	struct profile_module *items = arena_array(arena, count ? count : 1, sizeof *items);
+	if (!items)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		const struct remote_object *object = &objects->items[i];
+		struct profile_module *module = &items[i];
+		*module = (struct profile_module){
+			.id = (uint32_t)i,
+			.flags = (object->is_main ? CPROF_MODULE_IS_MAIN : 0) |
+				 (object->is_vdso ? CPROF_MODULE_IS_VDSO : 0),
+			.bias = object->bias,
+			.text_start = object->text_start,
+			.text_end = object->text_end,
+			.text_offset = object->text_offset,
+			.path = arena_copy(arena, object->path, strlen(object->path)),
+			.build_id_bytes = object->build_id_bytes,
+		};
+		if (!module->path)
+			return -ENOMEM;
+		memcpy(module->build_id, object->build_id, object->build_id_bytes);
+		const struct profile_module *row = row_of(rows, module);
+		if (row)
+			module->flags |= row->flags & CPROF_MODULE_IS_CPROF;
+		module->image = row && row->image ? row->image : open_image(object, module, root_fd);
+	}
+	*out_modules = (struct dump_modules){.items = items, .count = count, .objects = objects};
+	return 0;
+}
+
+uint64_t dump_modules_frame(const struct dump_modules *modules, uint64_t address, bool is_exact)
+{
+	uint64_t exact = is_exact ? CPROF_FRAME_EXACT : 0;
+	const struct remote_object *object = remote_objects_find(modules->objects, address);
+	size_t index = object ? (size_t)(object - modules->objects->items) : modules->count;
+	if (index >= modules->count)
+		return cprof_frame(CPROF_MODULE_NONE, address) | exact;
+	return cprof_frame((uint32_t)index, address - object->bias) | exact;
+}
+
+const struct profile_module *dump_modules_of_frame(const struct profile_module *modules, size_t count,
+						   uint64_t frame)
+{
+	uint32_t id = cprof_frame_module(frame);
+	for (size_t low = 0, high = count; low < high;) {
+		size_t middle = low + (high - low) / 2;
+		if (modules[middle].id == id)
+			return &modules[middle];
+		if (modules[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+size_t dump_modules_lines(const struct profile_module *modules, size_t count, uint64_t frame,
+			  struct image_line lines[IMAGE_LINES_MAX])
+{
+	const struct profile_module *module = dump_modules_of_frame(modules, count, frame);
+	uint64_t offset = cprof_frame_offset(frame);
+	if (!module || !module->image)
+		return 0;
+	/* A return address may already belong to the next line. */
+	if (!(frame & CPROF_FRAME_EXACT) && offset > 0)
+		offset--;
+	return image_symbolise(module->image, offset, lines, IMAGE_LINES_MAX);
+}
