@@ -4,6 +4,17 @@
  * signal's overrun, and count: the sum of the weights is the CPU time, whatever the
  * tick.
  *
+ * The rate may be changed at any time.  A thread notices at its next expiry, weighs
+ * that with the rate the timer was armed with, and arms it anew.  At rate 0 the timer
+ * goes on once per second of CPU time, recording nothing, so that it notices when it
+ * is wanted again.
+ *
+ * A timer of period P whose first expiry comes after u counts P at each expiry.  Just
+ * now, `since` after the last one, it has counted P - u - since more than has run: at a
+ * fixed moment nothing in the mean.  When a change ends its time, what has run since
+ * the last expiry is counted too, and P/2, the mean of P - u, is taken off again: so
+ * any number of changes leaves the expectation of the sum where it belongs.
+ *
  * Context: any (async-signal-safe).
  */
 #include "cpu_timer.h"
@@ -11,6 +22,7 @@
 #include <time.h>
 
 #include "config.h"
+#include "cprof_units.h"
 #include "process.h"
 #include "record.h"
 #include "segment.h"
@@ -19,6 +31,9 @@
 #include "unwind.h"
 
 #define NS_PER_S UINT64_C(1000000000)
+
+/* How often a timer at rest, which records nothing, looks whether it is wanted. */
+#define REST_PERIOD_NS NS_PER_S
 
 /* What a sample may need below the handler's first frame, a cold rule and a new module included. */
 #define SAMPLE_STACK_BYTES 2560
@@ -37,6 +52,22 @@ static struct timespec timespec_of(uint64_t ns)
 	return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
+static uint64_t period_of(uint32_t hz)
+{
+	return hz ? NS_PER_S / hz : REST_PERIOD_NS;
+}
+
+/* Starts the timer anew, at a phase of its own; -errno or 0.  `out_before`, if not NULL: what it was. */
+static long arm(int id, uint32_t hz, struct timer_spec *out_before)
+{
+	uint64_t period_ns = period_of(hz);
+	struct timer_spec spec = {
+		.interval = timespec_of(period_ns),
+		.first = timespec_of(1 + thread_random() % period_ns),
+	};
+	return sys_call4(SYS_timer_settime, id, 0, (long)&spec, (long)out_before);
+}
+
 /* Creates and starts a timer; -errno or 0. */
 static long start(uint32_t hz)
 {
@@ -47,27 +78,30 @@ static long start(uint32_t hz)
 	long error = sys_call3(SYS_timer_create, CLOCK_THREAD_CPUTIME_ID, (long)&event, (long)&id);
 	if (error)
 		return error;
-	uint64_t period_ns = NS_PER_S / hz;
-	struct timer_spec spec = {
-		.interval = timespec_of(period_ns),
-		.first = timespec_of(1 + thread_random() % period_ns),
-	};
-	error = sys_call4(SYS_timer_settime, id, 0, (long)&spec, 0);
+	error = arm(id, hz, NULL);
 	if (error) {
 		(void)sys_call1(SYS_timer_delete, id);
 		return error;
 	}
 	thread_tls.timer_id = id;
+	thread_tls.timer_hz = (uint16_t)hz;
 	thread_tls.has_timer = true;
 	return 0;
 }
 
-void cpu_timer_start(void)
+/* The rate that is in force; the segment is everybody's, so it may be anything. */
+static uint32_t wanted_hz(void)
 {
 	uint32_t hz = load_relaxed(&segment_control()->cpu_hz); /* any recent value will do */
-	if (hz == 0 || thread_tls.has_timer)
+	return hz <= CPROF_CPU_HZ_MAX ? hz : CPROF_CPU_HZ_MAX;
+}
+
+void cpu_timer_start(void)
+{
+	/* Without a rate at the start nobody handles the signal. */
+	if (segment_control()->cpu_hz_at_start == 0 || thread_tls.has_timer)
 		return;
-	if (!process_may_call() || thread_tls.sigprof_is_programs || start(hz) != 0)
+	if (!process_may_call() || thread_tls.sigprof_is_programs || start(wanted_hz()) != 0)
 		segment_count(CPROF_THREADS_NO_TIMER, 1);
 }
 
@@ -106,6 +140,19 @@ static bool has_room(const ucontext_t *context)
 	return !is_on_it || here - low >= SAMPLE_STACK_BYTES;
 }
 
+/* Arms the timer at a new rate, if it may be.  Returns the nanoseconds that are to be added, see above. */
+static COLD int64_t change_rate(uint32_t hz)
+{
+	uint64_t period_ns = period_of(thread_tls.timer_hz);
+	struct timer_spec before = {.first = {0}};
+	if (!process_may_call() || arm(thread_tls.timer_id, hz, &before) != 0)
+		return 0;
+	thread_tls.timer_hz = (uint16_t)hz;
+	uint64_t left_ns = (uint64_t)before.first.tv_sec * NS_PER_S + (uint64_t)before.first.tv_nsec;
+	uint64_t since_ns = left_ns <= period_ns ? period_ns - left_ns : 0;
+	return (int64_t)since_ns - (int64_t)(period_ns / 2);
+}
+
 void cpu_timer_sample(const siginfo_t *info, const ucontext_t *context)
 {
 	struct guard guard;
@@ -114,15 +161,24 @@ void cpu_timer_sample(const siginfo_t *info, const ucontext_t *context)
 	if ((!can_unwind && !process_is_recording()) || !guard_enter(&guard))
 		return;
 	if (!can_unwind)
-		guard.frames = NULL;                            /* counted as a sample without a stack */
-	uint32_t hz = load_relaxed(&segment_control()->cpu_hz); /* as in cpu_timer_start() */
+		guard.frames = NULL; /* counted as a sample without a stack */
+	uint32_t hz = thread_tls.timer_hz;
+	uint32_t next_hz = wanted_hz();
 	uint64_t expiries = 1 + (uint64_t)(info->si_overrun > 0 ? info->si_overrun : 0);
-	if (hz) {
+	if (likely(hz)) {
 		struct unwind_regs regs;
 		unwind_regs_from_context(context, &regs);
+		uint64_t period_ns = period_of(hz);
+		uint64_t ns = expiries * period_ns;
+		uint64_t weight = expiries * CPROF_WEIGHT_ONE;
+		if (unlikely(next_hz != hz)) {
+			ns += (uint64_t)change_rate(next_hz);
+			weight = ns * CPROF_WEIGHT_ONE / period_ns;
+		}
 		uint32_t stack = record_stack(&guard, &regs);
-		record_add(&guard, stack, CPROF_KIND_CPU, expiries * CPROF_WEIGHT_ONE,
-			   expiries * (NS_PER_S / hz));
+		record_add(&guard, stack, CPROF_KIND_CPU, weight, ns);
+	} else if (next_hz) {
+		(void)change_rate(next_hz);
 	}
 	guard_leave(&guard);
 }

@@ -139,3 +139,74 @@ Test(sampler, estimates_are_unbiased_at_4_kib)
 {
 	check_estimates(4 << 10);
 }
+
+/* ---- the rate changes while the program runs ------------------------------------------ */
+
+static void change_rate(uint64_t rate_bytes)
+{
+	store_relaxed(&segment_control()->heap_rate_bytes, rate_bytes);
+}
+
+Test(sampler, a_threshold_weighs_with_the_rate_it_was_drawn_with)
+{
+	uint64_t rate = 0;
+	start_at_rate(4096, 3);
+	cr_assert_not(sampler_take(1) && sampler_decide(1, &rate));
+	change_rate(1);
+	cr_assert(sampler_take((size_t)1 << 30) && sampler_decide((size_t)1 << 30, &rate));
+	cr_expect_eq(rate, 4096);
+	cr_assert(sampler_take(1) && sampler_decide(1, &rate));
+	cr_expect_eq(rate, 1);
+}
+
+Test(sampler, nothing_is_recorded_after_it_was_turned_off)
+{
+	struct sampler_weight w;
+	static const uint64_t rates[] = {1, 4096};
+	for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+		start_at_rate(rates[i], 5);
+		(void)allocate(1, &w);
+		change_rate(0);
+		for (int n = 0; n < 1000; n++)
+			cr_assert_not(allocate(100000, &w));
+	}
+}
+
+Test(sampler, turning_it_on_is_noticed_within_64_kib)
+{
+	struct sampler_weight w;
+	start_at_rate(0, 7);
+	cr_assert_not(allocate(1000, &w));
+	change_rate(1);
+	size_t unseen = 0;
+	while (!allocate(1000, &w))
+		unseen += 1000;
+	cr_expect_leq(unseen, 64 << 10);
+	cr_expect(allocate(1, &w));
+}
+
+/* Each allocation has its chance at one rate or the other; the sum over many runs tells. */
+Test(sampler, estimates_are_unbiased_across_changes)
+{
+	static const uint64_t rates[] = {512 << 10, 1, 4096, 64 << 10};
+	double truth = 0, sum = 0, variance = 0;
+	for (int run = 0; run < 4 * RUNS; run++) {
+		start_at_rate(rates[3], cprof_mix64((uint64_t)run + 99));
+		for (size_t r = 0; r < sizeof rates / sizeof *rates; r++) {
+			change_rate(rates[r]);
+			for (int i = 0; i < 2000; i++) {
+				size_t size = (size_t)16 << (i * 7 % 9);
+				/* At most what the largest rate gives. */
+				double p = -expm1(-(double)size / (double)rates[0]);
+				struct sampler_weight w;
+				truth += (double)size;
+				variance += (double)size * (double)size * (1 - p) / p;
+				if (allocate(size, &w))
+					sum += (double)w.value;
+			}
+		}
+	}
+	cr_assert_float_eq(sum, truth, 4 * sqrt(variance), "sum %f, truth %f, standard error at most %f", sum,
+			   truth, sqrt(variance));
+	cr_assert_lt(4 * sqrt(variance), 0.05 * truth, "the bound says something");
+}
