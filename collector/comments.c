@@ -15,6 +15,7 @@
 
 #include "cprof_compiler.h"
 #include "cprof_version.h"
+#include "cprof_wire.h"
 
 #define IN_CPU (1u << PROFILE_CPU)
 #define IN_HEAP (1u << PROFILE_HEAP)
@@ -98,20 +99,28 @@ static void add_cpu(struct comments *comments, const struct cprof_control *contr
 		    seconds(lost_ns));
 }
 
+static bool is_changed(const struct cprof_control *control, uint32_t rate)
+{
+	return load_relaxed(&control->rates_changed) & rate; /* a setting orders nothing */
+}
+
 static void add_heap(struct comments *comments, const struct cprof_control *control,
 		     const struct aggregate_sums *sums)
 {
 	uint64_t rate = load_relaxed(&control->heap_rate_bytes); /* a setting orders nothing */
+	char how[96] = "counted exactly (rate 1)";
+	if (rate == 0)
+		snprintf(how, sizeof how, "is switched off by now");
+	else if (rate > 1 || is_changed(control, CPROF_RATE_HEAP))
+		snprintf(how, sizeof how, "sampled about every %" PRIu64 " bytes", rate);
 	uint64_t lost_blocks = count_of(control, CPROF_LOST_ALLOC_BLOCKS);
 	uint64_t lost_bytes = count_of(control, CPROF_LOST_ALLOC_BYTES);
 	uint64_t early = count_of(control, CPROF_EARLY_ALLOCATIONS);
 	add(comments,
-	    "%scprof " CPROF_VERSION ": heap %s%" PRIu64 "%s: allocated %" PRIu64 " blocks, %" PRIu64
+	    "%scprof " CPROF_VERSION ": heap %s: allocated %" PRIu64 " blocks, %" PRIu64
 	    " bytes; in use %" PRIu64 " blocks, %" PRIu64 " bytes",
-	    lost_blocks || lost_bytes ? "" : "# ",
-	    rate == 1 ? "counted exactly (rate " : "sampled about every ", rate, rate == 1 ? ")" : " bytes",
-	    sums->weight / CPROF_WEIGHT_ONE, sums->value, sums->live_weight / CPROF_WEIGHT_ONE,
-	    sums->live_value);
+	    lost_blocks || lost_bytes ? "" : "# ", how, sums->weight / CPROF_WEIGHT_ONE, sums->value,
+	    sums->live_weight / CPROF_WEIGHT_ONE, sums->live_value);
 	if (lost_blocks || lost_bytes)
 		add(comments, "cprof: about %" PRIu64 " allocations (%" PRIu64 " bytes) are lost",
 		    lost_blocks, lost_bytes);
@@ -166,6 +175,21 @@ static void add_threadcreate(struct comments *comments, const struct cprof_contr
 	    count_of(control, CPROF_LOST_THREAD_STARTS) ? "" : "# ", sums->weight / CPROF_WEIGHT_ONE);
 }
 
+/* Rates stand in the profile as they are at its end; its samples may stem from others. */
+static void add_change(struct comments *comments, const struct cprof_control *control, enum profile_kind kind)
+{
+	static const uint32_t rates[PROFILE_KIND_COUNT] = {
+		[PROFILE_CPU] = CPROF_RATE_CPU_HZ,
+		[PROFILE_HEAP] = CPROF_RATE_HEAP,
+		[PROFILE_BLOCK] = CPROF_RATE_BLOCK,
+		[PROFILE_MUTEX] = CPROF_RATE_MUTEX,
+	};
+	if (is_changed(control, rates[kind]))
+		add(comments,
+		    "# cprof: the rate was changed while the program ran; each sample is weighed with "
+		    "the rate that it was drawn with");
+}
+
 /* CPROF_RUN names a run: whoever started several into one directory finds the files of each. */
 static void add_run(struct comments *comments)
 {
@@ -207,6 +231,7 @@ void comments_build(enum profile_kind kind, const struct cprof_control *control,
 	case PROFILE_KIND_COUNT:
 		break;
 	}
+	add_change(out_comments, control, kind);
 	add_run(out_comments);
 	for (size_t i = 0; i < ARRAY_LENGTH(plain_counters); i++) {
 		uint64_t count = count_of(control, plain_counters[i].counter);

@@ -95,18 +95,18 @@ int rates_apply(struct cprof_control *control, const struct cprof_rates *rates,
 		error = judge_possible(control, rates, out_line);
 	if (error)
 		return error;
-	bool is_changed = false;
-	if (rates->which & CPROF_RATE_CPU_HZ && control->cpu_hz_at_start)
-		is_changed |= set_u32(&control->cpu_hz, rates->cpu_hz);
-	if (rates->which & CPROF_RATE_HEAP)
-		is_changed |= set_heap_rate(control, rates->heap_rate_bytes);
-	if (rates->which & CPROF_RATE_BLOCK)
-		is_changed |= set_u64(&control->block_rate_ns, rates->block_rate_ns);
-	if (rates->which & CPROF_RATE_MUTEX)
-		is_changed |= set_u32(&control->mutex_fraction, rates->mutex_fraction);
+	uint32_t changed = 0;
+	if (rates->which & CPROF_RATE_CPU_HZ && control->cpu_hz_at_start &&
+	    set_u32(&control->cpu_hz, rates->cpu_hz))
+		changed |= CPROF_RATE_CPU_HZ;
+	if (rates->which & CPROF_RATE_HEAP && set_heap_rate(control, rates->heap_rate_bytes))
+		changed |= CPROF_RATE_HEAP;
+	if (rates->which & CPROF_RATE_BLOCK && set_u64(&control->block_rate_ns, rates->block_rate_ns))
+		changed |= CPROF_RATE_BLOCK;
+	if (rates->which & CPROF_RATE_MUTEX && set_u32(&control->mutex_fraction, rates->mutex_fraction))
+		changed |= CPROF_RATE_MUTEX;
 	store_relaxed(&control->contention, (uint32_t)(load_relaxed(&control->block_rate_ns) != 0 ||
 						       load_relaxed(&control->mutex_fraction) != 0));
-	if (is_changed)
-		add_relaxed(&control->rates_changed, UINT32_C(1)); /* read by collectors only */
+	or_relaxed(&control->rates_changed, changed); /* read by collectors only */
 	return 0;
 }

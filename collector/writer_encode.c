@@ -10,6 +10,7 @@
 
 #include <sys/stat.h>
 
+#include "cprof_wire.h"
 #include "perf_map.h"
 #include "pprof.h"
 #include "profile_kind.h"
@@ -46,9 +47,9 @@ bool writer_has_kind(const struct writer *writer, const struct aggregate *aggreg
 static int64_t cpu_period(const struct cprof_control *control, const struct aggregate_sums *sums)
 {
 	uint32_t hz = load_relaxed(&control->cpu_hz);
-	if (hz > 0)
+	if (hz > 0 && !(load_relaxed(&control->rates_changed) & CPROF_RATE_CPU_HZ))
 		return INT64_C(1000000000) / hz;
-	/* Switched off by now: what one expiry stood for. */
+	/* Changed meanwhile: what one expiry stood for in the mean. */
 	uint64_t expiries = sums->weight / CPROF_WEIGHT_ONE;
 	uint64_t each_ns = expiries ? sums->value / expiries : 0;
 	return each_ns > INT64_MAX ? INT64_MAX : (int64_t)each_ns;
@@ -58,6 +59,8 @@ static int64_t period_of(const struct cprof_control *control, enum profile_kind 
 			 const struct aggregate_sums *sums)
 {
 	uint64_t heap_rate = load_relaxed(&control->heap_rate_bytes);
+	if (heap_rate == 0) /* switched off by now */
+		heap_rate = load_relaxed(&control->heap_rate_last_bytes);
 	switch (kind) {
 	case PROFILE_CPU:
 		return cpu_period(control, sums);

@@ -420,7 +420,7 @@ struct cprof_control {
 	atomic_u32 mutex_fraction; /* one of so many contentions; 0: off */
 	uint32_t cpu_hz_at_start;  /* 0: there is no timer to change */
 	/* By the collector, for what the profiles say about themselves. */
-	atomic_u32 rates_changed;   /* how often a rate was changed */
+	atomic_u32 rates_changed;   /* which were changed since the start: bits CPROF_RATE_* */
 	uint32_t is_heap_available; /* by the program: its allocations reach us, heap_state may become ON */
 	atomic_u64 heap_rate_last_bytes; /* the last rate that was not 0, once it was changed */
 

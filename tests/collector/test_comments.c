@@ -11,6 +11,7 @@
 
 #include "comments.h"
 #include "cprof_version.h"
+#include "cprof_wire.h"
 
 #define S UINT64_C(1000000000)
 
@@ -77,6 +78,22 @@ Test(comments, show_what_was_lost_where_it_belongs)
 	cr_expect(has_line("cprof: 3 sampled blocks are missing from what is in use: the live table is full "
 			   "(CPROF_MEM)"));
 	cr_expect(has_line("# cprof: 8 allocations were made before sampling began"));
+}
+
+Test(comments, tell_of_rates_that_were_changed)
+{
+	static const char changed[] = "# cprof: the rate was changed while the program ran; each sample is "
+				      "weighed with the rate that it was drawn with";
+	store_relaxed(&control.heap_rate_bytes, 1);
+	store_relaxed(&control.rates_changed, CPROF_RATE_HEAP);
+	comments_build(PROFILE_HEAP, &control, &heap, &no_clock, &comments);
+	cr_expect(has_line(changed));
+	cr_expect_not(strstr(comments.lines[0], "exactly"), "%s", comments.lines[0]);
+	store_relaxed(&control.heap_rate_bytes, 0);
+	comments_build(PROFILE_HEAP, &control, &heap, &no_clock, &comments);
+	cr_expect(strstr(comments.lines[0], "heap is switched off by now"), "%s", comments.lines[0]);
+	comments_build(PROFILE_CPU, &control, &cpu, &no_clock, &comments);
+	cr_expect_not(has_line(changed));
 }
 
 Test(comments, have_room_for_every_counter_at_once)
