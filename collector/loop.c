@@ -216,6 +216,11 @@ static void notice_deaths(struct loop *loop)
 	for (struct client *client = loop->clients; client; client = client->next) {
 		if (client->end_monotonic_ns || !client_is_gone(client))
 			continue;
+		/* All that it had to say is at the door by now: it may have become another image. */
+		take_arrivals(loop);
+		open_arrived(loop);
+		if (client->end_monotonic_ns)
+			continue;
 		client_end_by_death(client);
 		if (!client->handle.is_first)
 			continue;
