@@ -235,13 +235,6 @@ static void print_frame(FILE *out, const struct profile_module *modules, size_t 
 	}
 }
 
-static bool is_create_function(const char *name)
-{
-	while (*name == '_')
-		name++;
-	return strcmp(name, "pthread_create") == 0 || strcmp(name, "thrd_create") == 0;
-}
-
 /* The caller of pthread_create, from the stack that it left in the segment. */
 static void print_creator(FILE *out, const struct thread_text_source *source, uint32_t stack_id)
 {
@@ -257,12 +250,13 @@ static void print_creator(FILE *out, const struct thread_text_source *source, ui
 	uint32_t count = stack->frame_count < room ? stack->frame_count : (uint32_t)room;
 	for (uint32_t i = 0; i < count && i < 4; i++) {
 		uint64_t frame = stack->frames[i];
+		if (frame & CPROF_FRAME_EXACT)
+			continue; /* pthread_create itself */
 		size_t line_count = dump_modules_lines(source->rows->modules, source->rows->count, frame,
 						       lines);
 		const struct profile_module *module = dump_modules_of_frame(source->rows->modules,
 									    source->rows->count, frame);
-		if (!module || module->flags & CPROF_MODULE_IS_CPROF ||
-		    (line_count && is_create_function(lines[line_count - 1].name)))
+		if (!module || module->flags & CPROF_MODULE_IS_CPROF)
 			continue;
 		fputs("created by ", out);
 		print_clean(out, line_count ? lines[0].name : "??");

@@ -2,7 +2,8 @@
 /*
  * pthread_create: the new thread starts in a trampoline that gives it its slot and
  * CPU timer, and leaves by a destructor of thread-specific data, which covers return,
- * pthread_exit and cancellation alike.
+ * pthread_exit and cancellation alike.  Each thread that was started is recorded with
+ * the stack of who started it, which its slot remembers as well.
  *
  * Context: as pthread_create: threads, not handlers.
  */
@@ -16,6 +17,7 @@
 
 #include "process.h"
 #include "real.h"
+#include "record.h"
 #include "segment.h"
 #include "signal_mask.h"
 #include "thread.h"
@@ -106,44 +108,74 @@ static int trampoline_c11(void *argument)
 	return (int)(intptr_t)trampoline(argument);
 }
 
+/* The stack of a call of `function`, 0 if there is none or nothing is recorded. */
+static uint32_t stack_of_call(const void *function, const struct unwind_regs *regs)
+{
+	struct guard guard;
+	if (!guard_enter(&guard))
+		return 0;
+	uint32_t stack = record_stack_above(&guard, function, regs);
+	guard_leave(&guard);
+	return stack;
+}
+
+/* The thread runs: counts it. */
+static void record_start(uint32_t stack)
+{
+	struct guard guard;
+	if (!guard_enter(&guard))
+		return;
+	record_add(&guard, stack, CPROF_KIND_THREADCREATE, CPROF_WEIGHT_ONE, 0);
+	guard_leave(&guard);
+}
+
 /* Takes a slot and leaves in it what the new thread begins with. NULL: it starts without us. */
-static struct cprof_thread *prepare(void *(*function)(void *), void *argument)
+static struct cprof_thread *prepare(void *(*function)(void *), void *argument, uint32_t created_by)
 {
 	struct cprof_thread *slot = process_ensure_recording() ? thread_slot_take() : NULL;
-	if (slot)
-		*(struct start *)(void *)slot->private_words = (struct start){
-			.function = function,
-			.argument = argument,
-			.stack_bytes = default_stack_bytes,
-			.sigprof_blocked = thread_tls.sigprof_blocked,
-			.sigprof_is_programs = thread_tls.sigprof_is_programs,
-		};
+	if (!slot)
+		return NULL;
+	store_relaxed(&slot->created_by, created_by); /* published with LIVE, by the thread itself */
+	*(struct start *)(void *)slot->private_words = (struct start){
+		.function = function,
+		.argument = argument,
+		.stack_bytes = default_stack_bytes,
+		.sigprof_blocked = thread_tls.sigprof_blocked,
+		.sigprof_is_programs = thread_tls.sigprof_is_programs,
+	};
 	return slot;
+}
+
+static void take_attributes(struct start *start, const pthread_attr_t *attributes)
+{
+	sigset_t mask;
+	if (pthread_attr_getsigmask_np && pthread_attr_getsigmask_np(attributes, &mask) == 0)
+		start->sigprof_blocked = sigismember(&mask, SIGPROF) == 1;
+	size_t bytes = 0;
+	void *low = NULL;
+	start->stack_bytes = 0;
+	if (pthread_attr_getstacksize(attributes, &bytes) == 0)
+		start->stack_bytes = bytes;
+	/* A size without an address makes the address come out as minus the size. */
+	if (pthread_attr_getstack(attributes, &low, &bytes) == 0 && (uintptr_t)low < UINTPTR_MAX / 2)
+		start->stack_low = (uint64_t)(uintptr_t)low;
 }
 
 EXPORT int INTERPOSED(pthread_create)(pthread_t *thread, const pthread_attr_t *attributes,
 				      void *(*function)(void *), void *argument)
 {
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
 	real_resolve();
-	struct cprof_thread *slot = prepare(function, argument);
-	if (!slot)
-		return real.pthread_create(thread, attributes, function, argument);
-	struct start *start = (struct start *)(void *)slot->private_words;
-	if (attributes) {
-		sigset_t mask;
-		if (pthread_attr_getsigmask_np && pthread_attr_getsigmask_np(attributes, &mask) == 0)
-			start->sigprof_blocked = sigismember(&mask, SIGPROF) == 1;
-		size_t bytes = 0;
-		void *low = NULL;
-		start->stack_bytes = 0;
-		if (pthread_attr_getstacksize(attributes, &bytes) == 0)
-			start->stack_bytes = bytes;
-		/* A size without an address makes the address come out as minus the size. */
-		if (pthread_attr_getstack(attributes, &low, &bytes) == 0 && (uintptr_t)low < UINTPTR_MAX / 2)
-			start->stack_low = (uint64_t)(uintptr_t)low;
-	}
-	int error = real.pthread_create(thread, attributes, trampoline, slot);
-	if (error)
+	uint32_t stack = stack_of_call((const void *)(uintptr_t)real.pthread_create, &regs);
+	struct cprof_thread *slot = prepare(function, argument, stack);
+	if (slot && attributes)
+		take_attributes((struct start *)(void *)slot->private_words, attributes);
+	int error = slot ? real.pthread_create(thread, attributes, trampoline, slot)
+			 : real.pthread_create(thread, attributes, function, argument);
+	if (error == 0)
+		record_start(stack);
+	else if (slot)
 		thread_slot_untake(slot);
 	return error;
 }
@@ -151,13 +183,18 @@ EXPORT int INTERPOSED(pthread_create)(pthread_t *thread, const pthread_attr_t *a
 /* Does not go through pthread_create's symbol in libc. */
 EXPORT int INTERPOSED(thrd_create)(thrd_t *thread, thrd_start_t function, void *argument)
 {
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
 	real_resolve();
-	struct cprof_thread *slot = prepare((void *(*)(void *))(uintptr_t)function, argument);
-	if (!slot)
-		return real.thrd_create(thread, function, argument);
-	((struct start *)(void *)slot->private_words)->is_c11 = true;
-	int result = real.thrd_create(thread, trampoline_c11, slot);
-	if (result != thrd_success)
+	uint32_t stack = stack_of_call((const void *)(uintptr_t)real.thrd_create, &regs);
+	struct cprof_thread *slot = prepare((void *(*)(void *))(uintptr_t)function, argument, stack);
+	if (slot)
+		((struct start *)(void *)slot->private_words)->is_c11 = true;
+	int result = slot ? real.thrd_create(thread, trampoline_c11, slot)
+			  : real.thrd_create(thread, function, argument);
+	if (result == thrd_success)
+		record_start(stack);
+	else if (slot)
 		thread_slot_untake(slot);
 	return result;
 }

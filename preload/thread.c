@@ -62,6 +62,9 @@ struct cprof_thread *thread_slot_take(void)
 		store_relaxed(&slot_hint, index);
 		segment_raise(&segment_control()->threads_used, index + 1);
 		add_relaxed(&slot->generation, 1); /* for readers of dumps only */
+		/* What the slot's last thread left for dumps; published by LIVE. */
+		store_relaxed(&slot->created_by, UINT32_C(0));
+		store_relaxed(&slot->waiting.what, (uint32_t)CPROF_WAIT_NONE);
 		segment_count(CPROF_THREADS_STARTED, 1);
 		return slot;
 	}
