@@ -17,6 +17,7 @@
 #include "modules.h"
 #include "process.h"
 #include "real.h"
+#include "session.h"
 #include "sys.h"
 #include "thread.h"
 
@@ -117,5 +118,7 @@ EXPORT int INTERPOSED(prctl)(int option, unsigned long a, unsigned long b, unsig
 		process_before_confinement();
 		process_forbid_syscalls();
 	}
+	if (option == PR_SET_PTRACER)
+		session_leave_tracer();
 	return real.prctl(option, a, b, c, d);
 }

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "config.h"
 #include "cprof_wire.h"
@@ -38,6 +40,12 @@
 #define ENVIRONMENT_MAX 64
 /* Descriptors moved out of the way of 0 to 3 go here or above. */
 #define SAFE_FD 10
+#define BACKLOG 4096
+/* The collector-to-be says who it is within its first instructions; a machine may be busy. */
+#define APPEAR_SLICE_MS 100
+#define APPEAR_SLICES 20
+/* In place of its pid: it could not be made. */
+#define NO_COLLECTOR UINT32_MAX
 
 static bool can_execute(const char *path)
 {
@@ -115,9 +123,23 @@ static void duplicate_to(int fd, int target)
 #endif
 }
 
-/* In the collector-to-be: descriptors 0 to 3 as it expects them, nothing else, then exec. */
+static void announce(uint32_t pid)
+{
+	atomic_u32 *word = &segment_control()->collector_pid;
+	store_release(word, pid); /* pairs with the acquire in wait_for_collector() */
+	(void)sys_call6(SYS_futex, (long)word, FUTEX_WAKE, INT32_MAX, 0, 0, 0);
+}
+
+/*
+ * In the collector-to-be: descriptors 0 to 3 as it expects them, nothing else, then exec.
+ * Who connects to a socket is told who called listen() on it last: from here on the
+ * collector, as which it is declared by those that it may have to look into
+ * (session_register()).
+ */
 static _Noreturn void become_collector(const char *path, const char *const *environment, int listen_fd)
 {
+	(void)sys_call2(SYS_listen, listen_fd, BACKLOG);
+	announce((uint32_t)sys_call0(SYS_getpid));
 	lift_limits(); /* first: descriptors are moved beyond what the program may use */
 	listen_fd = (int)sys_call3(SYS_fcntl, listen_fd, F_DUPFD, SAFE_FD);
 	int null_fd = (int)sys_call4(SYS_openat, AT_FDCWD, (long)"/dev/null", O_RDWR, 0);
@@ -154,6 +176,8 @@ static _Noreturn void run_stub(const char *path, const char *const *environment,
 	long pid = sys_call5(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 	if (pid == 0)
 		become_collector(path, environment, listen_fd);
+	if (pid < 0)
+		announce(NO_COLLECTOR);
 	if (stays && pid > 0) {
 		close_from(0);
 		(void)sys_call2(SYS_munmap, (long)segment.base, (long)segment.geometry.segment_bytes);
@@ -162,6 +186,20 @@ static _Noreturn void run_stub(const char *path, const char *const *environment,
 	}
 	for (;;)
 		(void)sys_call1(SYS_exit_group, 0);
+}
+
+/* Until the collector-to-be has the socket.  False: there is none. */
+static bool wait_for_collector(void)
+{
+	atomic_u32 *word = &segment_control()->collector_pid;
+	uint32_t pid;
+	for (int i = 0; (pid = load_acquire(word)) == 0 && i < APPEAR_SLICES; i++) {
+		struct timespec slice = {.tv_nsec = APPEAR_SLICE_MS * 1000000};
+		(void)sys_call6(SYS_futex, (long)word, FUTEX_WAIT, 0, (long)&slice, 0, 0);
+	}
+	if (pid == NO_COLLECTOR)
+		store_relaxed(word, UINT32_C(0)); /* nobody else is there to read it */
+	return pid != NO_COLLECTOR;
 }
 
 int launch_collector(const char *path, char *const *environment, int listen_fd)
@@ -182,6 +220,9 @@ int launch_collector(const char *path, char *const *environment, int listen_fd)
 	if (pid > 0 && !stays)
 		while (sys_call4(SYS_wait4, pid, 0, __WCLONE, 0) == -EINTR)
 			;
+	bool is_there = pid > 0 && wait_for_collector();
 	(void)sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old_signals, 0, KERNEL_SIGSET_BYTES);
-	return sys_is_error(pid) ? (int)pid : 0;
+	if (sys_is_error(pid))
+		return (int)pid;
+	return is_there ? 0 : -EAGAIN;
 }

@@ -11,6 +11,7 @@
 #include <linux/futex.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -138,6 +139,35 @@ int session_listen(void)
 	return fd;
 }
 
+/* Set by the program itself, before or after the process registered. */
+static atomic_u32 is_tracer_programs;
+
+void session_leave_tracer(void)
+{
+	store_relaxed(&is_tracer_programs, UINT32_C(1)); /* read by this process's own later calls */
+}
+
+/*
+ * Where Yama restricts who may look into a process (scope 1), the collector and its
+ * descendants are declared as those who may: it reads the stacks for thread dumps.
+ * Elsewhere the call fails, which is as good.
+ */
+static void declare_tracer(int fd)
+{
+	struct {
+		int32_t pid; /* 0: not visible from here */
+		uint32_t uid, gid;
+	} listener = {.pid = 0};
+	socklen_t size = sizeof listener;
+	if (load_relaxed(&is_tracer_programs) || /* as above */
+	    sys_is_error(
+		    sys_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, (long)&listener, (long)&size)))
+		return;
+	/* Not the first process itself: its collector did not come in time. */
+	if (listener.pid > 0 && (uint32_t)listener.pid != session.root_pid)
+		(void)sys_call2(SYS_prctl, PR_SET_PTRACER, listener.pid);
+}
+
 int session_register(int segment_fd, uint32_t pid, bool is_first)
 {
 	struct sockaddr_un address;
@@ -147,6 +177,7 @@ int session_register(int segment_fd, uint32_t pid, bool is_first)
 		return fd;
 	long error = sys_call3(SYS_connect, fd, (long)&address, length);
 	if (!sys_is_error(error)) {
+		declare_tracer(fd);
 		struct cprof_hello hello = {
 			.magic = CPROF_MAGIC,
 			.version = CPROF_SHM_VERSION,

@@ -36,6 +36,9 @@ void session_format(char *bytes, uint64_t capacity);
  */
 int session_register(int segment_fd, uint32_t pid, bool is_first);
 
+/* The program says itself who may trace it: cprof does not any more, in it or in its children. */
+void session_leave_tracer(void);
+
 /* Makes the session's listening socket, non-blocking and close-on-exec. Descriptor or -errno. */
 int session_listen(void);
 
