@@ -209,16 +209,38 @@ static bool is_mangled(const char *name)
 }
 
 /*
+ * Whether a C library calls the function by its reserved name in its own sources and
+ * offers it under the other: ___pthread_mutex_lock and pthread_mutex_lock,
+ * __libc_malloc and malloc, __new_sem_wait and sem_wait.
+ */
+static bool is_reserved_name_of(const char *name, const char *symbol)
+{
+	size_t length = strlen(name), short_length = strlen(symbol);
+	return name[0] == '_' && symbol[0] != '_' && length > short_length && name[1] != 'Z' &&
+	       strcmp(name + length - short_length, symbol) == 0 && name[length - short_length - 1] == '_';
+}
+
+/*
  * DWARF does not name the copies and parts that optimisers make of a function, and
  * gives static C++ functions no linkage name; the symbol at the address has both.
  * The readable name stays that of DWARF: where the function is inlined, there is no
- * symbol, and the two must not look like different functions.
+ * symbol, and the two must not look like different functions.  Only the names that
+ * programs cannot use become those that they do.
  */
-static void refine_system_name(struct image *image, uint64_t address, struct image_line *line)
+static void refine_name(struct image *image, uint64_t address, struct image_line *line)
 {
 	const char *symbol = image_symtab_find(&image->symtab, address);
 	if (!symbol)
 		return;
+	/* Without its version. */
+	const struct function_name *offered = line->name[0] == '_'
+						      ? image_names_of_symbol(&image->names, symbol)
+						      : NULL;
+	if (offered && is_reserved_name_of(line->name, offered->system_name)) {
+		line->name = offered->name;
+		line->system_name = offered->system_name;
+		return;
+	}
 	size_t length = strlen(line->system_name);
 	bool is_copy = !strncmp(symbol, line->system_name, length) && symbol[length] == '.' &&
 		       demangle_base_length(symbol) == length;
@@ -234,7 +256,7 @@ static size_t compute(struct image *image, uint64_t address, struct image_line l
 	size_t count = image->dwarf ? image_dwarf_find(image->dwarf, address, lines, IMAGE_LINES_MAX) : 0;
 	struct image_line *outermost = &lines[count ? count - 1 : 0];
 	if (count && outermost->name) {
-		refine_system_name(image, address, outermost);
+		refine_name(image, address, outermost);
 		return count;
 	}
 	const char *symbol = image_symtab_find(&image->symtab, address);

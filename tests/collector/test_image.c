@@ -541,6 +541,20 @@ Test(image, prefers_the_name_that_people_know)
 	cr_expect_str_eq(frames_of(open_fixture("n"), "n", "it"), "it(it)");
 }
 
+Test(image, names_reserved_functions_as_programs_call_them)
+{
+	fixture_write("r.c", "int ___lock_it(int x) { return x; }\n"
+			     "__asm__(\".symver ___lock_it, lock_it@@V_1\");\n"
+			     "int __inner(int x) { return x + 1; }\n"
+			     "int other(int) __attribute__((alias(\"__inner\")));\n");
+	fixture_write("r.map", "V_1 { global: lock_it; ___lock_it; __inner; other; };\n");
+	fixture_run("gcc -O1 -g -shared -fPIC r.c -Wl,--version-script=r.map -o r");
+	struct image *image = open_fixture("r");
+	cr_expect_str_eq(frames_of(image, "r", "___lock_it"), "lock_it(lock_it)");
+	cr_expect_str_eq(frames_of(image, "r", "__inner"), "__inner(__inner)",
+			 "not what it is called outside");
+}
+
 /* ---- which file --------------------------------------------------------------------------------- */
 
 Test(image, opens_only_the_file_that_was_loaded)
