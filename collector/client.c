@@ -229,6 +229,24 @@ void client_answer(struct client *client, void (*tick)(void *), void *tick_arg)
 	report_damage(client, 0);
 }
 
+int client_dump_threads(struct client *client, void (*tick)(void *), void *tick_arg,
+			struct thread_dump *out_dump)
+{
+	const struct thread_dump_source source = {
+		.peer_pid = client->handle.peer_pid,
+		.pid = client->handle.pid,
+		.name = client->writer.name,
+		.root_fd = client->handle.root_fd,
+		.reader = &client->reader,
+		.rows = &client->rows,
+	};
+	/* A pid without its process may be another's by now. */
+	if (!is_nameable(client))
+		return -ESRCH;
+	client_update_modules(client);
+	return thread_dump_take(&source, tick, tick_arg, out_dump);
+}
+
 int client_snapshot(struct client *client, const struct snapshot_request *request, void (*tick)(void *),
 		    void *tick_arg, struct snapshot *out_snapshot)
 {

@@ -9,6 +9,7 @@
 
 #include "registration.h"
 #include "snapshot.h"
+#include "thread_dump.h"
 
 struct client {
 	struct client *next; /* the loop's list */
@@ -41,6 +42,10 @@ bool client_has_request(const struct client *client);
 
 /* Does it.  May take long; tick(tick_arg) is called meanwhile. */
 void client_answer(struct client *client, void (*tick)(void *), void *tick_arg);
+
+/* Takes a dump of the process's threads: as thread_dump_take().  May take long, see client_answer(). */
+int client_dump_threads(struct client *client, void (*tick)(void *), void *tick_arg,
+			struct thread_dump *out_dump);
 
 /* Writes numbered files on somebody's command: as snapshot_write().  May take long, see client_answer(). */
 int client_snapshot(struct client *client, const struct snapshot_request *request, void (*tick)(void *),

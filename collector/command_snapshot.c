@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who names kinds wants each of them and is told which one is off; who names none, or
- * all, gets those that are on.
+ * all, gets those that are on.  Threads belong to the moment, not to what was recorded:
+ * they are dumped first, and whoever names them gets the dump as text besides.
  *
  * Context: collector, main thread.
  */
@@ -78,12 +79,30 @@ static void end(struct command_peer *peer, const struct client *client, const st
 		command_end(peer, 0, "%s", "");
 }
 
+/* The profile that a dump makes; it borrows from the dump. */
+static struct profile profile_of(const struct thread_dump *dump)
+{
+	return (struct profile){
+		.kind = PROFILE_THREADS,
+		.modules = dump->modules,
+		.module_count = dump->module_count,
+		.jit = dump->jit,
+		.samples = dump->samples,
+		.sample_count = dump->sample_count,
+		.time_ns = dump->time_ns,
+		.comments = dump->comments,
+		.comment_count = dump->comment_count,
+	};
+}
+
 void command_snapshot(struct command_peer *peer, struct client *client, void (*tick)(void *), void *tick_arg)
 {
 	uint32_t kinds = peer->command.kinds;
 	bool is_each_wanted = kinds != 0 && kinds != CPROF_SNAPSHOT_ALL;
 	struct snapshot_request request = {.kinds = kinds ? kinds : IN_SEGMENT};
 	struct snapshot snapshot;
+	struct thread_dump dump = {0};
+	struct profile threads;
 	if (kinds & ~CPROF_SNAPSHOT_ALL) {
 		command_end(peer, -EINVAL, "its collector does not know such a kind");
 		return;
@@ -92,7 +111,25 @@ void command_snapshot(struct command_peer *peer, struct client *client, void (*t
 		command_end(peer, -ECANCELED, "%s", "");
 		return;
 	}
+	if (kinds & CPROF_SNAPSHOT_THREADS) {
+		int error = client_dump_threads(client, tick, tick_arg, &dump);
+		if (error && (is_each_wanted || error != -ESRCH)) {
+			command_end(peer, error == -ESRCH ? -ENOTSUP : error,
+				    "its threads cannot be looked at: %s",
+				    error == -ESRCH ? "it has ended, or cannot be seen by its collector"
+						    : log_error_text(-error));
+			return;
+		}
+		if (!error) {
+			threads = profile_of(&dump);
+			request.threads = &threads;
+		}
+		/* Before the files: they take longer, and may fail. */
+		if (!error && is_each_wanted)
+			command_answer_text(peer, dump.text, dump.text_bytes);
+	}
 	int error = client_snapshot(client, &request, tick, tick_arg, &snapshot);
 	answer_files(peer, client, &snapshot);
 	end(peer, client, &snapshot, error, is_each_wanted);
+	thread_dump_free(&dump);
 }

@@ -149,6 +149,16 @@ expect_all_valid "$what"
 # The shell's own way is the same, and both count on.
 kill -USR1 "$PID"
 expect "$what: the signal's comes next" wait_until 20 test -e "$OUT/rate_change.$PID.heap.3.pb.gz"
+what="snapshot --threads"
+expect_equal "$what: status" 0 "$(status_of "$CPROF" snapshot --threads "$PID")"
+expect "$what: the dump as text on stdout" grep -q '^main(' "$TMP/stdout"
+expect_equal "$what: the path on stderr" "$OUT/rate_change.$PID.threads.4.pb.gz" "$(<"$TMP/stderr")"
+expect_equal "$what: the profile has this thread" 1 "$(query "$(<"$TMP/stderr")" has main threads)"
+what="snapshot --all"
+expect_equal "$what: status" 0 "$(status_of "$CPROF" snapshot "$PID" --all)"
+expect_equal "$what: all kinds as files" "cpu heap block mutex threadcreate threads" \
+	"$(sed -E "s@$OUT/rate_change.$PID.([a-z]*).5.pb.gz@\1@" "$TMP/stdout" | paste -sd' ')"
+what="snapshot"
 end
 expect_all_valid "$what: at the end"
 expect "$what: rates that changed are named" grep -q 'rate was changed' <<<"$(query "$(profile rate_change heap)" comments)"
@@ -282,7 +292,7 @@ end
 expect_profile rate_change block "$what"
 expect_equal "$what: waits while it was on" 7 \
 	"$("$PPROFQ" "$(profile rate_change block)" stacks contentions 2>/dev/null | awk '/pthread_mutex_lock/ && /wait_for_lock/ { n += $1 } END { print n + 0 }')"
-expect_equal "$what: charged to who held the lock" 7 "$(query "$(profile rate_change mutex)" has hold contentions)"
+expect_equal "$what: waits charged to who released" 7 "$(query "$(profile rate_change mutex)" total contentions)"
 
 # ---- the collector dies ----
 what="collector killed"
