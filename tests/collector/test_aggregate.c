@@ -9,20 +9,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "aggregate.h"
-#include "fake_segment.h"
+#include "fake_image.h"
 #include "module_rows.h"
 
 #define ONE CPROF_WEIGHT_ONE
-
-static struct segment_reader reader_of(const struct fake_segment *fake)
-{
-	struct segment_reader reader;
-	cr_assert_eq(segment_reader_open(dup(fake->fd), &reader), 0);
-	return reader;
-}
 
 static struct aggregate take(const struct segment_reader *reader)
 {
@@ -47,23 +39,21 @@ static const struct profile_sample *sample_at(const struct aggregate *aggregate,
 
 Test(aggregate, sums_rings_totals_and_live_blocks_by_stack)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
-	uint32_t a = fake_leaf(&fake, 0xa);
-	uint32_t b = fake_leaf(&fake, 0xb);
-	fake_record(&fake, slot, a, CPROF_KIND_CPU, 2 * ONE, 20000000);
-	fake_total_add(&fake, cprof_total_key(a, CPROF_KIND_CPU, 0), ONE, 10000000);
-	fake_record(&fake, slot, a, CPROF_KIND_ALLOC, 3 * ONE, 300);
-	fake_record(&fake, slot, b, CPROF_KIND_ALLOC, 2 * ONE, 64);
-	fake_record(&fake, slot, 0, CPROF_KIND_CPU, ONE, 7);
-	fake_live_add(&fake, 0x7000, a, ONE, 100);
-	fake_live_add(&fake, 0x7010 | CPROF_LIVE_DETACHED, a, ONE, 100);
-	fake_live_add(&fake, 0x7020, b, ONE, 32);
-	fake_live_remove(&fake, 0x7020);
-	fake_live_add(&fake, CPROF_LIVE_BUSY, b, ONE, 1000);
-	struct aggregate aggregate = take(&reader);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	uint32_t a = fake_leaf(&image.segment, 0xa);
+	uint32_t b = fake_leaf(&image.segment, 0xb);
+	fake_record(&image.segment, image.slot, a, CPROF_KIND_CPU, 2 * ONE, 20000000);
+	fake_total_add(&image.segment, cprof_total_key(a, CPROF_KIND_CPU, 0), ONE, 10000000);
+	fake_record(&image.segment, image.slot, a, CPROF_KIND_ALLOC, 3 * ONE, 300);
+	fake_record(&image.segment, image.slot, b, CPROF_KIND_ALLOC, 2 * ONE, 64);
+	fake_record(&image.segment, image.slot, 0, CPROF_KIND_CPU, ONE, 7);
+	fake_live_add(&image.segment, 0x7000, a, ONE, 100);
+	fake_live_add(&image.segment, 0x7010 | CPROF_LIVE_DETACHED, a, ONE, 100);
+	fake_live_add(&image.segment, 0x7020, b, ONE, 32);
+	fake_live_remove(&image.segment, 0x7020);
+	fake_live_add(&image.segment, CPROF_LIVE_BUSY, b, ONE, 1000);
+	struct aggregate aggregate = take(&image.reader);
 	cr_assert_eq(aggregate.sample_count[PROFILE_CPU], 2);
 	cr_assert_eq(aggregate.sample_count[PROFILE_HEAP], 2);
 	const struct profile_sample *cpu = sample_at(&aggregate, PROFILE_CPU, 0xa);
@@ -79,17 +69,14 @@ Test(aggregate, sums_rings_totals_and_live_blocks_by_stack)
 	cr_expect_eq(aggregate.sums[PROFILE_CPU].value, 30000007);
 	cr_expect_eq(aggregate.sums[PROFILE_HEAP].live_value, 200);
 	aggregate_free(&aggregate);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	fake_image_close(&image);
 }
 
 Test(aggregate, keeps_the_kinds_of_a_stack_apart)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
-	uint32_t a = fake_leaf(&fake, 0xa);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	uint32_t a = fake_leaf(&image.segment, 0xa);
 	static const struct {
 		enum cprof_kind recorded;
 		enum profile_kind shown;
@@ -103,12 +90,12 @@ Test(aggregate, keeps_the_kinds_of_a_stack_apart)
 	};
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		/* By both ways, and fractions that only together make a whole. */
-		fake_record(&fake, slot, a, kinds[i].recorded, ONE + ONE / 2,
+		fake_record(&image.segment, image.slot, a, kinds[i].recorded, ONE + ONE / 2,
 			    (uint64_t)kinds[i].values[1] / 2);
-		fake_total_add(&fake, cprof_total_key(a, kinds[i].recorded, 0), ONE / 4,
+		fake_total_add(&image.segment, cprof_total_key(a, kinds[i].recorded, 0), ONE / 4,
 			       (uint64_t)kinds[i].values[1] / 2);
 	}
-	struct aggregate aggregate = take(&reader);
+	struct aggregate aggregate = take(&image.reader);
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		enum profile_kind kind = kinds[i].shown;
 		cr_assert_eq(aggregate.sample_count[kind], 1, "kind %d", kind);
@@ -119,106 +106,97 @@ Test(aggregate, keeps_the_kinds_of_a_stack_apart)
 	}
 	cr_expect_eq(aggregate.sample_count[PROFILE_THREADS], 0);
 	aggregate_free(&aggregate);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	fake_image_close(&image);
 }
 
 Test(aggregate, rounds_once_for_each_stack)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
 	/* The same stack twice, as two producers may store it; and labels do not divide it. */
-	uint32_t a = fake_leaf(&fake, 0xa);
-	uint32_t twin = fake_leaf(&fake, 0xa);
-	fake_record(&fake, slot, a, CPROF_KIND_ALLOC, ONE + ONE / 4, 10);
-	fake_record(&fake, slot, twin, CPROF_KIND_ALLOC, ONE + ONE / 4, 10);
-	fake_total_add(&fake, cprof_total_key(a, CPROF_KIND_ALLOC, 9), ONE / 4, 1);
-	struct aggregate aggregate = take(&reader);
+	uint32_t a = fake_leaf(&image.segment, 0xa);
+	uint32_t twin = fake_leaf(&image.segment, 0xa);
+	fake_record(&image.segment, image.slot, a, CPROF_KIND_ALLOC, ONE + ONE / 4, 10);
+	fake_record(&image.segment, image.slot, twin, CPROF_KIND_ALLOC, ONE + ONE / 4, 10);
+	fake_total_add(&image.segment, cprof_total_key(a, CPROF_KIND_ALLOC, 9), ONE / 4, 1);
+	struct aggregate aggregate = take(&image.reader);
 	cr_assert_eq(aggregate.sample_count[PROFILE_HEAP], 1);
 	cr_expect_eq(aggregate.samples[PROFILE_HEAP][0].values[0],
 		     3); /* 2.75; each alone would give 1 + 1 + 0 */
 	cr_expect_eq(aggregate.samples[PROFILE_HEAP][0].values[1], 21);
 	aggregate_free(&aggregate);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	fake_image_close(&image);
 }
 
 Test(aggregate, tells_changed_content_by_its_fingerprint)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
-	uint32_t a = fake_leaf(&fake, 0xa);
-	fake_record(&fake, slot, a, CPROF_KIND_ALLOC, ONE, 100);
-	fake_live_add(&fake, 0x7000, a, ONE, 100);
-	struct aggregate before = take(&reader);
-	struct aggregate same = take(&reader);
-	fake_live_remove(&fake, 0x7000);
-	struct aggregate after = take(&reader);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	uint32_t a = fake_leaf(&image.segment, 0xa);
+	fake_record(&image.segment, image.slot, a, CPROF_KIND_ALLOC, ONE, 100);
+	fake_live_add(&image.segment, 0x7000, a, ONE, 100);
+	struct aggregate before = take(&image.reader);
+	struct aggregate same = take(&image.reader);
+	fake_live_remove(&image.segment, 0x7000);
+	struct aggregate after = take(&image.reader);
 	cr_expect_eq(before.fingerprint[PROFILE_HEAP], same.fingerprint[PROFILE_HEAP]);
 	cr_expect_neq(before.fingerprint[PROFILE_HEAP], after.fingerprint[PROFILE_HEAP]);
 	cr_expect_eq(before.fingerprint[PROFILE_CPU], after.fingerprint[PROFILE_CPU]);
 	aggregate_free(&before);
 	aggregate_free(&same);
 	aggregate_free(&after);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	fake_image_close(&image);
 }
 
 Test(aggregate, keeps_values_whose_stack_id_denotes_none)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
 	uint64_t frames[200] = {0};
-	uint32_t deep = fake_stack(&fake, frames, 200, 0); /* more than may be */
-	fake_total_add(&fake, cprof_total_key(deep, CPROF_KIND_CPU, 0), ONE, 1);
-	fake_total_add(&fake, cprof_total_key(UINT32_MAX, CPROF_KIND_CPU, 0), ONE, 10);
-	fake_total_add(&fake, cprof_total_key(deep + 10, CPROF_KIND_CPU, 0), ONE, 100);
-	fake_total_add(&fake, cprof_total_key(deep, 200, 0), ONE, 1000);
-	struct aggregate aggregate = take(&reader);
+	uint32_t deep = fake_stack(&image.segment, frames, 200, 0); /* more than may be */
+	fake_total_add(&image.segment, cprof_total_key(deep, CPROF_KIND_CPU, 0), ONE, 1);
+	fake_total_add(&image.segment, cprof_total_key(UINT32_MAX, CPROF_KIND_CPU, 0), ONE, 10);
+	fake_total_add(&image.segment, cprof_total_key(deep + 10, CPROF_KIND_CPU, 0), ONE, 100);
+	fake_total_add(&image.segment, cprof_total_key(deep, 200, 0), ONE, 1000);
+	struct aggregate aggregate = take(&image.reader);
 	cr_assert_eq(aggregate.sample_count[PROFILE_CPU], 1);
 	cr_expect_eq(aggregate.samples[PROFILE_CPU][0].frame_count, 0);
 	cr_expect_eq(aggregate.samples[PROFILE_CPU][0].values[1], 111);
 	aggregate_free(&aggregate);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	fake_image_close(&image);
 }
 
 Test(aggregate, reads_all_levels_and_leaves_holes_alone)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, 16 * CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t first = fake_leaf(&fake, 1);
+	struct fake_image image;
+	fake_image_open(&image, 16 * CPROF_SEGMENT_BYTES_MIN);
+	uint32_t first = fake_leaf(&image.segment, 1);
 	uint32_t last = first;
 	for (uint64_t i = 2; i <= 2000; i++)
-		last = fake_leaf(&fake, i);
+		last = fake_leaf(&image.segment, i);
 	for (uint32_t id = first; id <= last; id += 2) {
-		fake_total_add(&fake, cprof_total_key(id, CPROF_KIND_ALLOC, 0), ONE, 8);
-		fake_live_add(&fake, 0x10000u + id * 16u, id, ONE, 8);
+		fake_total_add(&image.segment, cprof_total_key(id, CPROF_KIND_ALLOC, 0), ONE, 8);
+		fake_live_add(&image.segment, 0x10000u + id * 16u, id, ONE, 8);
 	}
 	uint64_t end = 0;
 	uint64_t at = 0;
 	uint64_t data_before = 0;
 	uint64_t data_after = 0;
 	for (uint64_t from = 0;
-	     segment_reader_next_data(&reader, from, fake.geometry.segment_bytes, &at, &end); from = end)
+	     segment_reader_next_data(&image.reader, from, image.segment.geometry.segment_bytes, &at, &end);
+	     from = end)
 		data_before += end - at;
-	struct aggregate aggregate = take(&reader);
+	struct aggregate aggregate = take(&image.reader);
 	for (uint64_t from = 0;
-	     segment_reader_next_data(&reader, from, fake.geometry.segment_bytes, &at, &end); from = end)
+	     segment_reader_next_data(&image.reader, from, image.segment.geometry.segment_bytes, &at, &end);
+	     from = end)
 		data_after += end - at;
 	cr_expect_eq(aggregate.sample_count[PROFILE_HEAP], 2000);
 	cr_expect_eq(aggregate.sums[PROFILE_HEAP].value, 16000);
 	cr_expect_eq(aggregate.sums[PROFILE_HEAP].live_value, 16000);
 	cr_expect_eq(data_before, data_after);
 	aggregate_free(&aggregate);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	fake_image_close(&image);
 }
 
 /* ---- while the program runs ----------------------------------------------------------- */
@@ -247,21 +225,20 @@ static void *churn(void *argument)
 
 Test(aggregate, never_shows_more_in_use_than_allocated, .timeout = 60)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
 	struct churn churns[2];
 	pthread_t threads[2];
 	for (uint32_t i = 0; i < 2; i++) {
-		churns[i] = (struct churn){.fake = &fake,
-					   .slot = fake_thread_start(&fake),
-					   .stack = fake_leaf(&fake, 0x10 + i),
+		churns[i] = (struct churn){.fake = &image.segment,
+					   .slot = fake_thread_start(&image.segment),
+					   .stack = fake_leaf(&image.segment, 0x10 + i),
 					   .address = 0x100000 * (i + 1)};
 		cr_assert_eq(pthread_create(&threads[i], NULL, churn, &churns[i]), 0);
 	}
 	uint64_t last_alloc = 0;
 	for (int round = 0; round < 300 || last_alloc < 10000; round++) {
-		struct aggregate aggregate = take(&reader);
+		struct aggregate aggregate = take(&image.reader);
 		uint64_t alloc = 0;
 		for (size_t i = 0; i < aggregate.sample_count[PROFILE_HEAP]; i++) {
 			const int64_t *v = aggregate.samples[PROFILE_HEAP][i].values;
@@ -280,8 +257,7 @@ Test(aggregate, never_shows_more_in_use_than_allocated, .timeout = 60)
 		pthread_join(threads[i], NULL);
 	}
 	cr_expect_gt(last_alloc, 0);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	fake_image_close(&image);
 }
 
 /* ---- nonsense ------------------------------------------------------------------------- */
@@ -351,7 +327,7 @@ Test(aggregate, survives_any_bytes, .timeout = 300)
 		struct module_rows rows = {0};
 		random_state = seed;
 		fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-		struct segment_reader reader = reader_of(&fake);
+		struct segment_reader reader = fake_reader(&fake);
 		fill(&fake);
 		scribble(&fake);
 		ring_consumer_replay(&reader);

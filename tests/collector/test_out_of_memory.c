@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fake_image.h"
 #include "fixture.h"
 #include "image.h"
 #include "perf_map.h"
@@ -73,6 +74,8 @@ static struct profile make_profile(struct perf_map **out_map)
 	static char text[300 * 40];
 	static const struct profile_module module = {
 		.id = 1, .flags = CPROF_MODULE_IS_MAIN, .path = "/bin/app (deleted)", .build_id_bytes = 20};
+	static const struct profile_label labels[] = {{.key = "thread", .text = "bad \xff label"},
+						      {.key = "waited", .number = 3, .unit = "minutes"}};
 	static const char *const comment = "bad \xff bytes";
 	size_t used = 0;
 	for (unsigned i = 0; i < 300; i++) {
@@ -82,6 +85,8 @@ static struct profile make_profile(struct perf_map **out_map)
 		samples[i] = (struct profile_sample){.frames = frames[i],
 						     .frame_count = 2,
 						     .stack_flags = i % 3,
+						     .labels = labels,
+						     .label_count = i % 3,
 						     .values = {1, 10, 1, 10}};
 	}
 	*out_map = perf_map_parse(text, used);
@@ -117,6 +122,30 @@ Test(out_of_memory, encoding_fails_or_gives_the_same_bytes, .timeout = 100)
 	free(bytes);
 	free(expected);
 	perf_map_free(map);
+}
+
+Test(out_of_memory, an_aggregate_is_whole_or_missing)
+{
+	struct fake_image image;
+	struct aggregate aggregate;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	for (uint32_t i = 0; i < 400; i++)
+		fake_record(&image.segment, image.slot, fake_leaf(&image.segment, 0x10 + i / 5),
+			    CPROF_KIND_CPU + i % 5, CPROF_WEIGHT_ONE, 1);
+	int error = -1;
+	unsigned long n = 0;
+	for (; error != 0; n++) {
+		struct ring_drained drained;
+		allowed = n;
+		error = aggregate_take(&image.reader, RING_OWNER_RUNNING, &aggregate, &drained);
+		allowed = -1UL;
+		cr_assert(error == 0 || error == -ENOMEM);
+	}
+	cr_expect_gt(n, 8);
+	for (int kind = 0; kind < PROFILE_THREADS; kind++)
+		cr_expect_eq(aggregate.sample_count[kind], 80);
+	aggregate_free(&aggregate);
+	fake_image_close(&image);
 }
 
 Test(out_of_memory, a_perf_map_is_whole_or_missing)

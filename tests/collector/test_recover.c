@@ -17,6 +17,7 @@
 #include <zlib.h>
 
 #include "fake_segment.h"
+#include "fixture.h"
 #include "image.h"
 #include "log.h"
 #include "profile.pb-c.h"
@@ -24,30 +25,25 @@
 
 #define ONE CPROF_WEIGHT_ONE
 
-static char dir[64];
-static char path[80]; /* of the segment file, in dir */
+static char path[80]; /* of the segment file, in the scratch directory */
 static int log_pipe[2];
 static struct recovered recovered;
 
 static void prepare(void)
 {
-	strcpy(dir, "/tmp/cprof-test-XXXXXX");
-	cr_assert(mkdtemp(dir));
-	snprintf(path, sizeof path, "%s/.fake.1.cprof", dir);
+	fixture_begin();
+	snprintf(path, sizeof path, "%s/.fake.1.cprof", fixture_dir);
 	cr_assert_eq(pipe2(log_pipe, O_CLOEXEC | O_NONBLOCK), 0);
 	log_open(log_pipe[1], LOG_LEVEL_WARN);
 }
 
 static void clean(void)
 {
-	DIR *list = opendir(dir);
-	struct dirent *entry;
-	while (list && (entry = readdir(list)))
-		unlinkat(dirfd(list), entry->d_name, 0);
-	closedir(list);
-	cr_expect_eq(rmdir(dir), 0);
 	image_close_all();
+	fixture_end();
 }
+
+TestSuite(recover, .init = prepare, .fini = clean);
 
 /* What was said since the last call. */
 static const char *said(void)
@@ -67,7 +63,7 @@ static bool is_one_line(const char *text)
 static size_t profiles_in_dir(void)
 {
 	size_t count = 0;
-	DIR *list = opendir(dir);
+	DIR *list = opendir(fixture_dir);
 	struct dirent *entry;
 	while (list && (entry = readdir(list)))
 		count += strstr(entry->d_name, ".pb.gz") != NULL;
@@ -80,7 +76,7 @@ static size_t sums_of(const char *file, int64_t out_sums[PROFILE_VALUES_MAX])
 {
 	static unsigned char bytes[1 << 20];
 	char full[400];
-	snprintf(full, sizeof full, "%s/%s", dir, file);
+	snprintf(full, sizeof full, "%s/%s", fixture_dir, file);
 	gzFile gz = gzopen(full, "rb");
 	cr_assert(gz, "%s", full);
 	int size = gzread(gz, bytes, sizeof bytes);
@@ -138,12 +134,11 @@ static unsigned char *contents(size_t *out_size)
 
 Test(recover, finds_everything_and_changes_nothing)
 {
-	prepare();
 	make_segment();
 	size_t size_before;
 	size_t size_after;
 	unsigned char *before = contents(&size_before);
-	cr_assert_eq(recover_file(path, dir, &recovered), 0, "%s", said());
+	cr_assert_eq(recover_file(path, fixture_dir, &recovered), 0, "%s", said());
 	cr_expect_str_eq(recovered.name, "fake");
 	cr_expect_eq(recovered.pid, (uint32_t)getpid());
 	int64_t sums[PROFILE_VALUES_MAX];
@@ -157,24 +152,49 @@ Test(recover, finds_everything_and_changes_nothing)
 	cr_expect_str_empty(said());
 	free(before);
 	free(after);
-	clean();
+}
+
+Test(recover, finds_every_kind)
+{
+	static const struct {
+		enum cprof_kind recorded;
+		enum profile_kind shown;
+		int64_t sums[PROFILE_VALUES_MAX];
+	} kinds[] = {
+		{CPROF_KIND_BLOCK, PROFILE_BLOCK, {3, 3000}},
+		{CPROF_KIND_MUTEX, PROFILE_MUTEX, {3, 6000}},
+		{CPROF_KIND_THREADCREATE, PROFILE_THREADCREATE, {3}},
+	};
+	struct fake_segment fake;
+	fake_segment_create_file(&fake, path, CPROF_SEGMENT_BYTES_MIN);
+	uint32_t slot = fake_thread_start(&fake);
+	for (uint64_t i = 0; i < 9; i++)
+		fake_record(&fake, slot, fake_leaf(&fake, i), kinds[i % 3].recorded, ONE,
+			    (uint64_t)kinds[i % 3].sums[1] / 3);
+	fake_segment_destroy(&fake);
+	cr_assert_eq(recover_file(path, fixture_dir, &recovered), 0, "%s", said());
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		int64_t sums[PROFILE_VALUES_MAX];
+		cr_assert(recovered.files[kinds[i].shown][0], "kind %d", kinds[i].shown);
+		cr_expect_eq(sums_of(recovered.files[kinds[i].shown], sums), 3);
+		cr_expect_arr_eq(sums, kinds[i].sums, sizeof sums);
+	}
+	cr_expect_eq(profiles_in_dir(), 5);
 }
 
 Test(recover, writes_under_a_new_name_each_time)
 {
-	prepare();
 	make_segment();
 	struct recovered again;
-	cr_assert_eq(recover_file(path, dir, &recovered), 0);
-	cr_assert_eq(recover_file(path, dir, &again), 0);
+	cr_assert_eq(recover_file(path, fixture_dir, &recovered), 0);
+	cr_assert_eq(recover_file(path, fixture_dir, &again), 0);
 	cr_expect_str_neq(recovered.files[PROFILE_HEAP], again.files[PROFILE_HEAP]);
 	cr_expect_eq(profiles_in_dir(), 4);
-	clean();
 }
 
 static void expect_refused(const char *what, const char *reason)
 {
-	cr_expect_eq(recover_file(path, dir, &recovered), -EINVAL, "%s", what);
+	cr_expect_eq(recover_file(path, fixture_dir, &recovered), -EINVAL, "%s", what);
 	const char *text = said();
 	cr_expect(is_one_line(text), "%s: %s", what, text);
 	cr_expect(strstr(text, reason), "%s: %s", what, text);
@@ -191,7 +211,6 @@ static void patch(uint64_t offset, const void *bytes, size_t size)
 
 Test(recover, says_what_is_wrong_with_a_file)
 {
-	prepare();
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	close(fd);
 	expect_refused("empty", "it is empty");
@@ -214,14 +233,12 @@ Test(recover, says_what_is_wrong_with_a_file)
 	cr_assert_eq(mkdir(path, 0700), 0);
 	expect_refused("directory", "regular file");
 	rmdir(path);
-	cr_expect_eq(recover_file(path, dir, &recovered), -ENOENT);
+	cr_expect_eq(recover_file(path, fixture_dir, &recovered), -ENOENT);
 	cr_expect(is_one_line(said()));
-	clean();
 }
 
 Test(recover, refuses_a_file_that_was_cut_anywhere)
 {
-	prepare();
 	make_segment();
 	for (off_t size = CPROF_SEGMENT_BYTES_MIN - 1; size > 0; size -= 60001) {
 		cr_assert_eq(truncate(path, size), 0);
@@ -234,22 +251,18 @@ Test(recover, refuses_a_file_that_was_cut_anywhere)
 	fake_segment_destroy(&fake);
 	cr_assert_eq(truncate(path, CPROF_SEGMENT_BYTES_MIN), 0);
 	expect_refused("cut in half", "cut off");
-	clean();
 }
 
 Test(recover, says_that_the_directory_cannot_be_written)
 {
-	prepare();
 	make_segment();
 	cr_expect_lt(recover_file(path, "/proc/self/nowhere", &recovered), 0);
 	cr_expect(is_one_line(said()));
-	clean();
 }
 
 Test(recover, survives_any_bytes, .timeout = 300)
 {
 	uint64_t state = 1;
-	prepare();
 	for (int round = 0; round < 150; round++) {
 		size_t size;
 		make_segment();
@@ -265,7 +278,7 @@ Test(recover, survives_any_bytes, .timeout = 300)
 		}
 		patch(0, bytes, size);
 		free(bytes);
-		int error = recover_file(path, dir, &recovered);
+		int error = recover_file(path, fixture_dir, &recovered);
 		const char *text = said();
 		if (error) {
 			cr_expect(is_one_line(text), "round %d: %s", round, text);
@@ -276,11 +289,10 @@ Test(recover, survives_any_bytes, .timeout = 300)
 				if (recovered.files[kind][0])
 					sums_of(recovered.files[kind], sums);
 		}
-		DIR *list = opendir(dir);
+		DIR *list = opendir(fixture_dir);
 		struct dirent *entry;
 		while ((entry = readdir(list)))
 			unlinkat(dirfd(list), entry->d_name, 0);
 		closedir(list);
 	}
-	clean();
 }

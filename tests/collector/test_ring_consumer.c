@@ -15,17 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fake_segment.h"
+#include "fake_image.h"
 #include "ring_consumer.h"
 
 #define ONE CPROF_WEIGHT_ONE
-
-static struct segment_reader reader_of(const struct fake_segment *fake)
-{
-	struct segment_reader reader;
-	cr_assert_eq(segment_reader_open(dup(fake->fd), &reader), 0);
-	return reader;
-}
 
 static void expect_total(const struct fake_segment *fake, uint32_t stack, uint32_t kind, uint64_t weight,
 			 uint64_t value)
@@ -44,49 +37,44 @@ static uint64_t counter(const struct fake_segment *fake, enum cprof_counter whic
 
 Test(ring_consumer, adds_records_to_what_producers_added)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
-	uint32_t stack = fake_leaf(&fake, 0x10);
-	fake_total_add(&fake, cprof_total_key(stack, CPROF_KIND_CPU, 0), ONE, 5);
-	fake_record(&fake, slot, stack, CPROF_KIND_CPU, 2 * ONE, 70);
-	fake_record(&fake, slot, stack, CPROF_KIND_ALLOC, 3 * ONE, 900);
-	fake_record(&fake, slot, stack, CPROF_KIND_CPU, ONE, 1);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	uint32_t stack = fake_leaf(&image.segment, 0x10);
+	fake_total_add(&image.segment, cprof_total_key(stack, CPROF_KIND_CPU, 0), ONE, 5);
+	fake_record(&image.segment, image.slot, stack, CPROF_KIND_CPU, 2 * ONE, 70);
+	fake_record(&image.segment, image.slot, stack, CPROF_KIND_ALLOC, 3 * ONE, 900);
+	fake_record(&image.segment, image.slot, stack, CPROF_KIND_CPU, ONE, 1);
 	struct ring_drained drained;
-	ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
+	ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
 	cr_expect_eq(drained.records, 3);
 	cr_expect_eq(drained.fullest, 3);
 	cr_expect_eq(drained.corrupt, 0);
-	expect_total(&fake, stack, CPROF_KIND_CPU, 4 * ONE, 76);
-	expect_total(&fake, stack, CPROF_KIND_ALLOC, 3 * ONE, 900);
-	ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
+	expect_total(&image.segment, stack, CPROF_KIND_CPU, 4 * ONE, 76);
+	expect_total(&image.segment, stack, CPROF_KIND_ALLOC, 3 * ONE, 900);
+	ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
 	cr_expect_eq(drained.records, 0);
-	expect_total(&fake, stack, CPROF_KIND_CPU, 4 * ONE, 76);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	expect_total(&image.segment, stack, CPROF_KIND_CPU, 4 * ONE, 76);
+	fake_image_close(&image);
 }
 
 Test(ring_consumer, loses_nothing_when_rings_overflow)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
 	uint32_t stacks[7];
 	for (int i = 0; i < 7; i++)
-		stacks[i] = fake_leaf(&fake, 0x100u + (uint64_t)i);
+		stacks[i] = fake_leaf(&image.segment, 0x100u + (uint64_t)i);
 	uint64_t drained_records = 0;
 	for (uint64_t i = 0; i < 7000; i++) {
-		fake_record(&fake, slot, stacks[i % 7], CPROF_KIND_ALLOC, ONE, i);
+		fake_record(&image.segment, image.slot, stacks[i % 7], CPROF_KIND_ALLOC, ONE, i);
 		if (i % 2500 == 2499) {
 			struct ring_drained drained;
-			ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
+			ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
 			drained_records += drained.records;
 		}
 	}
 	struct ring_drained last;
-	ring_consumer_drain(&reader, RING_OWNER_RUNNING, &last);
+	ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &last);
 	cr_expect_gt(drained_records + last.records, 500);
 	cr_expect_lt(drained_records + last.records, 7000);
 	uint64_t weight = 0;
@@ -94,162 +82,144 @@ Test(ring_consumer, loses_nothing_when_rings_overflow)
 	for (int i = 0; i < 7; i++) {
 		uint64_t w;
 		uint64_t v;
-		fake_total_get(&fake, cprof_total_key(stacks[i], CPROF_KIND_ALLOC, 0), &w, &v);
+		fake_total_get(&image.segment, cprof_total_key(stacks[i], CPROF_KIND_ALLOC, 0), &w, &v);
 		weight += w;
 		value += v;
 	}
 	cr_expect_eq(weight, 7000 * ONE);
 	cr_expect_eq(value, 7000u * 6999u / 2);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	fake_image_close(&image);
 }
 
 Test(ring_consumer, waits_at_a_hole_while_the_owner_runs_and_skips_it_when_dead)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
-	uint32_t stack = fake_leaf(&fake, 0x10);
-	fake_record(&fake, slot, stack, CPROF_KIND_CPU, ONE, 1);
-	add_relaxed(&fake_thread(&fake, slot)->head, 1); /* reserved, never written */
-	fake_record(&fake, slot, stack, CPROF_KIND_CPU, ONE, 10);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	uint32_t stack = fake_leaf(&image.segment, 0x10);
+	fake_record(&image.segment, image.slot, stack, CPROF_KIND_CPU, ONE, 1);
+	add_relaxed(&fake_thread(&image.segment, image.slot)->head, 1); /* reserved, never written */
+	fake_record(&image.segment, image.slot, stack, CPROF_KIND_CPU, ONE, 10);
 	struct ring_drained drained;
-	ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
+	ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
 	cr_expect_eq(drained.records, 1);
-	expect_total(&fake, stack, CPROF_KIND_CPU, ONE, 1);
-	cr_expect_eq(load_relaxed(&fake_thread(&fake, slot)->tail), 1);
-	ring_consumer_drain(&reader, RING_OWNER_DEAD, &drained);
+	expect_total(&image.segment, stack, CPROF_KIND_CPU, ONE, 1);
+	cr_expect_eq(load_relaxed(&fake_thread(&image.segment, image.slot)->tail), 1);
+	ring_consumer_drain(&image.reader, RING_OWNER_DEAD, &drained);
 	cr_expect_eq(drained.records, 1);
-	expect_total(&fake, stack, CPROF_KIND_CPU, 2 * ONE, 11);
-	cr_expect_eq(counter(&fake, CPROF_RECORDS_TORN), 1);
-	cr_expect_eq(load_relaxed(&fake_thread(&fake, slot)->tail), 3);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	expect_total(&image.segment, stack, CPROF_KIND_CPU, 2 * ONE, 11);
+	cr_expect_eq(counter(&image.segment, CPROF_RECORDS_TORN), 1);
+	cr_expect_eq(load_relaxed(&fake_thread(&image.segment, image.slot)->tail), 3);
+	fake_image_close(&image);
 }
 
 Test(ring_consumer, frees_the_slot_of_an_ended_thread_once_it_is_drained)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
-	uint32_t running = fake_thread_start(&fake);
-	uint32_t stack = fake_leaf(&fake, 0x10);
-	fake_record(&fake, slot, stack, CPROF_KIND_CPU, ONE, 1);
-	add_relaxed(&fake_thread(&fake, slot)->head, 1); /* a thread that left its hole for good */
-	fake_thread_end(&fake, slot);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	uint32_t running = fake_thread_start(&image.segment);
+	uint32_t stack = fake_leaf(&image.segment, 0x10);
+	fake_record(&image.segment, image.slot, stack, CPROF_KIND_CPU, ONE, 1);
+	add_relaxed(&fake_thread(&image.segment, image.slot)->head,
+		    1); /* a thread that left its hole for good */
+	fake_thread_end(&image.segment, image.slot);
 	struct ring_drained drained;
-	ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
-	expect_total(&fake, stack, CPROF_KIND_CPU, ONE, 1);
-	cr_expect_eq(load_relaxed(&fake_thread(&fake, slot)->state), CPROF_THREAD_FREE);
-	cr_expect_eq(load_relaxed(&fake_thread(&fake, running)->state), CPROF_THREAD_LIVE);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
+	expect_total(&image.segment, stack, CPROF_KIND_CPU, ONE, 1);
+	cr_expect_eq(load_relaxed(&fake_thread(&image.segment, image.slot)->state), CPROF_THREAD_FREE);
+	cr_expect_eq(load_relaxed(&fake_thread(&image.segment, running)->state), CPROF_THREAD_LIVE);
+	fake_image_close(&image);
 }
 
 Test(ring_consumer, walks_the_levels_as_producers_do)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
 	/* More keys than the first level has slots: some go to the second. */
 	uint32_t count = 2 * CPROF_LEVEL0_BUCKETS * CPROF_BUCKET_SLOTS / 3 * 2;
-	uint32_t first = fake_leaf(&fake, 0);
+	uint32_t first = fake_leaf(&image.segment, 0);
 	for (uint32_t i = 1; i < count; i++)
-		fake_leaf(&fake, i);
+		fake_leaf(&image.segment, i);
 	for (uint32_t i = 0; i < count; i++) {
-		fake_record(&fake, slot, first + 2 * i, CPROF_KIND_CPU, ONE, i);
+		fake_record(&image.segment, image.slot, first + 2 * i, CPROF_KIND_CPU, ONE, i);
 		struct ring_drained drained;
 		if (i % 500 == 499)
-			ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
+			ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
 	}
 	struct ring_drained drained;
-	ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
-	cr_expect_geq(load_relaxed(&fake_control(&fake)->total_levels_used), 2);
+	ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
+	cr_expect_geq(load_relaxed(&fake_control(&image.segment)->total_levels_used), 2);
 	for (uint32_t i = 0; i < count; i++) {
 		/* The producer finds the collector's key: one slot, both halves. */
-		fake_total_add(&fake, cprof_total_key(first + 2 * i, CPROF_KIND_CPU, 0), ONE, 1);
-		expect_total(&fake, first + 2 * i, CPROF_KIND_CPU, 2 * ONE, i + 1);
+		fake_total_add(&image.segment, cprof_total_key(first + 2 * i, CPROF_KIND_CPU, 0), ONE, 1);
+		expect_total(&image.segment, first + 2 * i, CPROF_KIND_CPU, 2 * ONE, i + 1);
 	}
-	cr_expect_eq(counter(&fake, CPROF_TOTALS_FULL), 0);
+	cr_expect_eq(counter(&image.segment, CPROF_TOTALS_FULL), 0);
 	uint64_t keys = 0;
-	for (uint32_t b = 0; b < fake.geometry.totals.bucket_count; b++)
+	for (uint32_t b = 0; b < image.segment.geometry.totals.bucket_count; b++)
 		for (uint32_t i = 0; i < CPROF_BUCKET_SLOTS; i++)
-			keys += load_relaxed(&fake_total_bucket(&fake, b)->key[i]) != 0;
+			keys += load_relaxed(&fake_total_bucket(&image.segment, b)->key[i]) != 0;
 	cr_expect_eq(keys, count);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	fake_image_close(&image);
 }
 
 Test(ring_consumer, counts_what_finds_no_room_in_the_totals)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
-	for (uint32_t b = 0; b < fake.geometry.totals.bucket_count; b++)
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	for (uint32_t b = 0; b < image.segment.geometry.totals.bucket_count; b++)
 		for (uint32_t i = 0; i < CPROF_BUCKET_SLOTS; i++)
-			store_relaxed(&fake_total_bucket(&fake, b)->key[i], cprof_total_key(1, 200, 0));
-	fake_record(&fake, slot, 1, CPROF_KIND_CPU, 2 * ONE, 50);
-	fake_record(&fake, slot, 1, CPROF_KIND_ALLOC, 3 * ONE, 60);
+			store_relaxed(&fake_total_bucket(&image.segment, b)->key[i],
+				      cprof_total_key(1, 200, 0));
+	fake_record(&image.segment, image.slot, 1, CPROF_KIND_CPU, 2 * ONE, 50);
+	fake_record(&image.segment, image.slot, 1, CPROF_KIND_ALLOC, 3 * ONE, 60);
 	struct ring_drained drained;
-	ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
-	cr_expect_eq(counter(&fake, CPROF_TOTALS_FULL), 2);
-	cr_expect_eq(counter(&fake, CPROF_LOST_CPU_SAMPLES), 2);
-	cr_expect_eq(counter(&fake, CPROF_LOST_CPU_NS), 50);
-	cr_expect_eq(counter(&fake, CPROF_LOST_ALLOC_BLOCKS), 3);
-	cr_expect_eq(counter(&fake, CPROF_LOST_ALLOC_BYTES), 60);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
+	cr_expect_eq(counter(&image.segment, CPROF_TOTALS_FULL), 2);
+	cr_expect_eq(counter(&image.segment, CPROF_LOST_CPU_SAMPLES), 2);
+	cr_expect_eq(counter(&image.segment, CPROF_LOST_CPU_NS), 50);
+	cr_expect_eq(counter(&image.segment, CPROF_LOST_ALLOC_BLOCKS), 3);
+	cr_expect_eq(counter(&image.segment, CPROF_LOST_ALLOC_BYTES), 60);
+	fake_image_close(&image);
 }
 
 Test(ring_consumer, drops_impossible_kinds_and_keeps_impossible_stacks_without_stack)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
-	fake_record(&fake, slot, 1, CPROF_KIND_NONE, ONE, 1);
-	fake_record(&fake, slot, 1, 77, ONE, 1);
-	fake_record(&fake, slot, UINT32_MAX, CPROF_KIND_CPU, ONE, 9);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	fake_record(&image.segment, image.slot, 1, CPROF_KIND_NONE, ONE, 1);
+	fake_record(&image.segment, image.slot, 1, 77, ONE, 1);
+	fake_record(&image.segment, image.slot, UINT32_MAX, CPROF_KIND_CPU, ONE, 9);
 	struct ring_drained drained;
-	ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
-	cr_expect_eq(counter(&fake, CPROF_RECORDS_TORN), 2);
-	cr_expect_eq(counter(&fake, CPROF_STACKS_MISSING), 1);
-	expect_total(&fake, 0, CPROF_KIND_CPU, ONE, 9);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
+	cr_expect_eq(counter(&image.segment, CPROF_RECORDS_TORN), 2);
+	cr_expect_eq(counter(&image.segment, CPROF_STACKS_MISSING), 1);
+	expect_total(&image.segment, 0, CPROF_KIND_CPU, ONE, 9);
+	fake_image_close(&image);
 }
 
 Test(ring_consumer, empties_a_ring_whose_positions_make_no_sense)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	uint32_t slot = fake_thread_start(&fake);
-	store_relaxed(&fake_thread(&fake, slot)->head, UINT64_C(1) << 40);
-	store_relaxed(&fake_control(&fake)->threads_used, UINT32_MAX);
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	store_relaxed(&fake_thread(&image.segment, image.slot)->head, UINT64_C(1) << 40);
+	store_relaxed(&fake_control(&image.segment)->threads_used, UINT32_MAX);
 	struct ring_drained drained;
-	ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
+	ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
 	cr_expect_eq(drained.corrupt, 1);
-	uint32_t stack = fake_leaf(&fake, 0x10);
-	fake_record(&fake, slot, stack, CPROF_KIND_CPU, ONE, 1);
-	ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
+	uint32_t stack = fake_leaf(&image.segment, 0x10);
+	fake_record(&image.segment, image.slot, stack, CPROF_KIND_CPU, ONE, 1);
+	ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
 	cr_expect_eq(drained.corrupt, 0);
-	expect_total(&fake, stack, CPROF_KIND_CPU, ONE, 1);
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	expect_total(&image.segment, stack, CPROF_KIND_CPU, ONE, 1);
+	fake_image_close(&image);
 }
 
 Test(ring_consumer, throws_away_a_journal_that_points_elsewhere)
 {
-	struct fake_segment fake;
-	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
-	struct segment_reader reader = reader_of(&fake);
-	struct cprof_journal *journal = fake_journal(&fake);
-	const struct cprof_geometry *g = &fake.geometry;
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	struct cprof_journal *journal = fake_journal(&image.segment);
+	const struct cprof_geometry *g = &image.segment.geometry;
 	const struct {
 		uint32_t thread, entry_count, bucket, slot;
 	} cases[] = {{g->thread_count, 1, 0, 0},
@@ -263,12 +233,11 @@ Test(ring_consumer, throws_away_a_journal_that_points_elsewhere)
 		journal->entries[0] = (struct cprof_journal_entry){cases[i].bucket, cases[i].slot, 0x1111,
 								   0x2222};
 		store_release(&journal->state, 1);
-		cr_expect_eq(ring_consumer_replay(&reader), -EBADMSG, "case %zu", i);
+		cr_expect_eq(ring_consumer_replay(&image.reader), -EBADMSG, "case %zu", i);
 		cr_expect_eq(load_relaxed(&journal->state), 0);
-		cr_expect_eq(ring_consumer_replay(&reader), 0);
+		cr_expect_eq(ring_consumer_replay(&image.reader), 0);
 	}
-	segment_reader_close(&reader);
-	fake_segment_destroy(&fake);
+	fake_image_close(&image);
 }
 
 /* ---- death at any instruction --------------------------------------------------------- */
@@ -303,7 +272,7 @@ static void take_over(const struct fake_segment *dead, const uint32_t stacks[2],
 	struct fake_segment copy;
 	fake_segment_create(&copy, dead->geometry.segment_bytes);
 	memcpy(copy.base, dead->base, dead->geometry.segment_bytes);
-	struct segment_reader reader = reader_of(&copy);
+	struct segment_reader reader = fake_reader(&copy);
 	struct ring_drained drained;
 	cr_assert_eq(ring_consumer_replay(&reader), 0, "state %u", state);
 	ring_consumer_drain(&reader, RING_OWNER_RUNNING, &drained);
@@ -331,7 +300,7 @@ Test(ring_consumer, may_die_at_any_instruction, .timeout = 120)
 	uint32_t stacks[2];
 	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
 	fill_rings(&fake, stacks);
-	struct segment_reader reader = reader_of(&fake);
+	struct segment_reader reader = fake_reader(&fake);
 	pid_t child = fork();
 	cr_assert_geq(child, 0);
 	if (child == 0) {

@@ -15,10 +15,17 @@
 #include "fixture.h"
 #include "image.h"
 
+struct segment_reader fake_reader(const struct fake_segment *segment)
+{
+	struct segment_reader reader;
+	cr_assert_eq(segment_reader_open(dup(segment->fd), &reader), 0);
+	return reader;
+}
+
 void fake_image_open(struct fake_image *image, uint64_t bytes)
 {
 	fake_segment_create(&image->segment, bytes);
-	cr_assert_eq(segment_reader_open(dup(image->segment.fd), &image->reader), 0);
+	image->reader = fake_reader(&image->segment);
 	image->slot = fake_thread_start(&image->segment);
 }
 

@@ -14,6 +14,9 @@
 #include "fake_segment.h"
 #include "writer.h"
 
+/* A reader of a segment, to be closed. */
+struct segment_reader fake_reader(const struct fake_segment *segment);
+
 struct fake_image {
 	struct fake_segment segment;
 	struct segment_reader reader;
