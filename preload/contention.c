@@ -81,6 +81,14 @@ static void abandon(const struct publication *stale, uint64_t now)
 		lock_waiters_abandon((const void *)(uintptr_t)stale->object, now);
 }
 
+void contention_thread_ends(struct cprof_thread *slot)
+{
+	struct publication stale;
+	contention_withdraw_all(slot, &stale);
+	if (stale.what != CPROF_WAIT_NONE)
+		abandon(&stale, now_ns());
+}
+
 void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait what, const void *object,
 			   const void *function, const struct unwind_regs *regs)
 {
@@ -117,10 +125,13 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	guard_leave(&guard);
 }
 
-static void record_scaled(const struct guard *guard, uint32_t stack, struct contention_sample sample,
-			  uint32_t scale)
+/* Waits that one release ended or made longer, as they are. */
+static void record_charge(const struct guard *guard, struct lock_releaser releaser, struct lock_charge charge)
 {
-	record_add(guard, stack, CPROF_KIND_MUTEX, sample.weight * scale, sample.value * scale);
+	if (releaser.scale && (charge.waits || charge.delay_ns))
+		record_add(guard, releaser.stack, CPROF_KIND_MUTEX,
+			   charge.waits * CPROF_WEIGHT_ONE * releaser.scale,
+			   charge.delay_ns * releaser.scale);
 }
 
 /* To the release that ended the wait. */
@@ -128,12 +139,8 @@ static void charge_acquisition(const struct guard *guard, struct contention_wait
 {
 	struct lock_charge charge;
 	struct lock_releaser releaser;
-	if (!lock_waiters_acquire(wait->waiters, wait->start_ns, now, &charge, &releaser) ||
-	    releaser.scale == 0)
-		return;
-	const struct contention_sample whole = {.weight = charge.waits * CPROF_WEIGHT_ONE,
-						.value = charge.delay_ns};
-	record_scaled(guard, releaser.stack, whole, releaser.scale);
+	if (lock_waiters_acquire(wait->waiters, wait->start_ns, now, &charge, &releaser))
+		record_charge(guard, releaser, charge);
 }
 
 void contention_wait_end(struct contention_wait *wait, enum contention_end end)
@@ -194,12 +201,16 @@ void contention_release_end(struct contention_release *release, bool was_release
 		load_relaxed(&segment_control()->block_rate_ns); /* as in contention_wait_begin() */
 	uint64_t random = charge->delay_ns < rate_ns ? thread_random() : 0;
 	struct contention_sample sample = contention_sample(charge->waits, charge->delay_ns, rate_ns, random);
-	bool is_needed = releaser.scale && (sample.value || sample.weight || release->release.waiters);
-	if (is_needed && guard_enter(&guard)) {
-		releaser.stack = record_stack_above(&guard, function, regs);
-		if (sample.value || sample.weight)
-			record_scaled(&guard, releaser.stack, sample, releaser.scale);
-		guard_leave(&guard);
+	bool has_sample = sample.weight || sample.value;
+	if (releaser.scale == 0 || !(has_sample || release->release.waiters) || !guard_enter(&guard)) {
+		releaser.scale = 0;
+		(void)lock_waiters_release_end(&release->release, releaser);
+		return;
 	}
-	lock_waiters_release_end(&release->release, releaser);
+	releaser.stack = record_stack_above(&guard, function, regs);
+	if (has_sample)
+		record_add(&guard, releaser.stack, CPROF_KIND_MUTEX, sample.weight * releaser.scale,
+			   sample.value * releaser.scale);
+	record_charge(&guard, releaser, lock_waiters_release_end(&release->release, releaser));
+	guard_leave(&guard);
 }

@@ -89,6 +89,9 @@ void contention_release_begin(struct contention_release *out_release, const void
 void contention_release_end(struct contention_release *release, bool was_released, const void *function,
 			    const struct unwind_regs *regs);
 
+/* The thread ends: it waits for nothing any more, however it left its last wait. */
+void contention_thread_ends(struct cprof_thread *slot);
+
 /* In a forked child, before its first recording. */
 void contention_forget(void);
 

@@ -56,6 +56,13 @@
 		return real.name arguments;              \
 	}
 
+/* Whether an unlock by its owner gives the mutex up: not the inner ones of a recursive mutex. */
+static ALWAYS_INLINE bool interpose_lock_is_last_unlock(const pthread_mutex_t *mutex)
+{
+	const int type_mask = 3; /* of the kind; the other bits say robust, priority and so on */
+	return (mutex->__data.__kind & type_mask) != PTHREAD_MUTEX_RECURSIVE_NP || mutex->__data.__count <= 1;
+}
+
 /* The clocks that glibc's functions with a clock accept; others fail before they try. */
 static inline bool interpose_lock_has_clock(clockid_t clock)
 {

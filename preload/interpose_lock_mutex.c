@@ -10,15 +10,6 @@
  */
 #include "interpose_lock.h"
 
-#define KIND_TYPE_MASK 3
-
-/* Whether an unlock by its owner gives the mutex up: not the inner ones of a recursive mutex. */
-static ALWAYS_INLINE bool is_last_unlock(const pthread_mutex_t *mutex)
-{
-	return (mutex->__data.__kind & KIND_TYPE_MASK) != PTHREAD_MUTEX_RECURSIVE_NP ||
-	       mutex->__data.__count <= 1;
-}
-
 DEFINE_CONTENDED(pthread_mutex_lock, CPROF_WAIT_MUTEX, mutex, contention_end_of, (pthread_mutex_t * mutex),
 		 (mutex))
 DEFINE_CONTENDED(pthread_mutex_timedlock, CPROF_WAIT_MUTEX, mutex, contention_end_of,
@@ -26,7 +17,8 @@ DEFINE_CONTENDED(pthread_mutex_timedlock, CPROF_WAIT_MUTEX, mutex, contention_en
 DEFINE_CONTENDED(pthread_mutex_clocklock, CPROF_WAIT_MUTEX, mutex, contention_end_of,
 		 (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *deadline),
 		 (mutex, clock, deadline))
-DEFINE_CHARGED(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex), mutex, is_last_unlock(mutex))
+DEFINE_CHARGED(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex), mutex,
+	       interpose_lock_is_last_unlock(mutex))
 
 static NOINLINE int watched_pthread_mutex_lock(pthread_mutex_t *mutex)
 {
@@ -74,7 +66,7 @@ static enum contention_end end_of_c11(int result)
 
 static bool is_last_unlock_c11(const mtx_t *mutex)
 {
-	return is_last_unlock((const pthread_mutex_t *)(const void *)mutex);
+	return interpose_lock_is_last_unlock((const pthread_mutex_t *)(const void *)mutex);
 }
 
 DEFINE_CONTENDED(mtx_lock, CPROF_WAIT_MUTEX, mutex, end_of_c11, (mtx_t * mutex), (mutex))

@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * syscall(2): libseccomp loads its filter through it.  Every other call is passed on
- * by a jump.  The header declares it variadic; its callers always have these seven
- * words in place.
+ * syscall(2): libseccomp loads its filter through it; Rust's standard library, C++20's
+ * atomic waits, abseil and folly wait through it.  Every other call is passed on by a
+ * jump.  The header declares it variadic; its callers always have these seven words in
+ * place.
  *
  * Context: as the real function.
  */
 #include <errno.h>
+#include <linux/futex.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
 
+#include "contention.h"
 #include "cprof_compiler.h"
 #include "process.h"
 #include "real.h"
 #include "sys.h"
+
+#ifndef SYS_futex_waitv /* Linux 5.16 */
+#define SYS_futex_waitv 449
+#endif
+#ifndef FUTEX_LOCK_PI2 /* Linux 5.14 */
+#define FUTEX_LOCK_PI2 13
+#endif
 
 #define STRING_OF_(name) #name
 #define STRING_OF(name) STRING_OF_(name)
@@ -28,7 +38,51 @@ static bool is_filter(long number, long a)
 	       (number == SYS_prctl && a == PR_SET_SECCOMP);
 }
 
-/* The rare rest: a filter, or a call before the real one is known (an allocator's start, say). */
+/* Whether the call waits: for a futex, whose number the caller has looked at. */
+static bool is_wait(long number, long operation)
+{
+	if (number == SYS_futex_waitv)
+		return true;
+	switch (operation & FUTEX_CMD_MASK) {
+	case FUTEX_WAIT:
+	case FUTEX_WAIT_BITSET:
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+	case FUTEX_WAIT_REQUEUE_PI:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* EAGAIN: the word had changed already, or it was no wait that the kernel knows. */
+static enum contention_end end_of(long result)
+{
+	if (result >= 0)
+		return CONTENTION_ACQUIRED;
+	return errno == ETIMEDOUT || errno == EINTR ? CONTENTION_GAVE_UP : CONTENTION_NO_WAIT;
+}
+
+static NOINLINE long contended_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	struct contention_wait wait;
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	contention_wait_begin(&wait, CPROF_WAIT_FUTEX, (const void *)a, (const void *)(uintptr_t)real.syscall,
+			      &regs);
+	long result = real.syscall(number, a, b, c, d, e, f);
+	contention_wait_end(&wait, end_of(result));
+	return result;
+}
+
+static NOINLINE long futex_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	if (contention_is_on() && is_wait(number, b))
+		return contended_syscall(number, a, b, c, d, e, f);
+	return real.syscall(number, a, b, c, d, e, f);
+}
+
+/* A filter, or a call before the real one is known (an allocator's start, say). */
 static COLD NOINLINE long special_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	if (is_filter(number, a)) {
@@ -46,5 +100,7 @@ long syscall_of_words(long number, long a, long b, long c, long d, long e, long 
 {
 	if (unlikely(!real.syscall || is_filter(number, a)))
 		return special_syscall(number, a, b, c, d, e, f);
+	if (number == SYS_futex || number == SYS_futex_waitv)
+		return futex_syscall(number, a, b, c, d, e, f);
 	return real.syscall(number, a, b, c, d, e, f);
 }

@@ -33,6 +33,7 @@ struct lock_waiters {
 	atomic_u32 scale;    /* of that release; written before the stack id */
 	atomic_u32 owed;     /* waits that ended uncharged, written before the word that leaves their time */
 	uint32_t filter;     /* index; written with the key */
+	atomic_u64 left;     /* to the releaser: number << 48 | units */
 };
 
 static struct bucket {
@@ -169,17 +170,24 @@ struct lock_waiters *lock_waiters_join(const void *lock, uint64_t now_ns)
 	return NULL;
 }
 
+/* Takes what is left to a releaser. */
+static struct lock_charge take_left(struct lock_waiters *entry)
+{
+	/* Acquire and release: of two who look, the later one sees what the earlier one did before. */
+	uint64_t left = atomic_exchange_explicit(&entry->left, UINT64_C(0), memory_order_acq_rel);
+	return (struct lock_charge){.waits = number_of(left), .delay_ns = (left & SUM_MASK) << UNIT_SHIFT};
+}
+
 bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_t now_ns,
 			  struct lock_charge *out_charge, struct lock_releaser *out_releaser)
 {
 	uint64_t now = now_ns >> UNIT_SHIFT;
 	uint64_t released = load_acquire(&entry->released); /* pairs with lock_waiters_release_end() */
 	uint32_t since_start = (uint32_t)(released >> 32) - (uint32_t)(start_ns >> TICKET_SHIFT);
-	if (released == 0 || (uint32_t)released == STACK_PENDING || (int32_t)since_start < 0) {
+	if (released == 0 || (int32_t)since_start < 0) {
 		lock_waiters_give_up(entry, now_ns);
 		return false;
 	}
-	uint32_t scale = load_relaxed(&entry->scale); /* written before `released` */
 	uint64_t waits = 1 + take_owed(entry);
 	uint64_t word = load_acquire(&entry->word);
 	uint64_t next;
@@ -190,7 +198,19 @@ bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_
 		next = word_of(others, units >= 0 ? others * now : word - now);
 	} while (!replace(entry, &word, next));
 	*out_charge = (struct lock_charge){.waits = waits, .delay_ns = ns_of(units)};
-	*out_releaser = (struct lock_releaser){.stack = (uint32_t)released, .scale = scale};
+	if ((uint32_t)released == STACK_PENDING) {
+		uint64_t left = word_of(waits, units > 0 ? (uint64_t)units : 0);
+		/* (C) acquire and release: see lock_waiters.h. */
+		(void)atomic_fetch_add_explicit(&entry->left, left, memory_order_acq_rel);
+		released = load_acquire(&entry->released);
+		if ((uint32_t)released == STACK_PENDING)
+			return false;
+		*out_charge = take_left(entry);
+	}
+	*out_releaser = (struct lock_releaser){
+		.stack = (uint32_t)released,
+		.scale = load_relaxed(&entry->scale) /* written before `released` */
+	};
 	return true;
 }
 
@@ -243,15 +263,17 @@ bool lock_waiters_release_begin(const void *lock, uint64_t now_ns, uint64_t dela
 	return true;
 }
 
-void lock_waiters_release_end(const struct lock_release *release, struct lock_releaser releaser)
+struct lock_charge lock_waiters_release_end(const struct lock_release *release, struct lock_releaser releaser)
 {
-	if (release->waiters == 0)
-		return;
 	struct lock_waiters *entry = release->entry;
 	uint64_t ticket = release->ticket;
+	if (release->waiters == 0)
+		return (struct lock_charge){.waits = 0, .delay_ns = 0};
 	/* If there was another release since, its scale is the same but at a change of the fraction. */
 	store_relaxed(&entry->scale, releaser.scale); /* published by the CAS */
+	/* (A) */
 	(void)cas_acq_rel(&entry->released, &ticket, (ticket & ~UINT64_C(0xffffffff)) | releaser.stack);
+	return take_left(entry); /* (B) */
 }
 
 void lock_waiters_release_undo(const struct lock_release *release)

@@ -16,8 +16,18 @@
  *
  * So the charges for a lock add up to what its waiters waited, to the last unit.  A
  * wait is counted once, with the charge at its end.  An acquisition that does not know
- * the release that ended it (it came between the failed try and the join, or its stack
- * is still being walked) does as one that gives up.
+ * the release that ended it (it came between the failed try and the join) does as one
+ * that gives up.  One that comes while the releaser still walks its stack leaves its
+ * charge with the entry, for the releaser to take:
+ *
+ *   releaser                                  who acquired
+ *   --------                                  ------------
+ *   release_begin: released = PENDING         finds PENDING
+ *   the real unlock
+ *   release_end: released = its stack (A)     left += charge (C)
+ *   takes what is left        (B)             if released is a stack now: takes it back
+ *
+ *   If B comes before C, C sees B and so A; else B takes it.
  *
  * The table is private to the process.  A lock's entry is found by address among the
  * slots of one bucket; it is given to another lock when nobody waits for it.
@@ -78,7 +88,7 @@ struct lock_waiters *lock_waiters_join(const void *lock, uint64_t now_ns);
 
 /*
  * The caller, who joined at `start_ns`, holds the lock now.  True: *out_charge belongs to
- * *out_releaser; false: it is left to the next release.
+ * *out_releaser; false: it is left to the releaser, or to the next release.
  */
 bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_t now_ns,
 			  struct lock_charge *out_charge, struct lock_releaser *out_releaser);
@@ -96,11 +106,13 @@ void lock_waiters_abandon(const void *lock, uint64_t now_ns);
  * The holder is about to release: takes what is to be charged to it, if that is at least
  * `delay_ns_min`; less is left to the next release while there are waiters.  False:
  * nothing is charged.  Else followed, after the real release, by
- * lock_waiters_release_end(), so that acquisitions can be charged to the same stack.
+ * lock_waiters_release_end(), so that acquisitions can be charged to the same stack; it
+ * returns what came in between.
  */
 bool lock_waiters_release_begin(const void *lock, uint64_t now_ns, uint64_t delay_ns_min,
 				struct lock_release *out_release);
-void lock_waiters_release_end(const struct lock_release *release, struct lock_releaser releaser);
+struct lock_charge lock_waiters_release_end(const struct lock_release *release,
+					    struct lock_releaser releaser);
 
 /* The real release failed: nothing was released. */
 void lock_waiters_release_undo(const struct lock_release *release);

@@ -7,6 +7,7 @@
  */
 #include "thread.h"
 
+#include "contention.h"
 #include "cpu_timer.h"
 #include "process.h"
 #include "segment.h"
@@ -101,8 +102,10 @@ void thread_detach(void)
 	thread_tls.state = THREAD_GONE;
 	thread_tls.slot = NULL;
 	fence_signal(); /* no handler may use the slot any more */
-	if (slot && process_is_recording())
+	if (slot && process_is_recording()) {
+		contention_thread_ends(slot);
 		store_release(&slot->state, (uint32_t)CPROF_THREAD_ENDED); /* after its last record */
+	}
 }
 
 void thread_forget(void)

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Condition variables.  A wait gives its mutex up first, which is charged like an
+ * unlock, at this function; that it gets it back is part of the wait.
+ *
+ * These are cancellation points: the thread may never come back from the real call.
+ *
+ * Context: as the real functions.
+ */
+#include "interpose_lock.h"
+
+static enum contention_end end_of_c11(int result)
+{
+	if (result == thrd_success)
+		return CONTENTION_ACQUIRED;
+	return result == thrd_timedout ? CONTENTION_GAVE_UP : CONTENTION_NO_WAIT;
+}
+
+#define DEFINE_COND_WAIT(name, end_of, parameters, arguments)                                           \
+	static NOINLINE int watched_##name parameters                                                   \
+	{                                                                                               \
+		struct contention_wait wait;                                                            \
+		struct unwind_regs regs;                                                                \
+		unwind_regs_of_caller(&regs);                                                           \
+		charge_mutex((const pthread_mutex_t *)(const void *)mutex,                              \
+			     (const void *)(uintptr_t)real.name, &regs);                                \
+		contention_wait_begin(&wait, CPROF_WAIT_COND, cond, (const void *)(uintptr_t)real.name, \
+				      &regs);                                                           \
+		int result = real.name arguments;                                                       \
+		contention_wait_end(&wait, end_of(result));                                             \
+		return result;                                                                          \
+	}                                                                                               \
+	DEFINE_WATCHED(name, parameters, arguments)
+
+static void charge_mutex(const pthread_mutex_t *mutex, const void *function, const struct unwind_regs *regs)
+{
+	struct contention_release release;
+	if (likely(!contention_may_be_charged(mutex)) || !interpose_lock_is_last_unlock(mutex))
+		return;
+	contention_release_begin(&release, mutex);
+	contention_release_end(&release, true, function, regs);
+}
+
+DEFINE_COND_WAIT(pthread_cond_wait, contention_end_of, (pthread_cond_t * cond, pthread_mutex_t *mutex),
+		 (cond, mutex))
+DEFINE_COND_WAIT(pthread_cond_timedwait, contention_end_of,
+		 (pthread_cond_t * cond, pthread_mutex_t *mutex, const struct timespec *deadline),
+		 (cond, mutex, deadline))
+DEFINE_COND_WAIT(pthread_cond_clockwait, contention_end_of,
+		 (pthread_cond_t * cond, pthread_mutex_t *mutex, clockid_t clock,
+		  const struct timespec *deadline),
+		 (cond, mutex, clock, deadline))
+DEFINE_COND_WAIT(cnd_wait, end_of_c11, (cnd_t * cond, mtx_t *mutex), (cond, mutex))
+DEFINE_COND_WAIT(cnd_timedwait, end_of_c11, (cnd_t * cond, mtx_t *mutex, const struct timespec *deadline),
+		 (cond, mutex, deadline))
