@@ -38,6 +38,11 @@ bool heap_probe_begin(uint64_t *out_countdown)
 	return true;
 }
 
+bool heap_probe_has_noted(void)
+{
+	return probe_block != NULL;
+}
+
 bool heap_probe_end(const void *block, uint64_t countdown)
 {
 	bool was_noted = block && probe_block == block;

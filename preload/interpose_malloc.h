@@ -27,6 +27,9 @@ void heap_record(const void *block, size_t size, const struct unwind_regs *regs)
 bool heap_probe_begin(uint64_t *out_countdown);
 bool heap_probe_end(const void *block, uint64_t countdown);
 
+/* Between begin and end: whether anything was noted so far. */
+bool heap_probe_has_noted(void);
+
 /* In a forked child: no probe is under way. */
 void heap_probe_forget(void);
 

@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 
 #include "cprof_compiler.h"
+#include "interpose_malloc.h"
 #include "real.h"
 #include "sys.h"
 
@@ -169,6 +170,32 @@ static void rename_symbols(const struct link_map *allocator)
 	}
 }
 
+/*
+ * Whether the malloc in front of us hands calls on to us, as tracers of malloc do: it is
+ * no allocator, and taken for one it would call us for ever.  Asked with a small block
+ * and one that no pool will hold.
+ */
+static bool hands_on(const struct link_map *allocator, void *malloc_in_front)
+{
+	static const size_t sizes[] = {64, (size_t)1 << 20};
+	void *(*their_malloc)(size_t) = (void *(*)(size_t))(uintptr_t)malloc_in_front;
+	void *library = dlopen(allocator->l_name, RTLD_LAZY | RTLD_NOLOAD);
+	void (*their_free)(void *) = (void (*)(void *))(uintptr_t)(library ? dlsym(library, "free") : NULL);
+	bool was_heard = false;
+	for (size_t i = 0; their_free && i < ARRAY_LENGTH(sizes) && !was_heard; i++) {
+		uint64_t countdown;
+		if (!heap_probe_begin(&countdown))
+			break;
+		void *block = their_malloc(sizes[i]);
+		was_heard = heap_probe_has_noted();
+		(void)heap_probe_end(block, countdown);
+		their_free(block);
+	}
+	if (library)
+		(void)real.dlclose(library);
+	return was_heard;
+}
+
 bool rebind_malloc(void)
 {
 	int saved_errno = errno;
@@ -180,6 +207,10 @@ bool rebind_malloc(void)
 	if (whose != REAL_FIRST_LIBRARY || !dladdr1(&bindings, &info, (void **)&ours, RTLD_DL_LINKMAP) ||
 	    !ours)
 		return whose == REAL_FIRST_OURS;
+	if (hands_on(allocator, first)) {
+		errno = saved_errno;
+		return true;
+	}
 	/* Its functions become the real ones: RTLD_NEXT gave those behind us. */
 	void *library = dlopen(allocator->l_name, RTLD_LAZY | RTLD_NOLOAD);
 	for (size_t i = 0; library && i < ARRAY_LENGTH(bindings); i++) {
