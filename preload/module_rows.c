@@ -273,10 +273,27 @@ void module_rows_mark_unloaded(uint32_t row)
 	(void)cas_acq_rel(&segment_module(row)->state, &state, CPROF_MODULE_UNLOADED);
 }
 
+/* What was executed, by the name that the kernel was given. */
+static uint32_t copy_executed_path(char *path, uint32_t capacity)
+{
+	const char *name = (const char *)getauxval(AT_EXECFN);
+	struct text text;
+	text_init(&text, path, capacity);
+	if (name[0] != '/' && !sys_is_error(sys_call2(SYS_getcwd, (long)path, (long)capacity))) {
+		while (path[text.length])
+			text.length++;
+		text_add(&text, "/");
+	}
+	text_add(&text, name);
+	return text.is_cut ? 0 : (uint32_t)text.length;
+}
+
 void module_rows_init(void)
 {
 	page_bytes = getauxval(AT_PAGESZ);
 	long bytes = sys_call4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)executable_path,
 			       sizeof(executable_path));
-	executable_path_bytes = sys_is_error(bytes) ? 0 : (uint32_t)bytes;
+	executable_path_bytes = !sys_is_error(bytes)
+					? (uint32_t)bytes /* else there is no /proc */
+					: copy_executed_path(executable_path, sizeof(executable_path));
 }
