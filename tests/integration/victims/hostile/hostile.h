@@ -26,7 +26,7 @@
 /* Kept: nobody frees them. */
 static FRAME void hostile_allocates(int blocks)
 {
-	static void *volatile kept;
+	static __thread void *volatile kept;
 	for (int i = 0; i < blocks; i++) {
 		void **block = (void **)malloc(BLOCK_BYTES);
 		if (block)
