@@ -61,7 +61,8 @@ static void print_help(void)
 	     "Changes rates of a live process and prints those that are in force.\n");
 	for (size_t i = 0; i < ARRAY_LENGTH(settings); i++)
 		printf("  %-15s %s\n", settings[i].name, settings[i].accepted);
-	puts("\nWhat is not named stays as it is.  Processes that it starts later have the variables' rates.");
+	puts("\nWhat is not named stays as it is.  Processes that it starts later have the variables' "
+	     "rates.");
 }
 
 /* Reads "name=value".  False and said why, if it is none. */
