@@ -176,15 +176,9 @@ static void add_threadcreate(struct comments *comments, const struct cprof_contr
 }
 
 /* Rates stand in the profile as they are at its end; its samples may stem from others. */
-static void add_change(struct comments *comments, const struct cprof_control *control, enum profile_kind kind)
+static void add_change(struct comments *comments, const struct cprof_control *control, uint32_t rate)
 {
-	static const uint32_t rates[PROFILE_KIND_COUNT] = {
-		[PROFILE_CPU] = CPROF_RATE_CPU_HZ,
-		[PROFILE_HEAP] = CPROF_RATE_HEAP,
-		[PROFILE_BLOCK] = CPROF_RATE_BLOCK,
-		[PROFILE_MUTEX] = CPROF_RATE_MUTEX,
-	};
-	if (is_changed(control, rates[kind]))
+	if (is_changed(control, rate))
 		add(comments,
 		    "# cprof: the rate was changed while the program ran; each sample is weighed with "
 		    "the rate that it was drawn with");
@@ -214,15 +208,19 @@ void comments_build(enum profile_kind kind, const struct cprof_control *control,
 	switch (kind) {
 	case PROFILE_CPU:
 		add_cpu(out_comments, control, sums, cpu_clock);
+		add_change(out_comments, control, CPROF_RATE_CPU_HZ);
 		break;
 	case PROFILE_HEAP:
 		add_heap(out_comments, control, sums);
+		add_change(out_comments, control, CPROF_RATE_HEAP);
 		break;
 	case PROFILE_BLOCK:
 		add_block(out_comments, control, sums);
+		add_change(out_comments, control, CPROF_RATE_BLOCK);
 		break;
 	case PROFILE_MUTEX:
 		add_mutex(out_comments, control, sums);
+		add_change(out_comments, control, CPROF_RATE_MUTEX);
 		break;
 	case PROFILE_THREADCREATE:
 		add_threadcreate(out_comments, control, sums);
@@ -231,7 +229,6 @@ void comments_build(enum profile_kind kind, const struct cprof_control *control,
 	case PROFILE_KIND_COUNT:
 		break;
 	}
-	add_change(out_comments, control, kind);
 	add_run(out_comments);
 	for (size_t i = 0; i < ARRAY_LENGTH(plain_counters); i++) {
 		uint64_t count = count_of(control, plain_counters[i].counter);
