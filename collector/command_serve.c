@@ -54,7 +54,6 @@ static void serve_list(struct command_peer *peer, const struct client *clients)
 static void serve_set(struct command_peer *peer, struct client *client)
 {
 	char line[RATES_LINE_BYTES];
-	writer_note_rates(&client->writer);
 	int error = rates_apply(segment_reader_control(&client->reader), &peer->command.rates, line);
 	if (error) {
 		command_end(peer, error, "%s", line);

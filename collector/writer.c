@@ -61,7 +61,6 @@ void writer_init(struct writer *writer, const struct segment_reader *reader, str
 	*writer = (struct writer){
 		.reader = reader, .rows = rows, .dir = dir, .is_first = is_first, .pid = control->pid};
 	copy_name(writer->name, control);
-	writer_note_rates(writer);
 	/* Relaxed: written by a collector that is dead. */
 	uint32_t instance = load_relaxed(&control->instance);
 	uint32_t written = load_relaxed(&control->files_written);
@@ -139,7 +138,6 @@ static int write_kind(struct writer *writer, const struct aggregate *aggregate, 
 int writer_take(struct writer *writer, const struct writer_moment *moment, struct aggregate *out_aggregate)
 {
 	struct ring_drained drained;
-	writer_note_rates(writer);
 	int error = aggregate_take(writer->reader, moment->owner, out_aggregate, &drained);
 	if (error) {
 		writer_report(writer, "current", error);

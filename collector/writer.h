@@ -35,7 +35,6 @@ struct writer {
 	bool is_first; /* profiles without samples are written too */
 	uint32_t pid;
 	char name[CPROF_NAME_BYTES];
-	unsigned kinds_seen; /* bits 1u << enum profile_kind: were on when last looked */
 	char files[PROFILE_KIND_COUNT][OUTPUT_NAME_MAX]; /* final files, "": not written */
 	uint64_t fingerprint[PROFILE_KIND_COUNT];        /* of what is in them */
 };
@@ -64,12 +63,6 @@ struct writer_moment {
 int writer_write_final(struct writer *writer, const struct writer_moment *moment);
 
 /* ---- the parts, for who makes other files or none ------------------------------------------ */
-
-/*
- * Remembers which kinds are on.  To be called before a rate is changed: a profile that
- * was on and found nothing is still a profile.
- */
-void writer_note_rates(struct writer *writer);
 
 /*
  * Takes the aggregate, to be freed by the caller, and brings the module rows up to

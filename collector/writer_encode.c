@@ -15,24 +15,23 @@
 #include "pprof.h"
 #include "profile_kind.h"
 
-/* Kinds with a rate that is not 0; starts of threads are recorded while contention is. */
-static unsigned kinds_on(const struct cprof_control *control)
+/*
+ * Kinds that are on or were: a rate that is 0 now and was changed was another one once.
+ * Starts of threads are asked for along with contention.
+ */
+static unsigned kinds_seen(const struct cprof_control *control)
 {
-	unsigned on = 0;
-	if (load_relaxed(&control->cpu_hz))
-		on |= 1u << PROFILE_CPU;
+	uint32_t changed = load_relaxed(&control->rates_changed);
+	unsigned seen = 0;
+	if (load_relaxed(&control->cpu_hz) || changed & CPROF_RATE_CPU_HZ)
+		seen |= 1u << PROFILE_CPU;
 	if (control->heap_state == CPROF_HEAP_ON)
-		on |= 1u << PROFILE_HEAP;
-	if (load_relaxed(&control->block_rate_ns))
-		on |= 1u << PROFILE_BLOCK | 1u << PROFILE_THREADCREATE;
-	if (load_relaxed(&control->mutex_fraction))
-		on |= 1u << PROFILE_MUTEX | 1u << PROFILE_THREADCREATE;
-	return on;
-}
-
-void writer_note_rates(struct writer *writer)
-{
-	writer->kinds_seen |= kinds_on(segment_reader_control(writer->reader));
+		seen |= 1u << PROFILE_HEAP;
+	if (load_relaxed(&control->block_rate_ns) || changed & CPROF_RATE_BLOCK)
+		seen |= 1u << PROFILE_BLOCK | 1u << PROFILE_THREADCREATE;
+	if (load_relaxed(&control->mutex_fraction) || changed & CPROF_RATE_MUTEX)
+		seen |= 1u << PROFILE_MUTEX | 1u << PROFILE_THREADCREATE;
+	return seen;
 }
 
 bool writer_has_kind(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind)
@@ -41,7 +40,7 @@ bool writer_has_kind(const struct writer *writer, const struct aggregate *aggreg
 	/* Of another's allocator samples may come by chance, but they are no profile. */
 	if (kind == PROFILE_HEAP && control->heap_state != CPROF_HEAP_ON)
 		return false;
-	return aggregate->sample_count[kind] || (writer->kinds_seen | kinds_on(control)) & 1u << kind;
+	return aggregate->sample_count[kind] || kinds_seen(control) & 1u << kind;
 }
 
 static int64_t cpu_period(const struct cprof_control *control, const struct aggregate_sums *sums)
