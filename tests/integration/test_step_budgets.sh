@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The paths that programs take often stay as short as they are: instructions of the library
+# are counted one by one, which is exact where a clock is not.
+#
+# The budgets are what gcc 12 makes of them; what only other compilers need may be a
+# quarter more.  Who makes a path longer changes its budget here, and says why.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+
+STEPS=$BUILD/tests/steps
+[[ -z $(nm -D "$CPROF_LIB" | grep -E '__(asan|ubsan|tsan)_' || true) ]] || skip_test "a sanitizer makes everything longer"
+
+slack=0
+[[ $(gcc -dumpversion 2>/dev/null) == 12* ]] || slack=25
+
+# within WHAT SETTING NAME BUDGET...: the counts under the setting are within the budgets.
+within()
+{
+	local what=$1 setting=$2 name budget status=0
+	shift 2
+	fresh_out
+	bounded "$STEPS" libcprof.so env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$setting" \
+		"$VICTIMS/fast_paths" sample >"$TMP/counts" 2>"$TMP/stderr" || status=$?
+	[[ $status != 77 ]] || skip_test "no process may be traced here"
+	expect_equal "$what: exit status" 0 "$status"
+	while (($# > 1)); do
+		name=$1 budget=$2
+		shift 2
+		expect_range "$what: $name" 1 "$(truth "$TMP/counts" "$name")" $((budget + budget * slack / 100))
+	done
+}
+
+# What every program pays all the time.
+within "sampled" CPROF_HEAP_RATE=1G malloc 7 free 8 calloc 9 realloc 14 \
+	mutex_lock 5 mutex_unlock 5
+
+# Contention profiling on, nobody in the way.
+within "block and mutex on" CPROF_BLOCK_RATE=10us mutex_lock 16 mutex_unlock 14
+
+# A sample of 30 frames; an allocation of 6, each recorded, and its free.
+within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2400
+within "every allocation" CPROF_HEAP_RATE=1 malloc 880 free 110
+
+finish
