@@ -226,8 +226,9 @@ void comments_build(enum profile_kind kind, const struct cprof_control *control,
 		add_threadcreate(out_comments, control, sums);
 		break;
 	case PROFILE_THREADS: /* whoever took the picture says what there is to say */
-	case PROFILE_KIND_COUNT:
 		break;
+	case PROFILE_KIND_COUNT:
+		return;
 	}
 	add_run(out_comments);
 	for (size_t i = 0; i < ARRAY_LENGTH(plain_counters); i++) {

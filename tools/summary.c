@@ -278,15 +278,15 @@ void summary_print(struct summary *summary, const char *directory, FILE *to)
 {
 	/* Waits are charged to the functions that wait or unlock: their callers would be of interest. */
 	static const struct {
-		enum summary_measure measure;
 		const char *title, *count_unit;
+		enum summary_measure measure;
 		bool has_top;
 	} parts[] = {
-		{SUMMARY_CPU_NS, "CPU time", "samples", true},
-		{SUMMARY_INUSE_BYTES, "in use at the end", "blocks", true},
-		{SUMMARY_ALLOC_BYTES, "allocated", "blocks", true},
-		{SUMMARY_BLOCK_NS, "waited", "waits", false},
-		{SUMMARY_MUTEX_NS, "kept others waiting", "waits", false},
+		{"CPU time", "samples", SUMMARY_CPU_NS, true},
+		{"in use at the end", "blocks", SUMMARY_INUSE_BYTES, true},
+		{"allocated", "blocks", SUMMARY_ALLOC_BYTES, true},
+		{"waited", "waits", SUMMARY_BLOCK_NS, false},
+		{"kept others waiting", "waits", SUMMARY_MUTEX_NS, false},
 	};
 	fprintf(to, "cprof: %zu %s in %s\n", summary->file_count,
 		summary->file_count == 1 ? "profile" : "profiles", directory);
