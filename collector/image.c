@@ -208,16 +208,26 @@ static bool is_mangled(const char *name)
 	return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
 }
 
+/* Whether the first `length` bytes of a name are '_', anything, '_' and the symbol. */
+static bool has_reserved_prefix(const char *name, size_t length, const char *symbol)
+{
+	size_t short_length = strlen(symbol);
+	return length > short_length && name[0] == '_' && name[length - short_length - 1] == '_' &&
+	       memcmp(name + length - short_length, symbol, short_length) == 0;
+}
+
 /*
  * Whether a C library calls the function by its reserved name in its own sources and
  * offers it under the other: ___pthread_mutex_lock and pthread_mutex_lock,
- * __libc_malloc and malloc, __new_sem_wait and sem_wait.
+ * __libc_malloc and malloc, __pthread_create_2_1 and pthread_create.
  */
 static bool is_reserved_name_of(const char *name, const char *symbol)
 {
-	size_t length = strlen(name), short_length = strlen(symbol);
-	return name[0] == '_' && symbol[0] != '_' && length > short_length && name[1] != 'Z' &&
-	       strcmp(name + length - short_length, symbol) == 0 && name[length - short_length - 1] == '_';
+	size_t length = strlen(name), unversioned = length;
+	while (unversioned && strchr("_0123456789", name[unversioned - 1]))
+		unversioned--;
+	return symbol[0] != '_' && name[1] != 'Z' &&
+	       (has_reserved_prefix(name, length, symbol) || has_reserved_prefix(name, unversioned, symbol));
 }
 
 /*

@@ -545,12 +545,16 @@ Test(image, names_reserved_functions_as_programs_call_them)
 {
 	fixture_write("r.c", "int ___lock_it(int x) { return x; }\n"
 			     "__asm__(\".symver ___lock_it, lock_it@@V_1\");\n"
+			     "int __make_it_2_1(int x) { return x * 3; }\n"
+			     "__asm__(\".symver __make_it_2_1, make_it@@V_1\");\n"
 			     "int __inner(int x) { return x + 1; }\n"
 			     "int other(int) __attribute__((alias(\"__inner\")));\n");
-	fixture_write("r.map", "V_1 { global: lock_it; ___lock_it; __inner; other; };\n");
+	fixture_write("r.map",
+		      "V_1 { global: lock_it; ___lock_it; make_it; __make_it_2_1; __inner; other; };\n");
 	fixture_run("gcc -O1 -g -shared -fPIC r.c -Wl,--version-script=r.map -o r");
 	struct image *image = open_fixture("r");
 	cr_expect_str_eq(frames_of(image, "r", "___lock_it"), "lock_it(lock_it)");
+	cr_expect_str_eq(frames_of(image, "r", "__make_it_2_1"), "make_it(make_it)");
 	cr_expect_str_eq(frames_of(image, "r", "__inner"), "__inner(__inner)",
 			 "not what it is called outside");
 }
