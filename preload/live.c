@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The live table: a levelled hash table whose only shared state is the address word
- * of each slot.
+ * of each slot.  An entry belongs to whoever may free the block.
  *
  *   0 --insert: CAS--> BUSY --payload written, release--> address
- *   address --remove: CAS--> 0
- *   address --detach: CAS--> address|DETACHED --drop--> 0, or --reattach--> address
+ *   address --remove--> 0
+ *   address --detach--> address|DETACHED --drop--> 0, or --reattach--> address
  *
  * A key lies in its bucket of some level, so emptied slots need no tombstones.
  *
@@ -21,6 +21,15 @@ static void filter_raise(const void *block)
 {
 	atomic_u8 *counter = &live_filter[live_filter_index(block)];
 	uint8_t seen = load_relaxed(counter); /* the counter publishes nothing but itself */
+	/*
+	 * When every block is recorded no free is spared its look-up: counting would only cost.
+	 * Relaxed: a rate that changes meanwhile makes one counter more or less sticky.
+	 */
+	if (load_relaxed(&segment_control()->heap_rate_bytes) == 1) {
+		if (seen != LIVE_FILTER_STICKY)
+			store_relaxed(counter, (uint8_t)LIVE_FILTER_STICKY);
+		return;
+	}
 	while (seen != LIVE_FILTER_STICKY && !cas_acq_rel(counter, &seen, (uint8_t)(seen + 1)))
 		;
 }
@@ -88,10 +97,15 @@ static struct live_entry replace(const void *block, uint64_t replacement)
 		uint32_t b = cprof_levels_bucket(levels, level, hash);
 		struct cprof_live_bucket *bucket = segment_live_bucket(b);
 		for (uint32_t i = 0; i < CPROF_BUCKET_SLOTS; i++) {
-			uint64_t address = (uint64_t)(uintptr_t)block;
-			if (load_relaxed(&bucket->address[i]) == address &&
-			    cas_acq_rel(&bucket->address[i], &address, replacement))
-				return (struct live_entry){.bucket = b, .slot = i, .found = true};
+			/* Relaxed: whoever passed us the block ordered its insertion before this. */
+			if (load_relaxed(&bucket->address[i]) != (uint64_t)(uintptr_t)block)
+				continue;
+			/*
+			 * No CAS: the block is this thread's to free, so nobody else changes the word.
+			 * Release: whoever takes the slot next writes its payload after this.
+			 */
+			store_release(&bucket->address[i], replacement);
+			return (struct live_entry){.bucket = b, .slot = i, .found = true};
 		}
 	}
 	return (struct live_entry){.found = false};

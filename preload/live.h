@@ -6,6 +6,7 @@
  * In front of the exact table (in the segment) stands a filter of counters indexed
  * by address bits: no entry, no sampled block nearby.  It has no false negatives.
  * Neighbouring blocks share a counter, so the filter stays as local as the heap.
+ * While every block is recorded it does not count, and says "maybe" where they were.
  * It is the process's own memory: a forked child inherits it with its heap, and its
  * stale counts there only cost look-ups.
  *

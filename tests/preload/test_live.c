@@ -63,6 +63,24 @@ Test(live, filter_forgets_blocks_that_were_removed)
 	cr_assert(live_is_unknown(block_at(7)));
 }
 
+/* When every block is recorded counting them would only cost. */
+Test(live, filter_says_maybe_for_ever_where_a_block_was_entered_at_rate_one)
+{
+	uint64_t count;
+	store_relaxed(&segment_control()->heap_rate_bytes, UINT64_C(1));
+	live_insert(block_at(7), 1, CPROF_WEIGHT_ONE, 1);
+	live_remove(block_at(7));
+	cr_assert_not(live_is_unknown(block_at(7)));
+	cr_assert_eq(sum_live(&count), 0);
+	store_relaxed(&segment_control()->heap_rate_bytes, UINT64_C(4096));
+	live_insert(block_at(7), 1, 1, 1);
+	live_remove(block_at(7));
+	cr_assert_not(live_is_unknown(block_at(7)));
+	live_insert(block_at(70), 1, 1, 1);
+	live_remove(block_at(70));
+	cr_assert(live_is_unknown(block_at(70)));
+}
+
 /* A block whose filter counter is NULL's too: free(NULL) must not make it unknown. */
 Test(live, null_is_in_no_table)
 {
