@@ -13,6 +13,9 @@
 #include "segment.h"
 #include "stack_table.h"
 
+/* In how many places the totals of one key may be. */
+#define TOTALS_SHARES 4u
+
 /* Walks behind the frames that are there already, and interns all of them. */
 static uint32_t walk_and_intern(const struct guard *guard, uint32_t frame_count,
 				const struct unwind_regs *regs)
@@ -77,10 +80,10 @@ static void count_lost(enum cprof_kind kind, uint64_t weight, uint64_t value)
 	}
 }
 
-static void totals_add(uint64_t key, uint64_t weight, uint64_t value)
+/* False: no room where this hash leads. */
+static bool totals_add_at(uint64_t hash, uint64_t key, uint64_t weight, uint64_t value)
 {
 	const struct cprof_levels *levels = &segment.geometry.totals;
-	uint64_t hash = cprof_mix64(key);
 	for (uint32_t level = 0; level < levels->level_count; level++) {
 		struct cprof_total_bucket *bucket =
 			segment_total_bucket(cprof_levels_bucket(levels, level, hash));
@@ -94,11 +97,24 @@ static void totals_add(uint64_t key, uint64_t weight, uint64_t value)
 			if (found == key) {
 				add_relaxed(&bucket->sums[i].producer_value, value);
 				add_relaxed(&bucket->sums[i].producer_weight, weight);
-				return;
+				return true;
 			}
 		}
 	}
-	count_lost((enum cprof_kind)cprof_total_key_kind(key), weight, value);
+	return false;
+}
+
+/*
+ * Threads that record the same stack at the same time would pass one cache line to and fro,
+ * so neighbours among the slots keep totals of their own for a key; the reader adds up
+ * whatever has the same key.  Share 0 is the one that the collector keeps.
+ */
+static void totals_add(const struct cprof_thread *slot, uint64_t key, uint64_t weight, uint64_t value)
+{
+	uint64_t share = (uint64_t)(uintptr_t)slot / sizeof *slot % TOTALS_SHARES;
+	if (!totals_add_at(cprof_mix64(key + share), key, weight, value) &&
+	    !totals_add_at(cprof_mix64(key), key, weight, value))
+		count_lost((enum cprof_kind)cprof_total_key_kind(key), weight, value);
 }
 
 void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint64_t weight,
@@ -106,5 +122,5 @@ void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind,
 {
 	if (guard->slot && ring_push(guard->slot, stack, kind, 0, weight, value))
 		return;
-	totals_add(cprof_total_key(stack, kind, 0), weight, value);
+	totals_add(guard->slot, cprof_total_key(stack, kind, 0), weight, value);
 }
