@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which file is opened for an object, and what becomes of it when the file does not
+ * stay as it is.
+ *
+ * Context: tests.
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fixture.h"
+#include "image.h"
+#include "image_probe.h"
+
+TestSuite(image_file, .init = fixture_begin, .fini = image_probe_end);
+
+Test(image_file, opens_only_the_file_that_was_loaded)
+{
+	image_probe_build_library();
+	uint8_t id[CPROF_BUILD_ID_MAX], other[CPROF_BUILD_ID_MAX];
+	uint32_t bytes = fixture_build_id("full", id);
+	memcpy(other, id, sizeof(other));
+	other[0] ^= 1;
+	cr_expect_null(image_probe_open_at(fixture_path("full"), -1, other, bytes));
+	cr_expect_null(image_probe_open_at(fixture_path("full"), -1, id, bytes - 1));
+	cr_expect_null(image_probe_open_at(fixture_path("none"), -1, id, bytes));
+	cr_expect_null(image_probe_open_at("full", -1, id, bytes), "relative to what?");
+	fixture_run("mkfifo fifo; mkdir dir; echo text >text; : >empty");
+	cr_expect_null(image_probe_open_at(fixture_path("fifo"), -1, id, bytes));
+	cr_expect_null(image_probe_open_at(fixture_path("dir"), -1, id, bytes));
+	cr_expect_null(image_probe_open_at(fixture_path("text"), -1, id, bytes));
+	cr_expect_null(image_probe_open_at(fixture_path("empty"), -1, id, bytes));
+	cr_expect_null(image_probe_open_at("/dev/null", -1, id, bytes));
+	cr_expect_not_null(image_probe_open_at(fixture_path("full"), -1, id, bytes));
+}
+
+Test(image_file, identifies_files_without_a_build_id_by_inode)
+{
+	fixture_write("l.c", image_probe_library_c);
+	fixture_run("gcc -O1 -shared -fPIC l.c -o anonymous -Wl,--build-id=none; cp anonymous copy");
+	struct stat st;
+	cr_assert_eq(stat(fixture_path("anonymous"), &st), 0);
+	struct image_source source = {
+		.path = fixture_path("copy"), .root_fd = -1, .device = st.st_dev, .inode = st.st_ino};
+	cr_expect_null(image_open(&source));
+	source.path = fixture_path("anonymous");
+	struct image *image = image_open(&source);
+	cr_assert_not_null(image);
+	cr_expect_str_eq(image_probe_frames_of(image, "anonymous", "exported_one"),
+			 "exported_one(exported_one)");
+	source.path = fixture_path("copy");
+	cr_expect_eq(image_open(&source), image, "known by then");
+	source.inode = source.device = 0;
+	cr_expect_null(image_open(&source));
+}
+
+Test(image_file, is_opened_once_for_all_processes)
+{
+	image_probe_build_library();
+	fixture_run("cp full elsewhere");
+	cr_expect_eq(image_probe_open("full"), image_probe_open("elsewhere"));
+	image_close_all();
+	image_close_all();
+	cr_expect_not_null(image_probe_open("full"));
+}
+
+Test(image_file, stays_readable_when_the_file_is_gone)
+{
+	uint64_t hidden = image_probe_build_library();
+	struct image *image = image_probe_open("full");
+	fixture_run("rm full; echo replaced >full");
+	cr_expect_str_eq(image_probe_frames(image, hidden), "hidden_one(hidden_one)");
+}
+
+Test(image_file, does_not_die_with_a_file_that_is_cut_in_place)
+{
+	uint64_t hidden = image_probe_build_library();
+	struct image *image = image_probe_open("full");
+	/* Maps the file. */
+	cr_expect_str_eq(image_probe_frames(image, hidden), "hidden_one(hidden_one)");
+	cr_assert_eq(truncate(fixture_path("full"), 0), 0);
+	for (uint64_t address = 0x1000; address < 0x1400; address++)
+		image_probe_frames(image, address);
+}
+
+Test(image_file, follows_links_inside_the_root_of_the_process)
+{
+	image_probe_build_library();
+	fixture_run("mkdir -p root/real root/usr; cp full root/real/lib.so; ln -s /real root/usr/lib; "
+		    "ln -s ../../../../real/lib.so root/real/up.so");
+	uint8_t id[CPROF_BUILD_ID_MAX];
+	uint32_t bytes = fixture_build_id("full", id);
+	int root = open(fixture_path("root"), O_PATH | O_DIRECTORY);
+	struct image *image = image_probe_open_at("/usr/lib/lib.so", root, id, bytes);
+	cr_expect_not_null(image);
+	image_close_all();
+	cr_expect_not_null(image_probe_open_at("/real/up.so", root, id, bytes));
+	/* What the process's root does not have is looked for in our own: the build id decides. */
+	image_close_all();
+	cr_expect_not_null(image_probe_open_at(fixture_path("full"), root, id, bytes));
+	close(root);
+}
+
+Test(image_file, asks_no_server_unless_allowed)
+{
+	image_probe_build_library();
+	cr_assert_eq(setenv("DEBUGINFOD_URLS", "http://127.0.0.1:1/", 1), 0);
+	struct image *image = image_probe_open("stripped");
+	image_probe_frames(image, 0);
+	cr_expect_null(getenv("DEBUGINFOD_URLS"));
+}
+
+/*
+ * Any byte of a file may be wrong.  Headers and debug sections are damaged with a
+ * fixed seed; what comes out does not matter, that something comes out does.
+ */
+Test(image_file, survives_damaged_files, .timeout = 120)
+{
+	fixture_write("s.cc", image_probe_scopes_cc);
+	fixture_run("g++ -O2 -g s.cc -o good");
+	struct stat st;
+	cr_assert_eq(stat(fixture_path("good"), &st), 0);
+	unsigned char *bytes = malloc((size_t)st.st_size);
+	FILE *file = fopen(fixture_path("good"), "r");
+	cr_assert_eq(fread(bytes, 1, (size_t)st.st_size, file), (size_t)st.st_size);
+	fclose(file);
+	unsigned seed = 5;
+	unsigned opened = 0;
+	for (int round = 0; round < 150; round++) {
+		unsigned char *damaged = malloc((size_t)st.st_size);
+		memcpy(damaged, bytes, (size_t)st.st_size);
+		int count = 1 + rand_r(&seed) % 30;
+		for (int i = 0; i < count; i++)
+			damaged[64 + (size_t)rand_r(&seed) % ((size_t)st.st_size - 64)] =
+				(unsigned char)rand_r(&seed);
+		file = fopen(fixture_path("bad"), "w");
+		fwrite(damaged, 1, (size_t)st.st_size, file);
+		fclose(file);
+		free(damaged);
+		uint8_t id[CPROF_BUILD_ID_MAX];
+		struct image *image = image_probe_open_at(fixture_path("bad"), -1, id,
+							  fixture_build_id("bad", id));
+		opened += image != NULL;
+		for (uint64_t address = 0x1000; image && address < 0x2000; address += 5)
+			image_probe_frames(image, address);
+		image_close_all();
+	}
+	free(bytes);
+	cr_expect_gt(opened, 50);
+}
