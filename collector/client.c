@@ -189,7 +189,7 @@ bool client_has_request(const struct client *client)
 	       load_relaxed(&control->snapshot_requested) != load_relaxed(&control->snapshots_taken);
 }
 
-static struct writer_moment moment_now(const struct client *client, void (*tick)(void *), void *tick_arg)
+struct writer_moment client_moment(const struct client *client, void (*tick)(void *), void *tick_arg)
 {
 	uint64_t now = client->end_monotonic_ns ? client->end_monotonic_ns : monotonic_ns();
 	return (struct writer_moment){
@@ -205,7 +205,7 @@ static struct writer_moment moment_now(const struct client *client, void (*tick)
 static void answer_final(struct client *client, uint32_t request, void (*tick)(void *), void *tick_arg)
 {
 	struct cprof_control *control = segment_reader_control(&client->reader);
-	struct writer_moment moment = moment_now(client, tick, tick_arg);
+	struct writer_moment moment = client_moment(client, tick, tick_arg);
 	if (writer_write_final(&client->writer, &moment) == 0)
 		unlink_segment_file(client);
 	/* Release: who sees the number finds the files. */
@@ -222,7 +222,7 @@ void client_answer(struct client *client, void (*tick)(void *), void *tick_arg)
 		answer_final(client, final, tick, tick_arg);
 	uint32_t snapshot = load_acquire(&control->snapshot_requested);
 	if (snapshot != load_relaxed(&control->snapshots_taken)) {
-		struct writer_moment moment = moment_now(client, tick, tick_arg);
+		struct writer_moment moment = client_moment(client, tick, tick_arg);
 		snapshot_write_heap(&client->writer, &moment);
 		store_release(&control->snapshots_taken, snapshot);
 	}
@@ -250,7 +250,7 @@ int client_dump_threads(struct client *client, void (*tick)(void *), void *tick_
 int client_snapshot(struct client *client, const struct snapshot_request *request, void (*tick)(void *),
 		    void *tick_arg, struct snapshot *out_snapshot)
 {
-	struct writer_moment moment = moment_now(client, tick, tick_arg);
+	struct writer_moment moment = client_moment(client, tick, tick_arg);
 	int error = snapshot_write(&client->writer, &moment, request, out_snapshot);
 	report_damage(client, 0);
 	return error;
@@ -277,7 +277,7 @@ void client_finish(struct client *client, void (*tick)(void *), void *tick_arg)
 {
 	if (client_has_request(client))
 		client_answer(client, tick, tick_arg);
-	struct writer_moment moment = moment_now(client, tick, tick_arg);
+	struct writer_moment moment = client_moment(client, tick, tick_arg);
 	if (writer_write_final(&client->writer, &moment) == 0)
 		unlink_segment_file(client);
 	report_damage(client, 0);

@@ -51,6 +51,9 @@ int client_dump_threads(struct client *client, void (*tick)(void *), void *tick_
 int client_snapshot(struct client *client, const struct snapshot_request *request, void (*tick)(void *),
 		    void *tick_arg, struct snapshot *out_snapshot);
 
+/* Now, or the image's end, for the functions of writer.h. */
+struct writer_moment client_moment(const struct client *client, void (*tick)(void *), void *tick_arg);
+
 /* Whether the process is gone: its pidfd says so, or nobody has its pid. */
 bool client_is_gone(const struct client *client);
 

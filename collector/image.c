@@ -334,6 +334,15 @@ size_t image_symbolise(struct image *image, uint64_t address, struct image_line 
 	return count;
 }
 
+uint64_t image_symbol_start(struct image *image, uint64_t address)
+{
+	uint64_t start = address;
+	if (!image->is_loaded)
+		load(image);
+	image_symtab_find_start(&image->symtab, address, &start);
+	return start;
+}
+
 bool image_has_lines(struct image *image)
 {
 	if (!image->is_loaded)

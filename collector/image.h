@@ -53,6 +53,9 @@ struct image_line {
  */
 size_t image_symbolise(struct image *image, uint64_t address, struct image_line *lines, size_t lines_max);
 
+/* Where the symbol begins that an address is in; the address itself if there is none. */
+uint64_t image_symbol_start(struct image *image, uint64_t address);
+
 /* Whether the image has line numbers at all (DWARF), as against symbols only. */
 bool image_has_lines(struct image *image);
 

@@ -158,6 +158,15 @@ const char *image_symtab_find(const struct image_symtab *symtab, uint64_t addres
 	return range_map_find(&symtab->ranges, address, &index) ? symtab->names[index] : NULL;
 }
 
+bool image_symtab_find_start(const struct image_symtab *symtab, uint64_t address, uint64_t *out_start)
+{
+	struct range range;
+	if (!range_map_find_range(&symtab->ranges, address, &range))
+		return false;
+	*out_start = range.start;
+	return true;
+}
+
 void image_symtab_fini(struct image_symtab *symtab)
 {
 	range_map_fini(&symtab->ranges);

@@ -29,6 +29,9 @@ void image_symtab_load(struct image_symtab *symtab, Dwfl_Module *module);
 /* The symbol that covers an address, or NULL.  Lives as long as the module. */
 const char *image_symtab_find(const struct image_symtab *symtab, uint64_t address);
 
+/* Where that symbol starts; false: there is none. */
+bool image_symtab_find_start(const struct image_symtab *symtab, uint64_t address, uint64_t *out_start);
+
 void image_symtab_fini(struct image_symtab *symtab);
 
 /*

@@ -23,6 +23,7 @@
 #include "bell.h"
 #include "client.h"
 #include "command_serve.h"
+#include "http.h"
 #include "image.h"
 #include "log.h"
 
@@ -39,11 +40,15 @@
 /* The library connects right after it has started us; later it never will. */
 #define FIRST_PEER_PATIENCE_MS 10000
 
+/* How long the last answers over HTTP may take to be fetched. */
+#define HTTP_FAREWELL_MS 2000
+
 struct loop {
 	int link_fd;
 	uint32_t next_id;
 	struct registration registration;
 	struct commands commands;
+	struct http *http; /* NULL: not asked for */
 	struct bell bell;
 	struct writer_dir dir;
 	struct client *clients; /* newest first */
@@ -53,6 +58,7 @@ struct loop {
 	int32_t first_peer_pid; /* of the first process; 0 before it registered and after its end */
 	bool has_started;       /* somebody has registered */
 	int64_t started_ms;
+	int64_t farewell_ms; /* when nobody is waited for any more, once all processes have ended */
 	int tick_ms;
 	int64_t last_tick_ms;
 	struct pollfd *poll_fds;
@@ -155,6 +161,7 @@ static void retire(struct loop *loop, struct client *client)
 	while (*link != client)
 		link = &(*link)->next;
 	client_finish(client, tick_while_busy, loop);
+	http_end_client(loop->http, client, tick_while_busy, loop);
 	/* Only now: until it is finished the rings are drained and a restart would find it. */
 	*link = client->next;
 	if (loop->bell.control == segment_reader_control(&client->reader))
@@ -232,9 +239,9 @@ static void notice_deaths(struct loop *loop)
 }
 
 /*
- * Does one thing that may take long.  Requests come before commands and these before the
- * last files of the dead, and the first process's requests before the others': it may be
- * waiting.  False: nothing to do.
+ * Does one thing that may take long.  Requests come before commands, these before the
+ * last files of the dead, and those before what is asked over HTTP; the first process's
+ * requests before the others': it may be waiting.  False: nothing to do.
  */
 static bool do_one_job(struct loop *loop)
 {
@@ -247,15 +254,18 @@ static bool do_one_job(struct loop *loop)
 			asking = client;
 	}
 	struct command_peer *peer = asking ? NULL : commands_next(&loop->commands, COMMAND_IS_LONG);
-	if (!asking && !peer && !ended)
+	int64_t now = monotonic_ms();
+	if (!asking && !peer && !ended && !http_has_job(loop->http, now))
 		return false;
 	bell_begin_work(&loop->bell);
 	if (asking)
 		client_answer(asking, tick_while_busy, loop);
 	else if (peer)
 		command_serve(peer, loop->clients, tick_while_busy, loop);
-	else
+	else if (ended)
 		retire(loop, ended);
+	else
+		http_do_job(loop->http, loop->clients, now, tick_while_busy, loop);
 	bell_end_work(&loop->bell);
 	return true;
 }
@@ -264,7 +274,7 @@ static bool do_one_job(struct loop *loop)
 
 static void wait_for_something(struct loop *loop)
 {
-	size_t wanted = REGISTRATION_PENDING_MAX + COMMANDS_MAX + 2;
+	size_t wanted = REGISTRATION_PENDING_MAX + COMMANDS_MAX + 3;
 	for (const struct client *client = loop->clients; client; client = client->next)
 		wanted++;
 	if (wanted > loop->poll_capacity) {
@@ -287,7 +297,8 @@ static void wait_for_something(struct loop *loop)
 	for (const struct client *client = loop->clients; client; client = client->next)
 		fds[count++] = (struct pollfd){.fd = client->handle.pidfd, .events = POLLIN};
 	count += commands_poll_fds(&loop->commands, fds + count);
-	if (poll(fds, (nfds_t)count, left > 0 ? (int)left : 0) <= 0)
+	fds[count++] = (struct pollfd){.fd = http_fd(loop->http), .events = POLLIN};
+	if (poll(fds, (nfds_t)count, http_patience_ms(loop->http, now, left > 0 ? (int)left : 0)) <= 0)
 		return;
 	if (fds[bell_at].revents)
 		bell_hear(&loop->bell);
@@ -296,11 +307,20 @@ static void wait_for_something(struct loop *loop)
 		close_door(loop);
 }
 
+/* Whether the last answers are taken, or time is up for those who do not take them. */
+static bool is_http_done(struct loop *loop)
+{
+	int64_t now = monotonic_ms();
+	if (loop->farewell_ms == 0)
+		loop->farewell_ms = now + HTTP_FAREWELL_MS;
+	return !http_is_busy(loop->http) || now >= loop->farewell_ms;
+}
+
 /* Who slips in while the door closes is still served. */
 static bool is_finished(struct loop *loop)
 {
 	if (loop->clients || loop->arrived_count || loop->registration.pending_count ||
-	    !commands_are_done(&loop->commands))
+	    !commands_are_done(&loop->commands) || (loop->has_started && !is_http_done(loop)))
 		return false;
 	if (!loop->has_started && monotonic_ms() - loop->started_ms < FIRST_PEER_PATIENCE_MS)
 		return false;
@@ -334,6 +354,7 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 	registration_init(&loop.registration, config->listen_fd, &config->session, &loop.commands);
 	bell_init(&loop.bell);
 	take_over(&loop, inheritance);
+	loop.http = http_open(&config->http, config->http_fd);
 	for (;;) {
 		take_arrivals(&loop);
 		open_arrived(&loop);
@@ -344,6 +365,7 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 				client_update_modules(client);
 		}
 		serve_quick_commands(&loop);
+		http_run(loop.http, monotonic_ms());
 		if (do_one_job(&loop))
 			continue;
 		if (is_finished(&loop))
@@ -352,6 +374,8 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 	}
 	bell_unlisten(&loop.bell);
 	commands_close(&loop.commands);
+	http_close(loop.http);
+	http_config_unlisten(&config->http);
 	free(loop.arrived);
 	free(loop.poll_fds);
 	image_close_all();

@@ -7,11 +7,14 @@
 #ifndef COLLECTOR_LOOP_H
 #define COLLECTOR_LOOP_H
 
+#include "http_config.h"
 #include "supervisor.h"
 
 struct loop_config {
 	int listen_fd;
 	struct session session;
+	struct http_config http;
+	int http_fd; /* listening, -1: none; each worker serves on it, so that it outlives all of them */
 };
 
 /*

@@ -55,6 +55,32 @@ static void detach(void)
 	umask(077);
 }
 
+/* Before the working directory is left: paths may be relative to it.  What is wrong is said after detach(). */
+static int prepare_http(struct http_config *config, char out_error[HTTP_CONFIG_ERROR_BYTES])
+{
+	out_error[0] = '\0';
+	if (http_config_read_environment(config, out_error) || !config->is_on)
+		return -1;
+	int fd = http_config_listen(config);
+	if (fd >= 0)
+		return fd;
+	snprintf(out_error, HTTP_CONFIG_ERROR_BYTES, "CPROF_HTTP=%.200s: cannot listen: %s; nothing is served",
+		 secure_getenv("CPROF_HTTP"), log_error_text(-fd));
+	config->is_on = false;
+	return -1;
+}
+
+static void report_http(const struct loop_config *config, const char *error)
+{
+	char where[256];
+	if (error[0])
+		log_error("%s", error);
+	if (config->http_fd < 0)
+		return;
+	http_config_describe(&config->http, config->http_fd, where, sizeof where);
+	log_info("serving on %s/debug/pprof/", where);
+}
+
 /* The loop's arguments and result, for the thread that it runs on. */
 struct job {
 	const struct inheritance *inheritance;
@@ -96,9 +122,12 @@ static int serve(void)
 	int is_listening = 0;
 	socklen_t size = sizeof is_listening;
 	bool is_worker;
+	char http_error[HTTP_CONFIG_ERROR_BYTES];
 	syscall(SYS_close_range, CPROF_COLLECTOR_LISTEN_FD + 1, ~0u, 0);
 	reset_signals();
+	config.http_fd = prepare_http(&config.http, http_error);
 	detach();
+	report_http(&config, http_error);
 	if (getsockopt(CPROF_COLLECTOR_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) ||
 	    !is_listening) {
 		log_error("cprof-collector: descriptor %d is no listening socket", CPROF_COLLECTOR_LISTEN_FD);

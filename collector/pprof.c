@@ -264,8 +264,9 @@ static void finish_header(struct encoder *encoder, Perftools__Profiles__Profile 
 	message->duration_nanos = profile->duration_ns;
 	for (size_t i = 0; i < profile->comment_count; i++)
 		message->comment[message->n_comment++] = pprof_tables_string(tables, profile->comments[i]);
-	if (kind->default_type)
-		message->default_sample_type = pprof_tables_string(tables, kind->default_type);
+	const char *default_type = profile->default_type ? profile->default_type : kind->default_type;
+	if (default_type)
+		message->default_sample_type = pprof_tables_string(tables, default_type);
 	if (kind->drop_frames)
 		message->drop_frames = pprof_tables_string(tables, kind->drop_frames);
 }

@@ -71,6 +71,7 @@ struct profile {
 	int64_t time_ns;             /* wall clock at the start of what is covered */
 	int64_t duration_ns;         /* CPU only; 0: not written */
 	int64_t period;              /* CPU: nanoseconds; heap: bytes; others: 1 */
+	const char *default_type;    /* what to show first; NULL: what its kind says */
 	const char *const *comments; /* a leading '#' hides a comment from reports */
 	size_t comment_count;
 };

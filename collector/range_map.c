@@ -142,7 +142,7 @@ out:
 	return error;
 }
 
-bool range_map_find(const struct range_map *map, uint64_t address, uint32_t *out_value)
+bool range_map_find_range(const struct range_map *map, uint64_t address, struct range *out_range)
 {
 	size_t low = 0, high = map->count;
 	while (low < high) {
@@ -154,7 +154,16 @@ bool range_map_find(const struct range_map *map, uint64_t address, uint32_t *out
 	}
 	if (low == map->count || address < map->items[low].start)
 		return false;
-	*out_value = map->items[low].value;
+	*out_range = map->items[low];
+	return true;
+}
+
+bool range_map_find(const struct range_map *map, uint64_t address, uint32_t *out_value)
+{
+	struct range range;
+	if (!range_map_find_range(map, address, &range))
+		return false;
+	*out_value = range.value;
 	return true;
 }
 

@@ -37,6 +37,9 @@ int range_map_seal(struct range_map *map);
 
 bool range_map_find(const struct range_map *map, uint64_t address, uint32_t *out_value);
 
+/* The same with all of the range; of an overlapped one, the part that is left. */
+bool range_map_find_range(const struct range_map *map, uint64_t address, struct range *out_range);
+
 void range_map_fini(struct range_map *map);
 
 #endif

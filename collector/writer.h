@@ -73,6 +73,18 @@ int writer_take(struct writer *writer, const struct writer_moment *moment, struc
 /* Whether there is a profile of this kind: it is or was on, or has samples.  Not of threads. */
 bool writer_has_kind(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind);
 
+/* A profile before it is encoded: what it borrows from the aggregate and the writer, and what it owns. */
+struct writer_profile {
+	struct profile profile;
+	struct comments comments;
+	struct perf_map *jit;
+};
+
+/* Describes one kind of an aggregate; to be given to writer_profile_fini(), and not to be copied before. */
+void writer_describe(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind,
+		     const struct writer_moment *moment, struct writer_profile *out_profile);
+void writer_profile_fini(struct writer_profile *profile);
+
 /*
  * Encodes one kind of an aggregate.  0 or -errno; on success the caller frees
  * *out_bytes.

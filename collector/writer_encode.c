@@ -90,15 +90,15 @@ static struct perf_map *load_jit_names(const struct writer *writer, const struct
 	return perf_map_load(root_fd, writer->pid, st.st_uid);
 }
 
-int writer_encode(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind,
-		  const struct writer_moment *moment, unsigned char **out_bytes, size_t *out_size)
+void writer_describe(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind,
+		     const struct writer_moment *moment, struct writer_profile *out_profile)
 {
 	const struct cprof_control *control = segment_reader_control(writer->reader);
 	uint64_t start_realtime = control->start_realtime_ns;
 	uint64_t start_monotonic = control->start_monotonic_ns;
-	struct comments comments;
-	comments_build(kind, control, &aggregate->sums[kind], &moment->cpu_clock, &comments);
-	struct profile profile = {
+	struct profile *profile = &out_profile->profile;
+	comments_build(kind, control, &aggregate->sums[kind], &moment->cpu_clock, &out_profile->comments);
+	*profile = (struct profile){
 		.kind = kind,
 		.modules = writer->rows->modules,
 		.module_count = writer->rows->count,
@@ -106,15 +106,27 @@ int writer_encode(const struct writer *writer, const struct aggregate *aggregate
 		.sample_count = aggregate->sample_count[kind],
 		.time_ns = start_realtime > INT64_MAX ? 0 : (int64_t)start_realtime,
 		.period = period_of(control, kind, &aggregate->sums[kind]),
-		.comments = comments.lines,
-		.comment_count = comments.count,
+		.comments = out_profile->comments.lines,
+		.comment_count = out_profile->comments.count,
 	};
 	if (kind == PROFILE_CPU && moment->end_monotonic_ns > start_monotonic)
-		profile.duration_ns = (int64_t)(moment->end_monotonic_ns - start_monotonic);
-	struct perf_map *jit = load_jit_names(writer, &profile, moment->root_fd);
-	profile.jit = jit;
-	int error = pprof_encode(&profile, moment->tick, moment->tick_arg, out_bytes, out_size);
-	perf_map_free(jit);
+		profile->duration_ns = (int64_t)(moment->end_monotonic_ns - start_monotonic);
+	out_profile->jit = load_jit_names(writer, profile, moment->root_fd);
+	profile->jit = out_profile->jit;
+}
+
+void writer_profile_fini(struct writer_profile *profile)
+{
+	perf_map_free(profile->jit);
+}
+
+int writer_encode(const struct writer *writer, const struct aggregate *aggregate, enum profile_kind kind,
+		  const struct writer_moment *moment, unsigned char **out_bytes, size_t *out_size)
+{
+	struct writer_profile described;
+	writer_describe(writer, aggregate, kind, moment, &described);
+	int error = pprof_encode(&described.profile, moment->tick, moment->tick_arg, out_bytes, out_size);
+	writer_profile_fini(&described);
 	return error;
 }
 

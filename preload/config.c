@@ -225,6 +225,12 @@ static const struct variable {
 	{"CPROF_COLLECTOR", set_collector, "a path"},
 	{"CPROF_DEBUGINFOD", set_debuginfod, "0 or 1; using 0"},
 	{"CPROF_RUN", ignore, ""},
+	{"CPROF_HTTP", ignore, ""},
+	{"CPROF_HTTP_USER", ignore, ""},
+	{"CPROF_HTTP_PASSWORD_FILE", ignore, ""},
+	{"CPROF_HTTP_CMDLINE", ignore, ""},
+	{"CPROF_INTERVAL", ignore, ""},
+	{"CPROF_KEEP", ignore, ""},
 };
 
 /* The value of the variable in "NAME=value", or NULL if `entry` is of another variable. */

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests -> answers: what each endpoint shows of which process.
+ *
+ * Context: collector, main thread.
+ */
+#ifndef COLLECTOR_HTTP_SERVE_H
+#define COLLECTOR_HTTP_SERVE_H
+
+#include "client.h"
+#include "http_config.h"
+#include "http_request.h"
+#include "window.h"
+
+struct http_turn {
+	const struct http_config *config;
+	struct client *clients; /* all of the tree, newest first */
+	unsigned watch_count;
+	void (*tick)(void *);
+	void *tick_arg;
+};
+
+/* A request that watches a process; all zero: none. */
+struct http_watch {
+	uint32_t client_id;
+	struct window window;
+};
+
+/* The process that is meant; NULL: out_reply says that there is none. */
+struct client *http_serve_target(const struct http_turn *turn, const struct http_request *request,
+				 struct http_reply *out_reply);
+
+/* Answers a request that needs no time to pass. */
+void http_serve(const struct http_turn *turn, const struct http_request *request, const char *body,
+		struct http_reply *out_reply);
+
+/* Begins a request with seconds.  True: out_watch is set; else out_reply is the answer. */
+bool http_serve_begin(const struct http_turn *turn, const struct http_request *request,
+		      struct http_watch *out_watch, struct http_reply *out_reply);
+
+/* Answers it.  `client`: the one it began with, NULL if that is gone.  The watch is over. */
+void http_serve_end(const struct http_turn *turn, const struct http_request *request, struct client *client,
+		    struct http_watch *watch, struct http_reply *out_reply);
+
+#endif
