@@ -181,7 +181,7 @@ static int read_who(struct http_config *config, const struct http_settings *sett
 		return refuse(out_error,
 			      "CPROF_HTTP_USER has at most %d bytes and no colon; nothing is served",
 			      HTTP_CREDENTIAL_BYTES - 1);
-	strcpy(config->user, user);
+	memcpy(config->user, user, strlen(user) + 1);
 	int error = has_file ? read_password(config, settings->password_file, out_error) : 0;
 	if (!error && !config->is_loopback && !config->has_password)
 		return refuse(out_error,
@@ -278,7 +278,7 @@ int http_config_listen(const struct http_config *config)
 
 void http_config_describe(const struct http_config *config, int listen_fd, char *out_text, size_t size)
 {
-	struct sockaddr_storage bound = {0};
+	struct sockaddr_storage bound;
 	socklen_t bound_size = sizeof bound;
 	char host[INET6_ADDRSTRLEN] = "";
 	if (config->is_unix) {
@@ -286,7 +286,8 @@ void http_config_describe(const struct http_config *config, int listen_fd, char 
 			 ((const struct sockaddr_un *)&config->address)->sun_path);
 		return;
 	}
-	getsockname(listen_fd, (struct sockaddr *)&bound, &bound_size);
+	memset(&bound, 0, sizeof bound);
+	(void)getsockname(listen_fd, (struct sockaddr *)&bound, &bound_size);
 	if (bound.ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&bound;
 		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);

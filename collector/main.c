@@ -64,8 +64,9 @@ static int prepare_http(struct http_config *config, char out_error[HTTP_CONFIG_E
 	int fd = http_config_listen(config);
 	if (fd >= 0)
 		return fd;
-	snprintf(out_error, HTTP_CONFIG_ERROR_BYTES, "CPROF_HTTP=%.200s: cannot listen: %s; nothing is served",
-		 secure_getenv("CPROF_HTTP"), log_error_text(-fd));
+	snprintf(out_error, HTTP_CONFIG_ERROR_BYTES,
+		 "CPROF_HTTP=%.200s: cannot listen: %s; nothing is served", secure_getenv("CPROF_HTTP"),
+		 log_error_text(-fd));
 	config->is_on = false;
 	return -1;
 }
