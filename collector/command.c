@@ -125,18 +125,34 @@ bool commands_take(struct commands *commands, int fd, const void *message, size_
 
 /* ---- serving ----------------------------------------------------------------------------- */
 
-struct command_peer *commands_next(struct commands *commands, enum command_length length)
+static enum command_stage stage_of(const struct command_peer *peer)
+{
+	if (peer->command.what != CPROF_COMMAND_SNAPSHOT)
+		return COMMAND_IS_QUICK;
+	return peer->is_checked ? COMMAND_IS_LONG : COMMAND_IS_NEW;
+}
+
+struct command_peer *commands_next(struct commands *commands, enum command_stage stage)
 {
 	for (size_t i = 0; i < COMMANDS_MAX; i++) {
 		struct command_peer *peer = &commands->peers[i];
-		bool is_long = peer->command.what == CPROF_COMMAND_SNAPSHOT;
-		if (peer->fd >= 0 && !peer->is_in_service && !peer->is_answered &&
-		    is_long == (length == COMMAND_IS_LONG)) {
+		if (peer->fd < 0 || peer->is_in_service || peer->is_answered || stage_of(peer) != stage)
+			continue;
+		if (stage == COMMAND_IS_NEW)
+			peer->is_checked = true;
+		else
 			peer->is_in_service = true;
-			return peer;
-		}
+		return peer;
 	}
 	return NULL;
+}
+
+void command_tell_to_wait(struct command_peer *peer)
+{
+	struct cprof_answer answer = {
+		.magic = CPROF_COMMAND_MAGIC, .version = CPROF_SHM_VERSION, .what = CPROF_ANSWER_WAIT};
+	(void)send(peer->fd, &answer, sizeof answer,
+		   MSG_NOSIGNAL | MSG_DONTWAIT); /* the first: there is room */
 }
 
 /* Room for `size` more bytes, or NULL. */

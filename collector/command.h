@@ -28,6 +28,7 @@
 struct command_peer {
 	int fd;             /* -1: the place is free */
 	int target_fd;      /* pidfd of the target, or -1 */
+	bool is_checked;    /* commands_next() gave it out as new; quick ones are not checked */
 	bool is_in_service; /* commands_next() gave it out */
 	bool is_answered;   /* the last answer is in `bytes`: it is sent from now on */
 	bool is_too_much;
@@ -54,10 +55,20 @@ void commands_close(struct commands *commands);
 bool commands_take(struct commands *commands, int fd, const void *message, size_t size, int target_fd,
 		   const struct ucred *sender);
 
-enum command_length { COMMAND_IS_QUICK, COMMAND_IS_LONG };
+enum command_stage {
+	COMMAND_IS_QUICK, /* takes no time */
+	COMMAND_IS_NEW,   /* takes long, and is to be checked before it waits for its turn */
+	COMMAND_IS_LONG   /* takes long, and was checked */
+};
 
-/* The first of that kind that is to be served, by command_end() at last; NULL: none. */
-struct command_peer *commands_next(struct commands *commands, enum command_length length);
+/*
+ * The first at that stage; NULL: none.  QUICK and LONG: is to be served, by command_end()
+ * at last.  NEW: either command_end(), or command_tell_to_wait().
+ */
+struct command_peer *commands_next(struct commands *commands, enum command_stage stage);
+
+/* Tells the peer at once that it is in the right place, and will have to wait. */
+void command_tell_to_wait(struct command_peer *peer);
 
 /* Answers.  At most CPROF_ANSWER_BYTES_MAX; longer texts go in pieces. */
 void command_answer(struct command_peer *peer, enum cprof_answer_what what, const void *bytes, size_t size);

@@ -20,12 +20,26 @@ static bool may_command(const struct command_peer *peer, const struct client *cl
 	return peer->uid == 0 || peer->uid == process_info_uid(client);
 }
 
+/*
+ * Whether the command is about this client.  Pidfds are compared by what one and the
+ * same /proc says of them: it may be of another pid namespace than ours.
+ */
+static bool is_target(const struct command_peer *peer, const struct client *client)
+{
+	if (peer->target_fd < 0)
+		return peer->command.pid && client->handle.peer_pid == (int32_t)peer->command.pid;
+	pid_t wanted = pidfd_pid(peer->target_fd);
+	if (wanted <= 0)
+		return false;
+	return wanted ==
+	       (client->handle.pidfd >= 0 ? pidfd_pid(client->handle.pidfd) : client->handle.peer_pid);
+}
+
 /* The newest image of the process that is meant; NULL: there is none, and the peer was told. */
 static struct client *find_target(struct command_peer *peer, struct client *clients)
 {
-	pid_t pid = peer->target_fd >= 0 ? pidfd_pid(peer->target_fd) : (pid_t)peer->command.pid;
-	for (struct client *client = clients; pid > 0 && client; client = client->next) {
-		if (client->handle.peer_pid != pid || client->end_monotonic_ns)
+	for (struct client *client = clients; client; client = client->next) {
+		if (client->end_monotonic_ns || !is_target(peer, client))
 			continue;
 		if (may_command(peer, client))
 			return client;
@@ -76,4 +90,10 @@ void command_serve(struct command_peer *peer, struct client *clients, void (*tic
 		serve_set(peer, client);
 	else
 		command_snapshot(peer, client, tick, tick_arg);
+}
+
+void command_check(struct command_peer *peer, struct client *clients)
+{
+	if (find_target(peer, clients))
+		command_tell_to_wait(peer);
 }

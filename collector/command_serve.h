@@ -16,4 +16,7 @@
  */
 void command_serve(struct command_peer *peer, struct client *clients, void (*tick)(void *), void *tick_arg);
 
+/* Ends a peer whose command is not for this tree, tells another one to wait for its turn. */
+void command_check(struct command_peer *peer, struct client *clients);
+
 #endif

@@ -140,6 +140,8 @@ static void serve_quick_commands(struct loop *loop)
 	struct command_peer *peer;
 	while ((peer = commands_next(&loop->commands, COMMAND_IS_QUICK)))
 		command_serve(peer, loop->clients, NULL, NULL);
+	while ((peer = commands_next(&loop->commands, COMMAND_IS_NEW)))
+		command_check(peer, loop->clients);
 	commands_send(&loop->commands, monotonic_ms());
 }
 

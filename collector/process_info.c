@@ -90,6 +90,7 @@ void process_info_fill(const struct client *client, struct cprof_process *out_pr
 		.mutex_fraction = load_relaxed(&control->mutex_fraction),
 	};
 	out_process->heap_state = control->heap_state;
+	out_process->pid_namespace = stat("/proc/self/ns/pid", &st) ? 0 : (uint32_t)st.st_ino;
 	out_process->segment_bytes = client->reader.geometry.segment_bytes;
 	if (fstat(client->reader.fd, &st) == 0)
 		out_process->segment_used_bytes = (uint64_t)st.st_blocks * 512;

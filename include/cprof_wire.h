@@ -98,7 +98,8 @@ enum cprof_answer_what {
 	CPROF_ANSWER_PROCESS = 1, /* struct cprof_process */
 	CPROF_ANSWER_FILE = 2,    /* an absolute path, without a terminator */
 	CPROF_ANSWER_TEXT = 3,    /* a piece of a thread dump as text */
-	CPROF_ANSWER_END = 4      /* one line that says what is wrong, empty if `error` is 0 */
+	CPROF_ANSWER_WAIT = 4,    /* the process is known here; what is wanted of it takes a while */
+	CPROF_ANSWER_END = 5      /* one line that says what is wrong, empty if `error` is 0 */
 };
 
 /* No answer is longer. */
@@ -125,7 +126,7 @@ struct cprof_process {
 	uint64_t running_ns;
 	struct cprof_rates rates; /* in force */
 	uint32_t heap_state;      /* enum cprof_heap_state */
-	uint32_t reserved;
+	uint32_t pid_namespace; /* in which the collector sees `pid`: the inode of its ns/pid, 0: not known */
 	uint64_t segment_bytes;
 	uint64_t segment_used_bytes;
 	/* By enum cprof_kind: what the samples so far stand for. */

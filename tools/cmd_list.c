@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cmd.h"
 #include "collector_peer.h"
@@ -118,11 +119,22 @@ static void put_user(uid_t uid, char cell[CELL_BYTES])
 		snprintf(cell, CELL_BYTES, "%u", uid);
 }
 
+/* In parentheses: the number that another PID namespace than ours has for it. */
+static void put_pid(const struct cprof_process *process, char cell[CELL_BYTES])
+{
+	struct stat st;
+	uint32_t ours = stat("/proc/self/ns/pid", &st) ? 0 : (uint32_t)st.st_ino;
+	if (process->pid && process->pid_namespace == ours)
+		snprintf(cell, CELL_BYTES, "%u", process->pid);
+	else
+		snprintf(cell, CELL_BYTES, "(%u)", process->own_pid);
+}
+
 static void put_row(const struct cprof_process *process, struct row *row)
 {
 	const struct cprof_rates *rates = &process->rates;
 	char used[RATE_TEXT_BYTES], whole[RATE_TEXT_BYTES];
-	snprintf(row->cells[COLUMN_PID], CELL_BYTES, "%u", process->pid ? process->pid : process->own_pid);
+	put_pid(process, row->cells[COLUMN_PID]);
 	snprintf(row->cells[COLUMN_NAME], CELL_BYTES, "%.*s", (int)sizeof process->name - 1, process->name);
 	put_user(process->uid, row->cells[COLUMN_USER]);
 	amount_text_ns(process->running_ns, row->cells[COLUMN_TIME]);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Talking to the collectors of live processes: finding them, sending a command,
- * reading the answers (see include/cprof_wire.h).
+ * Commands about processes as people name them, with one line for whatever is wrong.
  *
  * Context: command line.
  */
@@ -11,11 +10,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "cprof_wire.h"
-
-/* Called for each answer but the last.  `bytes` is what a collector says: only as true as that. */
-typedef void (*collector_on_answer)(enum cprof_answer_what what, const void *bytes, size_t size,
-				    void *argument);
+#include "collector_link.h"
 
 /*
  * Reads a PID as people write it, for the subcommand `name`.  0 and said why, if it is none.

@@ -65,6 +65,13 @@ static int send_command(enum cprof_command_what what)
 	return fd;
 }
 
+/* A snapshot's peer whose turn has come. */
+static struct command_peer *next_long(void)
+{
+	cr_assert_not_null(commands_next(&commands, COMMAND_IS_NEW));
+	return commands_next(&commands, COMMAND_IS_LONG);
+}
+
 /* The next answer.  False: there is none, and there will be none. */
 static bool next_answer(int fd, struct message *out_message)
 {
@@ -149,8 +156,11 @@ Test(command, quick_and_long_ones_are_served_apart_and_each_once)
 {
 	close(send_command(CPROF_COMMAND_SNAPSHOT));
 	cr_expect_null(commands_next(&commands, COMMAND_IS_QUICK));
+	cr_expect_null(commands_next(&commands, COMMAND_IS_LONG), "not before it was checked");
 	close(send_command(CPROF_COMMAND_SET));
 	struct command_peer *quick = commands_next(&commands, COMMAND_IS_QUICK);
+	cr_expect_not_null(commands_next(&commands, COMMAND_IS_NEW));
+	cr_expect_null(commands_next(&commands, COMMAND_IS_NEW));
 	struct command_peer *slow = commands_next(&commands, COMMAND_IS_LONG);
 	cr_assert(quick && slow && quick != slow);
 	cr_expect_null(commands_next(&commands, COMMAND_IS_QUICK));
@@ -163,7 +173,7 @@ Test(command, answers_arrive_in_order_and_the_end_is_last)
 	char text[3 * CPROF_ANSWER_BYTES_MAX / 2];
 	memset(text, 'x', sizeof text);
 	int fd = send_command(CPROF_COMMAND_SNAPSHOT);
-	struct command_peer *peer = commands_next(&commands, COMMAND_IS_LONG);
+	struct command_peer *peer = next_long();
 	command_answer(peer, CPROF_ANSWER_FILE, "/a", 2);
 	command_answer_text(peer, text, sizeof text);
 	commands_send(&commands, 1);
@@ -195,7 +205,7 @@ Test(command, a_peer_that_takes_its_time_gets_all_of_it)
 	struct message message;
 	size_t got = 0;
 	int fd = send_command(CPROF_COMMAND_SNAPSHOT);
-	answer_much(commands_next(&commands, COMMAND_IS_LONG));
+	answer_much(next_long());
 	int64_t now = 1;
 	do {
 		struct pollfd fds[COMMANDS_MAX];
@@ -213,7 +223,7 @@ Test(command, a_peer_that_reads_nothing_keeps_nobody_waiting)
 {
 	size_t before = open_fds();
 	int silent = send_command(CPROF_COMMAND_SNAPSHOT);
-	answer_much(commands_next(&commands, COMMAND_IS_LONG));
+	answer_much(next_long());
 	commands_send(&commands, 1);
 	int other = send_command(CPROF_COMMAND_LIST);
 	command_end(commands_next(&commands, COMMAND_IS_QUICK), 0, "%s", "");
@@ -231,7 +241,7 @@ Test(command, a_peer_that_goes_away_is_forgotten)
 {
 	size_t before = open_fds();
 	int fd = send_command(CPROF_COMMAND_SNAPSHOT);
-	struct command_peer *peer = commands_next(&commands, COMMAND_IS_LONG);
+	struct command_peer *peer = next_long();
 	cr_expect_not(command_is_abandoned(peer));
 	close(fd);
 	cr_expect(command_is_abandoned(peer));
@@ -247,7 +257,7 @@ Test(command, an_answer_without_bounds_ends_the_peer_not_the_collector)
 {
 	static const char text[1 << 20];
 	int fd = send_command(CPROF_COMMAND_SNAPSHOT);
-	struct command_peer *peer = commands_next(&commands, COMMAND_IS_LONG);
+	struct command_peer *peer = next_long();
 	for (size_t i = 0; i <= COMMAND_ANSWER_BYTES_MAX / sizeof text; i++)
 		command_answer_text(peer, text, sizeof text);
 	command_end(peer, 0, "%s", "");
@@ -315,6 +325,8 @@ static void serve(struct client *clients)
 	cr_assert_eq(registration_next(&registration, 0, &handle), 0);
 	while ((peer = commands_next(&commands, COMMAND_IS_QUICK)))
 		command_serve(peer, clients, NULL, NULL);
+	while ((peer = commands_next(&commands, COMMAND_IS_NEW)))
+		command_check(peer, clients);
 	commands_send(&commands, 1);
 }
 
@@ -395,6 +407,25 @@ Test(command, the_target_is_who_its_pidfd_says)
 	cr_assert(next_answer(fd, &message));
 	expect_refused(fd, 0, "");
 	cr_expect_eq(load_relaxed(&fake_control(&segment)->cpu_hz), 44);
+	client_close(client);
+}
+
+Test(command, a_snapshot_that_has_to_wait_is_told_so_or_refused_at_once)
+{
+	struct client *client = open_client();
+	struct cprof_command command = good_command(CPROF_COMMAND_SNAPSHOT);
+	struct message message;
+	command.pid = (uint32_t)getpid();
+	int fd = send_through_door(&command, -1);
+	serve(client);
+	cr_assert(next_answer(fd, &message));
+	cr_expect_eq(message.answer.what, CPROF_ANSWER_WAIT);
+	cr_expect_not(commands_are_done(&commands));
+	command.pid = 1;
+	int other = send_through_door(&command, -1);
+	serve(client);
+	expect_refused(other, -ESRCH, "not profiled");
+	close(fd);
 	client_close(client);
 }
 

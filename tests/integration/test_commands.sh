@@ -294,6 +294,37 @@ expect_equal "$what: waits while it was on" 7 \
 	"$("$PPROFQ" "$(profile rate_change block)" stacks contentions 2>/dev/null | awk '/pthread_mutex_lock/ && /wait_for_lock/ { n += $1 } END { print n + 0 }')"
 expect_equal "$what: waits charged to who released" 7 "$(query "$(profile rate_change mutex)" total contentions)"
 
+# ---- other namespaces ----
+# reached WHAT COMMAND...: a program that COMMAND starts is commanded from here.
+reached()
+{
+	what=$1
+	shift
+	if ! "$@" true 2>/dev/null; then
+		skip_check "$what: not permitted here"
+		return
+	fi
+	fresh_out
+	chmod 777 "$OUT"
+	rm -f "$TMP/in" && mkfifo "$TMP/in"
+	"$@" env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$VICTIMS/rate_change" <"$TMP/in" >"$TMP/said" 2>"$TMP/stderr" &
+	local started=$!
+	exec 9>"$TMP/in"
+	wait_until 20 grep -q ready "$TMP/said"
+	PID=$started
+	[[ $(<"/proc/$PID/comm") == rate_change ]] || PID=$(pgrep -P "$started" -x rate_change)
+	expect "$what: set" wait_until 10 "$CPROF" set "$PID" heap_rate=1
+	expect "$what: snapshot" "$CPROF" snapshot "$PID" --heap
+	exec 9>&-
+	wait "$started" || fail "$what: the program's status"
+	settle || true
+}
+if [[ $(id -u) == 0 ]]; then
+	reached "network namespace" unshare -n
+	reached "network and PID namespace" unshare -n -p -f --kill-child
+	reached "user and network namespace of another user" "${as_nobody[@]}" unshare -U -r -n
+fi
+
 # ---- the collector dies ----
 what="collector killed"
 begin CPROF_HEAP_RATE=64K "$VICTIMS/rate_change"
