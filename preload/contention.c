@@ -116,11 +116,8 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	if (unlikely(stale.what != CPROF_WAIT_NONE))
 		abandon(&stale, out_wait->start_ns);
 	out_wait->waiters = NULL;
-	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0) {
+	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
 		out_wait->waiters = lock_waiters_join(object, out_wait->start_ns);
-		if (!out_wait->waiters)
-			segment_count(CPROF_WAITS_UNTRACKED, 1);
-	}
 	out_wait->stack = out_wait->rate_ns ? record_stack_above(&guard, function, regs) : 0;
 	guard_leave(&guard);
 }

@@ -14,6 +14,8 @@
 
 #include <stddef.h>
 
+#include "segment.h"
+
 #define UNIT_SHIFT 4
 #define NUMBER_SHIFT 48
 #define NUMBER_CLAIMED UINT64_C(0xffff)
@@ -129,23 +131,45 @@ static bool enter(struct lock_waiters *entry, const atomic_u64 *key, const void 
 	return false;
 }
 
-/* Gives an idle entry of the bucket to the lock, with its first waiter. */
-static struct lock_waiters *claim(struct bucket *bucket, const void *lock, uint64_t now)
+/*
+ * Takes an entry of the bucket for itself.  If none is idle, one whose lock nobody waits
+ * for, though not all waits were charged: it may have been destroyed.
+ */
+static struct lock_waiters *seize(struct bucket *bucket)
 {
 	for (uint32_t i = 0; i < LOCK_WAITERS_SLOTS; i++) {
-		struct lock_waiters *entry = &bucket->entries[i];
 		uint64_t idle = 0;
-		if (!cas_acq_rel(&entry->word, &idle, CLAIMED))
+		if (cas_acq_rel(&bucket->entries[i].word, &idle, CLAIMED))
+			return &bucket->entries[i];
+	}
+	for (uint32_t i = 0; i < LOCK_WAITERS_SLOTS; i++) {
+		struct lock_waiters *entry = &bucket->entries[i];
+		uint64_t word = load_acquire(&entry->word);
+		if (number_of(word) != 0 || !cas_acq_rel(&entry->word, &word, CLAIMED))
 			continue;
-		entry->filter = (uint32_t)(lock_waiters_hash(lock) >> 32) & (LOCK_WAITERS_FILTER_WORDS - 1);
-		store_relaxed(&entry->owed, UINT32_C(0)); /* published by the key */
-		store_relaxed(&entry->released, UINT64_C(0));
-		store_release(&bucket->keys[i], (uint64_t)(uintptr_t)lock); /* pairs with find() */
-		uint64_t claimed = CLAIMED;
-		(void)replace(entry, &claimed, word_of(1, now)); /* nobody else touches a claimed one */
+		if (word != 0) /* relaxed: as in replace() */
+			sub_relaxed(&lock_waiters_filter[entry->filter], (uint16_t)1);
 		return entry;
 	}
 	return NULL;
+}
+
+/* Gives an entry of the bucket to the lock, with its first waiter. */
+static struct lock_waiters *claim(struct bucket *bucket, const void *lock, uint64_t now)
+{
+	struct lock_waiters *entry = seize(bucket);
+	if (!entry)
+		return NULL;
+	uint32_t owed = take_owed(entry);
+	if (unlikely(owed))
+		segment_count(CPROF_WAITS_UNTRACKED, owed);
+	entry->filter = (uint32_t)(lock_waiters_hash(lock) >> 32) & (LOCK_WAITERS_FILTER_WORDS - 1);
+	store_relaxed(&entry->released, UINT64_C(0)); /* published by the key */
+	/* Release: pairs with find(). */
+	store_release(&bucket->keys[entry - bucket->entries], (uint64_t)(uintptr_t)lock);
+	uint64_t claimed = CLAIMED;
+	(void)replace(entry, &claimed, word_of(1, now)); /* nobody else touches a claimed one */
+	return entry;
 }
 
 struct lock_waiters *lock_waiters_join(const void *lock, uint64_t now_ns)
@@ -165,8 +189,11 @@ struct lock_waiters *lock_waiters_join(const void *lock, uint64_t now_ns)
 			continue;
 		entry = claim(bucket, lock, now);
 		store_release(&bucket->inserting, inserting + 2); /* after the key */
+		if (unlikely(!entry))
+			break;
 		return entry;
 	}
+	segment_count(CPROF_WAITS_UNTRACKED, 1);
 	return NULL;
 }
 

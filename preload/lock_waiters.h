@@ -83,7 +83,7 @@ static ALWAYS_INLINE bool lock_waiters_may_exist(const void *lock)
 						 (LOCK_WAITERS_FILTER_WORDS - 1)]) != 0;
 }
 
-/* A wait for `lock` begins.  NULL: there is no room; it is charged to nobody. */
+/* A wait for `lock` begins.  NULL: there is no room; it is charged to nobody (counted). */
 struct lock_waiters *lock_waiters_join(const void *lock, uint64_t now_ns);
 
 /*
