@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A wait is walked before it begins, while the lock is somebody else's: at its end the
- * caller holds the lock, and what is done then makes others wait.  No guard is held
+ * A wait that is certainly recorded is walked before it begins, while the lock is
+ * somebody else's: at its end the caller holds the lock, and what is done then makes
+ * others wait.  One that may be too short is walked only when it was not.  No guard is held
  * during the wait, so a thread that is cancelled in it, or leaves it by a jump, leaves
  * nothing behind but what its slot shows, which the next wait or the thread's end takes
  * away.
@@ -118,7 +119,11 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	out_wait->waiters = NULL;
 	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
 		out_wait->waiters = lock_waiters_join(object, out_wait->start_ns);
-	out_wait->stack = out_wait->rate_ns ? record_stack_above(&guard, function, regs) : 0;
+	out_wait->function = function;
+	out_wait->regs = regs;
+	out_wait->is_walked = out_wait->rate_ns == 1;
+	if (out_wait->is_walked)
+		out_wait->stack = record_stack_above(&guard, function, regs);
 	guard_leave(&guard);
 }
 
@@ -140,6 +145,17 @@ static void charge_acquisition(const struct guard *guard, struct contention_wait
 		record_charge(guard, releaser, charge);
 }
 
+static void record_wait(const struct guard *guard, const struct contention_wait *wait, uint64_t delay_ns)
+{
+	uint64_t random = delay_ns < wait->rate_ns ? thread_random() : 0;
+	struct contention_sample sample = contention_sample(1, delay_ns, wait->rate_ns, random);
+	if (sample.weight == 0)
+		return;
+	uint32_t stack = wait->is_walked ? wait->stack
+					 : record_stack_above(guard, wait->function, wait->regs);
+	record_add(guard, stack, CPROF_KIND_BLOCK, sample.weight, sample.value);
+}
+
 void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 {
 	struct guard guard;
@@ -157,26 +173,25 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 		else
 			lock_waiters_cancel(wait->waiters, now);
 	}
-	if (wait->rate_ns && end != CONTENTION_NO_WAIT) {
-		uint64_t delay_ns = now > wait->start_ns ? now - wait->start_ns : 1;
-		uint64_t random = delay_ns < wait->rate_ns ? thread_random() : 0;
-		struct contention_sample sample = contention_sample(1, delay_ns, wait->rate_ns, random);
-		if (sample.weight)
-			record_add(&guard, wait->stack, CPROF_KIND_BLOCK, sample.weight, sample.value);
-	}
+	if (wait->rate_ns && end != CONTENTION_NO_WAIT)
+		record_wait(&guard, wait, now > wait->start_ns ? now - wait->start_ns : 1);
 	guard_leave(&guard);
 }
 
-void contention_release_begin(struct contention_release *out_release, const void *lock)
+void contention_release_begin(struct contention_release *out_release, const void *lock, bool wakes)
 {
-	/* In a forked child that has not registered these are the parent's waiters. */
+	uint32_t waiters;
 	out_release->is_charged = false;
-	if (!process_is_recording() || !process_may_call())
+	/* In a forked child that has not registered these are the parent's waiters. */
+	struct lock_waiters *entry = lock_waiters_find(lock, &waiters);
+	if (!entry || !process_is_recording() || !process_may_call())
 		return;
 	const struct cprof_control *control = segment_control();
 	uint64_t rate_ns = load_relaxed(&control->block_rate_ns); /* as in contention_wait_begin() */
 	uint32_t fraction = load_relaxed(&control->mutex_fraction);
-	if (!lock_waiters_release_begin(lock, now_ns(), rate_ns, &out_release->release))
+	if (!wakes && waiters > 0 && rate_ns > 1)
+		return;
+	if (!lock_waiters_release_begin(entry, now_ns(), rate_ns, &out_release->release))
 		return;
 	out_release->is_charged = true;
 	out_release->scale = fraction <= 1 || thread_random() % fraction == 0 ? fraction : 0;

@@ -11,7 +11,9 @@
  * Which releases: one of n (CPROF_MUTEX_FRACTION), scaled by n, with all that others
  * waited for it (lock_waiters.h).  A release that is charged with less than the block
  * rate is recorded by the rule above, or left to the next one while others wait: a
- * lock that is released a million times a second is not walked from each time.
+ * lock that is released a million times a second is not walked from each time.  For
+ * the same reason, and to save reading the clock, one that wakes nobody, because who
+ * waits has been woken already and is on its way, is charged at rate 1 only.
  *
  * An interposed function looks at one word and passes the call on by a jump.  Only when
  * the word is set its watched_ twin tries first; only a failed try comes here.
@@ -47,8 +49,11 @@ void contention_turn_off(void);
 /* A wait under way, on the waiting thread's stack. */
 struct contention_wait {
 	bool is_watched; /* else nothing else is set */
-	uint32_t image;  /* whose segment `stack` is in */
+	bool is_walked;  /* `stack` is set */
+	uint32_t image;  /* whose segment all this is in */
 	uint32_t stack;
+	const void *function;
+	const struct unwind_regs *regs; /* the caller's, on the stack beside this */
 	uint64_t start_ns;
 	uint64_t rate_ns;
 	struct lock_waiters *waiters; /* the lock's entry, or NULL */
@@ -84,7 +89,8 @@ struct contention_release {
 	struct lock_release release;
 };
 
-void contention_release_begin(struct contention_release *out_release, const void *lock);
+/* `wakes`: the release has somebody to wake, as far as the lock itself tells. */
+void contention_release_begin(struct contention_release *out_release, const void *lock, bool wakes);
 /* `was_released`: the real function succeeded. */
 void contention_release_end(struct contention_release *release, bool was_released, const void *function,
 			    const struct unwind_regs *regs);

@@ -34,14 +34,14 @@
 	}
 
 /* An unlock of a lock that somebody may wait for; the first two are as above. */
-#define DEFINE_CHARGED(name, parameters, arguments, lock, releases)                                       \
+#define DEFINE_CHARGED(name, parameters, arguments, lock, releases, wakes)                                \
 	static NOINLINE int charged_##name parameters                                                     \
 	{                                                                                                 \
 		struct contention_release release = {.is_charged = false};                                \
 		struct unwind_regs regs;                                                                  \
 		unwind_regs_of_caller(&regs);                                                             \
 		if (releases)                                                                             \
-			contention_release_begin(&release, (const void *)(uintptr_t)(lock));              \
+			contention_release_begin(&release, (const void *)(uintptr_t)(lock), wakes);       \
 		int result = real.name arguments;                                                         \
 		contention_release_end(&release, result == 0, (const void *)(uintptr_t)real.name, &regs); \
 		return result;                                                                            \
@@ -61,6 +61,14 @@ static ALWAYS_INLINE bool interpose_lock_is_last_unlock(const pthread_mutex_t *m
 {
 	const int type_mask = 3; /* of the kind; the other bits say robust, priority and so on */
 	return (mutex->__data.__kind & type_mask) != PTHREAD_MUTEX_RECURSIVE_NP || mutex->__data.__count <= 1;
+}
+
+/* Whether an unlock has somebody to wake: a bit of an owner's word, or 2, says that one sleeps. */
+static ALWAYS_INLINE bool interpose_lock_has_sleeper(const pthread_mutex_t *mutex)
+{
+	const unsigned int owner_has_waiters = 0x80000000u; /* FUTEX_WAITERS: robust and priority kinds */
+	unsigned int word = (unsigned int)__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED);
+	return word == 2 || (word & owner_has_waiters) != 0;
 }
 
 /* The clocks that glibc's functions with a clock accept; others fail before they try. */

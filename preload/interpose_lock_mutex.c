@@ -18,7 +18,7 @@ DEFINE_CONTENDED(pthread_mutex_clocklock, CPROF_WAIT_MUTEX, mutex, contention_en
 		 (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *deadline),
 		 (mutex, clock, deadline))
 DEFINE_CHARGED(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex), mutex,
-	       interpose_lock_is_last_unlock(mutex))
+	       interpose_lock_is_last_unlock(mutex), interpose_lock_has_sleeper(mutex))
 
 static NOINLINE int watched_pthread_mutex_lock(pthread_mutex_t *mutex)
 {
@@ -69,10 +69,15 @@ static bool is_last_unlock_c11(const mtx_t *mutex)
 	return interpose_lock_is_last_unlock((const pthread_mutex_t *)(const void *)mutex);
 }
 
+static bool has_sleeper_c11(const mtx_t *mutex)
+{
+	return interpose_lock_has_sleeper((const pthread_mutex_t *)(const void *)mutex);
+}
+
 DEFINE_CONTENDED(mtx_lock, CPROF_WAIT_MUTEX, mutex, end_of_c11, (mtx_t * mutex), (mutex))
 DEFINE_CONTENDED(mtx_timedlock, CPROF_WAIT_MUTEX, mutex, end_of_c11,
 		 (mtx_t * mutex, const struct timespec *deadline), (mutex, deadline))
-DEFINE_CHARGED(mtx_unlock, (mtx_t * mutex), (mutex), mutex, is_last_unlock_c11(mutex))
+DEFINE_CHARGED(mtx_unlock, (mtx_t * mutex), (mutex), mutex, is_last_unlock_c11(mutex), has_sleeper_c11(mutex))
 
 static NOINLINE int watched_mtx_lock(mtx_t *mutex)
 {

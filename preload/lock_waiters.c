@@ -259,12 +259,19 @@ void lock_waiters_abandon(const void *lock, uint64_t now_ns)
 		leave(entry, now_ns >> UNIT_SHIFT);
 }
 
-bool lock_waiters_release_begin(const void *lock, uint64_t now_ns, uint64_t delay_ns_min,
-				struct lock_release *out_release)
+struct lock_waiters *lock_waiters_find(const void *lock, uint32_t *out_waiters)
 {
 	struct lock_waiters *entry = find(bucket_of(lock), lock);
-	if (!entry)
-		return false;
+	uint64_t word = entry ? load_relaxed(&entry->word) : 0; /* a first look: the CAS decides */
+	if (word == 0 || number_of(word) == NUMBER_CLAIMED)
+		return NULL;
+	*out_waiters = (uint32_t)number_of(word);
+	return entry;
+}
+
+bool lock_waiters_release_begin(struct lock_waiters *entry, uint64_t now_ns, uint64_t delay_ns_min,
+				struct lock_release *out_release)
+{
 	uint64_t now = now_ns >> UNIT_SHIFT;
 	uint64_t word = load_acquire(&entry->word);
 	uint64_t number;

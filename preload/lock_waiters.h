@@ -102,6 +102,9 @@ void lock_waiters_cancel(struct lock_waiters *entry, uint64_t now_ns);
 /* The same for a wait that was left by a jump: the lock is found by its address. */
 void lock_waiters_abandon(const void *lock, uint64_t now_ns);
 
+/* The lock's entry if there is something in it, and how many wait; else NULL. */
+struct lock_waiters *lock_waiters_find(const void *lock, uint32_t *out_waiters);
+
 /*
  * The holder is about to release: takes what is to be charged to it, if that is at least
  * `delay_ns_min`; less is left to the next release while there are waiters.  False:
@@ -109,7 +112,7 @@ void lock_waiters_abandon(const void *lock, uint64_t now_ns);
  * lock_waiters_release_end(), so that acquisitions can be charged to the same stack; it
  * returns what came in between.
  */
-bool lock_waiters_release_begin(const void *lock, uint64_t now_ns, uint64_t delay_ns_min,
+bool lock_waiters_release_begin(struct lock_waiters *entry, uint64_t now_ns, uint64_t delay_ns_min,
 				struct lock_release *out_release);
 struct lock_charge lock_waiters_release_end(const struct lock_release *release,
 					    struct lock_releaser releaser);

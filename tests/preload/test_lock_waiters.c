@@ -21,11 +21,18 @@ static const void *lock_at(uint64_t n)
 	return (const void *)(uintptr_t)(UINT64_C(0x555500000000) + n * 64);
 }
 
+static bool begin_release(const void *lock, uint64_t now, uint64_t min, struct lock_release *out_release)
+{
+	uint32_t waiters;
+	struct lock_waiters *entry = lock_waiters_find(lock, &waiters);
+	return entry && lock_waiters_release_begin(entry, now, min, out_release);
+}
+
 /* The holder's release, with nothing between its halves. */
 static struct lock_charge release_at(const void *lock, uint64_t now, struct lock_releaser releaser)
 {
 	struct lock_release release;
-	if (!lock_waiters_release_begin(lock, now, 1, &release))
+	if (!begin_release(lock, now, 1, &release))
 		return (struct lock_charge){0, 0};
 	struct lock_charge left = lock_waiters_release_end(&release, releaser);
 	cr_assert_eq(left.waits, 0);
@@ -36,7 +43,7 @@ Test(lock_waiters, lock_without_waiters_is_not_known)
 {
 	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
 	struct lock_release release;
-	cr_assert_not(lock_waiters_release_begin(lock_at(1), START, 0, &release));
+	cr_assert_not(begin_release(lock_at(1), START, 0, &release));
 }
 
 Test(lock_waiters, holder_is_charged_with_the_wait_and_its_end)
@@ -142,7 +149,7 @@ Test(lock_waiters, acquisition_during_the_releasers_walk_is_left_to_it)
 	struct lock_releaser releaser;
 	struct lock_release release;
 	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
-	cr_assert(lock_waiters_release_begin(lock_at(1), START + 10 * US, 1, &release));
+	cr_assert(begin_release(lock_at(1), START + 10 * US, 1, &release));
 	cr_assert_eq(release.charge.delay_ns, 10 * US);
 	cr_assert_not(lock_waiters_acquire(entry, START, START + 12 * US, &charge, &releaser));
 	charge = lock_waiters_release_end(&release, site);
@@ -155,7 +162,7 @@ Test(lock_waiters, release_that_failed_takes_nothing)
 {
 	struct lock_release release;
 	lock_waiters_join(lock_at(1), START);
-	cr_assert(lock_waiters_release_begin(lock_at(1), START + 10 * US, 1, &release));
+	cr_assert(begin_release(lock_at(1), START + 10 * US, 1, &release));
 	lock_waiters_release_undo(&release);
 	cr_assert_eq(release_at(lock_at(1), START + 15 * US, site).delay_ns, 15 * US);
 }
@@ -164,13 +171,13 @@ Test(lock_waiters, short_delays_are_left_to_the_next_release_while_others_wait)
 {
 	struct lock_release release;
 	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
-	cr_assert_not(lock_waiters_release_begin(lock_at(1), START + 9 * US, 10 * US, &release));
-	cr_assert(lock_waiters_release_begin(lock_at(1), START + 10 * US, 10 * US, &release));
+	cr_assert_not(begin_release(lock_at(1), START + 9 * US, 10 * US, &release));
+	cr_assert(begin_release(lock_at(1), START + 10 * US, 10 * US, &release));
 	cr_assert_eq(release.charge.delay_ns, 10 * US);
 	lock_waiters_release_end(&release, site);
 	lock_waiters_give_up(entry, START + 11 * US);
 	/* Nobody waits: there may be no next one. */
-	cr_assert(lock_waiters_release_begin(lock_at(1), START + 12 * US, 10 * US, &release));
+	cr_assert(begin_release(lock_at(1), START + 12 * US, 10 * US, &release));
 	cr_assert_eq(release.charge.delay_ns, US);
 	cr_assert_eq(release.charge.waits, 1);
 }
@@ -182,7 +189,7 @@ Test(lock_waiters, waiter_from_the_future_is_charged_later)
 	struct lock_releaser releaser;
 	struct lock_release release;
 	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START + US);
-	cr_assert_not(lock_waiters_release_begin(lock_at(1), START, 0, &release));
+	cr_assert_not(begin_release(lock_at(1), START, 0, &release));
 	cr_assert_eq(release_at(lock_at(1), START + 3 * US, site).delay_ns, 2 * US);
 	cr_assert(lock_waiters_acquire(entry, START + US, START + 2 * US, &charge, &releaser));
 	cr_assert_eq(charge.delay_ns, 0);
@@ -240,7 +247,7 @@ Test(lock_waiters, charges_add_up_in_any_order)
 				charge = lock_waiters_release_end(&release, site);
 				is_releasing = false;
 			} else if (!is_releasing && random() % 3 == 0) {
-				is_releasing = lock_waiters_release_begin(lock, now, 0, &release);
+				is_releasing = begin_release(lock, now, 0, &release);
 				if (is_releasing)
 					charge = release.charge;
 			} else if (!since[who]) {
@@ -324,7 +331,7 @@ Test(lock_waiters, forked_child_knows_nobody)
 	lock_waiters_forget();
 	struct lock_release release;
 	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
-	cr_assert_not(lock_waiters_release_begin(lock_at(1), START + US, 0, &release));
+	cr_assert_not(begin_release(lock_at(1), START + US, 0, &release));
 	cr_assert(lock_waiters_join(lock_at(1), START));
 }
 
@@ -357,7 +364,7 @@ static void *work(void *argument)
 		uint64_t start = now;
 		struct lock_waiters *entry = lock_waiters_join(lock, start);
 		now += (uint64_t)(rand_r(&seed) % 64) * 16;
-		if (lock_waiters_release_begin(lock, now, 0, &release)) {
+		if (begin_release(lock, now, 0, &release)) {
 			add(sums, release.charge);
 			now += (uint64_t)(rand_r(&seed) % 64) * 16;
 			add(sums, lock_waiters_release_end(&release, site));
@@ -388,7 +395,7 @@ Test(lock_waiters, threads_lose_no_wait)
 	}
 	for (uint64_t n = 0; n < LOCKS; n++) {
 		struct lock_release release;
-		if (lock_waiters_release_begin(lock_at(n * 4096), START + (UINT64_C(1) << 40), 0, &release))
+		if (begin_release(lock_at(n * 4096), START + (UINT64_C(1) << 40), 0, &release))
 			all.charged_waits += release.charge.waits;
 		cr_assert_not(lock_waiters_may_exist(lock_at(n * 4096)));
 	}
