@@ -1,11 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Each system call of cprof's own fails once, in the library and in the collector: the program's
-# results are its own, and what became of the profiles is there or said.
+# System calls of cprof's own fail, in the library and in the collector: the program's results are
+# its own, and what became of the profiles is there or said.  Here for some of the calls, in the
+# soak for each.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 source "$HERE/hostile.sh"
 source "$HERE/faults.sh"
 
-each_fault library 1 1 "$HOSTILE/fork_storm" 1
+each_fault library 2 11 "$HOSTILE/fork_storm" 1
+each_fault collector 113 97 "$HOSTILE/fork_storm" 1 # behind its loading
+
+# What a container's seccomp filter or an old kernel refuses, it refuses always.
+for call in memfd_create timer_create socket prctl clone prlimit64 pidfd_open process_vm_readv madvise readlinkat getrandom; do
+	always_fault library $call=EPERM "$HOSTILE/fork_storm" 1
+done
+always_fault library close_range=ENOSYS "$HOSTILE/fork_storm" 1
+always_fault library mmap=ENOMEM "$HOSTILE/fork_storm" 1
+for error in openat2=ENOSYS linkat=EPERM pidfd_open=ENOSYS write=ENOSPC openat=EACCES accept4=EMFILE mkdir=EROFS; do
+	always_fault collector $error "$HOSTILE/fork_storm" 1
+done
 finish
