@@ -229,8 +229,8 @@ static int read_asleep(struct reader *reader, struct thread_reading *reading, co
 		walk_published(reader, reading, &wait);
 	if (!is_published || reading->end != REMOTE_END_FIRST_FRAME)
 		walk_read(reader, reading);
-	if (reading->end == REMOTE_END_UNKNOWN_REGISTER && blocking_calls_restarts(&reading->call) &&
-	    read_stopped(reader, reading) == 0)
+	if (reading->end == REMOTE_END_UNKNOWN_REGISTER &&
+	    blocking_calls_restarts(reader->pid, &reading->call) && read_stopped(reader, reading) == 0)
 		settle(reader, reading);
 	return 0;
 }
@@ -280,6 +280,7 @@ static _Noreturn void read_all(struct reader *reader, struct thread_readings *re
 	syscall(SYS_close_range, kept < 3 ? 3 : kept + 1, ~0U, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "cprof-collector");
+	prctl(PR_SET_TIMERSLACK, 1); /* a stopped thread waits for us */
 	for (size_t i = first; i < readings->count; i++) {
 		struct thread_reading *reading = &readings->items[i];
 		store_release(&reading->progress, (uint32_t)THREAD_BEGUN);
