@@ -48,7 +48,8 @@ struct loop {
 	uint32_t next_id;
 	struct registration registration;
 	struct commands commands;
-	struct http *http; /* NULL: not asked for */
+	struct http *http;         /* NULL: not asked for */
+	struct interval *interval; /* likewise */
 	struct bell bell;
 	struct writer_dir dir;
 	struct client *clients; /* newest first */
@@ -164,6 +165,7 @@ static void retire(struct loop *loop, struct client *client)
 		link = &(*link)->next;
 	client_finish(client, tick_while_busy, loop);
 	http_end_client(loop->http, client, tick_while_busy, loop);
+	interval_end_client(loop->interval, client);
 	/* Only now: until it is finished the rings are drained and a restart would find it. */
 	*link = client->next;
 	if (loop->bell.control == segment_reader_control(&client->reader))
@@ -242,8 +244,8 @@ static void notice_deaths(struct loop *loop)
 
 /*
  * Does one thing that may take long.  Requests come before commands, these before the
- * last files of the dead, and those before what is asked over HTTP; the first process's
- * requests before the others': it may be waiting.  False: nothing to do.
+ * last files of the dead, and those before files at intervals and what is asked over HTTP;
+ * the first process's requests before the others': it may be waiting.  False: nothing to do.
  */
 static bool do_one_job(struct loop *loop)
 {
@@ -257,7 +259,8 @@ static bool do_one_job(struct loop *loop)
 	}
 	struct command_peer *peer = asking ? NULL : commands_next(&loop->commands, COMMAND_IS_LONG);
 	int64_t now = monotonic_ms();
-	if (!asking && !peer && !ended && !http_has_job(loop->http, now))
+	bool is_interval_due = interval_has_job(loop->interval, loop->clients, now);
+	if (!asking && !peer && !ended && !is_interval_due && !http_has_job(loop->http, now))
 		return false;
 	bell_begin_work(&loop->bell);
 	if (asking)
@@ -266,6 +269,8 @@ static bool do_one_job(struct loop *loop)
 		command_serve(peer, loop->clients, tick_while_busy, loop);
 	else if (ended)
 		retire(loop, ended);
+	else if (is_interval_due)
+		interval_do_job(loop->interval, loop->clients, now, tick_while_busy, loop);
 	else
 		http_do_job(loop->http, loop->clients, now, tick_while_busy, loop);
 	bell_end_work(&loop->bell);
@@ -356,6 +361,7 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 	registration_init(&loop.registration, config->listen_fd, &config->session, &loop.commands);
 	bell_init(&loop.bell);
 	take_over(&loop, inheritance);
+	loop.interval = interval_open(&config->interval);
 	loop.http = http_open(&config->http, config->http_fd);
 	for (;;) {
 		take_arrivals(&loop);
@@ -377,6 +383,7 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 	bell_unlisten(&loop.bell);
 	commands_close(&loop.commands);
 	http_close(loop.http);
+	interval_close(loop.interval);
 	http_config_unlisten(&config->http);
 	free(loop.arrived);
 	free(loop.poll_fds);

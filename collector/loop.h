@@ -8,11 +8,13 @@
 #define COLLECTOR_LOOP_H
 
 #include "http_config.h"
+#include "interval.h"
 #include "supervisor.h"
 
 struct loop_config {
 	int listen_fd;
 	struct session session;
+	struct interval_config interval;
 	struct http_config http;
 	int http_fd; /* listening, -1: none; each worker serves on it, so that it outlives all of them */
 };

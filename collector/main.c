@@ -82,6 +82,13 @@ static void report_http(const struct loop_config *config, const char *error)
 	log_info("serving on %s/debug/pprof/", where);
 }
 
+static void read_interval(struct interval_config *config)
+{
+	char error[INTERVAL_ERROR_BYTES] = "";
+	if (interval_config_read(secure_getenv("CPROF_INTERVAL"), secure_getenv("CPROF_KEEP"), config, error))
+		log_warn("%s", error);
+}
+
 /* The loop's arguments and result, for the thread that it runs on. */
 struct job {
 	const struct inheritance *inheritance;
@@ -129,6 +136,7 @@ static int serve(void)
 	config.http_fd = prepare_http(&config.http, http_error);
 	detach();
 	report_http(&config, http_error);
+	read_interval(&config.interval);
 	if (getsockopt(CPROF_COLLECTOR_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) ||
 	    !is_listening) {
 		log_error("cprof-collector: descriptor %d is no listening socket", CPROF_COLLECTOR_LISTEN_FD);

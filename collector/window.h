@@ -36,6 +36,9 @@ struct window {
 int window_open(const struct writer *writer, const struct writer_moment *moment,
 		const struct aggregate *aggregate, unsigned kinds, struct window *out_window);
 
+/* A window that begins with the process: nothing had been counted. */
+void window_open_at_start(const struct writer *writer, struct window *out_window);
+
 /*
  * Turns one kind of a later aggregate of the same process into what came since.  Values
  * of what is in use may be negative; samples in which nothing changed are dropped.

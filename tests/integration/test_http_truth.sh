@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What profiles with seconds= and files at intervals say, against what the program did.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+
+command -v curl >/dev/null || skip_test "curl is not installed"
+
+port=$((20000 + $$ % 20000))
+url=http://127.0.0.1:$port
+
+# start_steps VARIABLE=VALUE...: http_steps, told by `tell`.
+start_steps()
+{
+	coproc STEPS { LIMIT=250 profiled "$@" "$VICTIMS/http_steps" 2>"$TMP/steps.err"; }
+	steps_pid=$STEPS_PID
+	tell "alloc 1 1"
+}
+
+tell()
+{
+	local answer
+	echo "$1" >&"${STEPS[1]}"
+	read -r -t 60 answer <&"${STEPS[0]}" && [[ $answer == "done" ]] || fail "the program did not do: $1"
+}
+
+stop_steps()
+{
+	echo quit >&"${STEPS[1]}"
+	wait "$steps_pid" || true
+	expect "settles" settle
+}
+
+watches() { curl -s "$url/metrics" | grep -q "^cprof_profile_requests_active $1$"; }
+
+# ---- differences -----------------------------------------------------------------------------
+
+start_steps CPROF_HTTP=$port CPROF_HEAP_RATE=1 CPROF_BLOCK_RATE=1
+tell "alloc 500 64" # before anybody watches
+tell "alloc 7 1000"
+curl -s -o "$TMP/heap.delta" "$url/debug/pprof/heap?seconds=3" &
+curl -s -o "$TMP/allocs.delta" "$url/debug/pprof/allocs?seconds=3" &
+curl -s -o "$TMP/created.delta" "$url/debug/pprof/threadcreate?seconds=3" &
+expect "three requests watch" wait_until 10 watches 3
+tell "alloc 1000 100"
+tell "free 400"
+tell "threads 5"
+wait %2 %3 %4 2>/dev/null || true
+expect "answered" wait_until 20 watches 0
+wait_until 5 test -s "$TMP/created.delta" || true
+heap=$TMP/heap.delta
+expect "difference of the heap" "$PPROFQ" "$heap" check
+expect_equal "blocks allocated meanwhile" 1000 "$(query "$heap" has allocate_blocks alloc_objects)"
+expect_equal "bytes allocated meanwhile" 100000 "$(query "$heap" has allocate_blocks alloc_space)"
+expect_equal "blocks more in use" 600 "$(query "$heap" has allocate_blocks inuse_objects)"
+expect_equal "bytes more in use" 60000 "$(query "$heap" has allocate_blocks inuse_space)"
+expect_equal "the same under allocs" 1000 "$(query "$TMP/allocs.delta" has allocate_blocks alloc_objects)"
+expect_equal "threads started meanwhile" 5 "$(query "$TMP/created.delta" total threadcreate)"
+# What is freed is a difference too.
+curl -s -o "$heap" "$url/debug/pprof/heap?seconds=2" &
+expect "a request watches" wait_until 10 watches 1
+tell "free 500"
+wait_until 20 watches 0 || true
+wait %2 2>/dev/null || true
+expect_equal "blocks less in use" -500 "$(query "$heap" has allocate_blocks inuse_objects)"
+expect_equal "none was allocated" 0 "$(query "$heap" has allocate_blocks alloc_objects)"
+# Metrics are the same truth.
+curl -s "$url/metrics" >"$TMP/metrics"
+expect_range "bytes in use in the metrics" $((500 * 64 + 7 * 1000)) \
+	"$(awk '$1 == "cprof_heap_inuse_bytes" { print $2 }' "$TMP/metrics")" 1000000
+expect_equal "threads in the metrics" 6 "$(awk '$1 == "cprof_threads" { print $2 }' "$TMP/metrics")"
+# The text form gives pprof the same figures as the file.
+curl -s "$url/debug/pprof/heap?debug=1" >"$TMP/heap.txt"
+in_use() { pprof -top -sample_index=inuse_objects "$1" 2>/dev/null | grep -o 'of [0-9]* total'; }
+expect_equal "blocks in use, by the file and by the text" "$(in_use "$url/debug/pprof/heap")" "$(in_use "$TMP/heap.txt")"
+stop_steps
+
+# ---- CPU, and files at intervals ---------------------------------------------------------------
+
+fresh_out
+start_steps CPROF_HTTP=$port CPROF_INTERVAL=1s CPROF_KEEP=0
+stamped() { compgen -G "$OUT/http_steps.*.$1.2*Z.pb.gz" || true; }
+has_stamped() { (($(stamped "$1" | wc -l) >= $2)); }
+burned=0
+while ! has_stamped cpu 3 && ((burned++ < 300)); do
+	tell "burn 100000"
+done
+expect "three intervals" has_stamped cpu 3
+expect "the heap's too" has_stamped heap 3
+# A worker that takes over counts nothing twice.
+for pid in $(our_collectors); do
+	[[ $(<"/proc/$pid/comm") == cprof-collector ]] && kill -KILL "$pid"
+done
+while ! has_stamped cpu 5 && ((burned++ < 600)); do
+	tell "burn 100000"
+done
+expect "five intervals" has_stamped cpu 5
+stop_steps
+sum=0
+while read -r file; do
+	sum=$((sum + $("$PPROFQ" "$file" total cpu)))
+done < <(stamped cpu)
+whole=$(query "$(profile http_steps cpu)" total cpu)
+expect_range "the parts are not more than the whole" 1 $sum "$whole"
+expect_all_valid "files at intervals"
+
+fresh_out
+start_steps CPROF_INTERVAL=1s CPROF_KEEP=2
+tell "burn 1000"
+# The oldest gets a number of its own: gone once three more are there.
+wait_until 20 has_stamped heap 2 || fail "two intervals"
+oldest=$(stamped heap | head -1)
+expect "the oldest file goes" wait_until 20 test ! -e "$oldest"
+expect_range "and two stay" 1 "$(stamped heap | wc -l)" 3
+stop_steps
+expect_equal "two stay in the end" 2 "$(stamped heap | wc -l)"
+
+fresh_out
+expect_equal "a bad interval: runs all the same" 0 "$(status_of profiled CPROF_INTERVAL=x sh -c 'exit 0')"
+expect "settles" settle
+expect_equal "one line" 1 "$(grep -c 'CPROF_INTERVAL=x: accepted is' "$TMP/stderr")"
+finish
