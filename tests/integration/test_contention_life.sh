@@ -114,7 +114,7 @@ started()
 {
 	fresh_out
 	coproc victim_io { exec env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$@" "$VICTIMS/contention_life" told 2>"$TMP/told.err"; }
-	victim=$victim_io_PID
+	victim=${victim_io_PID:?}
 	tell second 1
 }
 

@@ -4,7 +4,8 @@
 # program's own clock says, to 2 %.
 #
 # The program reads its clock around the call, so a right profile never says more.  It says less
-# by what passes between the two clocks, which is a preemption at worst; a second run decides then.
+# by what passes between the two clocks: a preemption at worst, and what a library spins and yields
+# before it waits.  On a busy machine that can be much; so the best of three runs counts.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
@@ -83,7 +84,7 @@ counts()
 # measured VICTIM BETWEEN WAITS: at rate 1.  BETWEEN: `direct` if the site calls the leaf, `library` if by way of a library.
 measured()
 {
-	local off
+	local off again
 	what=$1
 	between=$2
 	run_once "$what"
@@ -93,10 +94,11 @@ measured()
 	expect_equal "$what: nothing lost, so no visible comment" "" \
 		"$({ query "$block" comments; query "$mutex" comments; } | grep -v '^#' || true)"
 	off=$(delays_are_off)
-	if [[ -n $off ]]; then
-		run_once "$what, again"
+	for again in again "a third time"; do
+		[[ -n $off ]] || break
+		run_once "$what, $again"
 		off=$(delays_are_off)
-	fi
+	done
 	expect_equal "$what: delays within 2 % of its own clock" "" "$off"
 }
 

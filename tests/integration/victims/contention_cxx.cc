@@ -19,7 +19,9 @@
 #include <shared_mutex>
 #include <thread>
 
-using namespace std::chrono_literals;
+#define HELD_MS 80
+
+static constexpr std::chrono::milliseconds held{HELD_MS};
 
 static std::mutex mutex;
 static std::timed_mutex timed_mutex;
@@ -37,7 +39,7 @@ static std::atomic<bool> is_building{false};
 static int slow_value()
 {
 	is_building = true;
-	nap(80);
+	nap(HELD_MS);
 	return 7;
 }
 
@@ -57,28 +59,28 @@ static int wait_ready()
 static int wait_never()
 {
 	std::unique_lock<std::mutex> lock(mutex);
-	return condition.wait_for(lock, 40ms) == std::cv_status::timeout;
+	return condition.wait_for(lock, held) == std::cv_status::timeout;
 }
 
 SITE(cxx_mutex, "pthread_mutex_lock", (mutex.lock(), mutex.unlock(), 0))
-SITE(cxx_timed_mutex, "pthread_mutex_clocklock", timed_mutex.try_lock_for(40ms))
+SITE(cxx_timed_mutex, "pthread_mutex_clocklock", timed_mutex.try_lock_for(held))
 SITE(cxx_shared_mutex, "pthread_rwlock_rdlock", (shared_mutex.lock_shared(), shared_mutex.unlock_shared(), 0))
 SITE(cxx_condition, "pthread_cond_wait", wait_ready())
 SITE(cxx_condition_for, "pthread_cond_clockwait", wait_never())
 SITE(cxx_atomic, "syscall", (word.wait(0), 0))
 SITE(cxx_semaphore, "syscall", (semaphore.acquire(), 0))
-SITE(cxx_semaphore_for, "syscall", timed_semaphore.try_acquire_for(40ms))
+SITE(cxx_semaphore_for, "syscall", timed_semaphore.try_acquire_for(held))
 SITE(cxx_latch, "syscall", (latch.wait(), 0))
 SITE(cxx_future, "syscall", promise.get_future().get())
 SITE(cxx_static, "syscall", value_of_static())
 SITE(cxx_join, "pthread_join", (sleeper.join(), 0))
 
-/* One thread waits there, is seen to sleep, and 40 ms later gets what it waits for. */
+/* One thread waits there, is seen to sleep, and some time later gets what it waits for. */
 template <typename Give> static void wait_at(int (*site)(void *), Give give)
 {
 	waiter w;
 	waiter_begin(&w, site, nullptr);
-	nap(40);
+	nap(HELD_MS);
 	give();
 	pthread_join(w.thread, nullptr);
 }
@@ -112,7 +114,7 @@ int main()
 		nap(1);
 	cxx_static(nullptr);
 	builder.join();
-	sleeper = std::thread([] { nap(40); });
+	sleeper = std::thread([] { nap(HELD_MS); });
 	cxx_join(nullptr);
 	for (const wait_tally *tally :
 	     {&tally_of_cxx_mutex, &tally_of_cxx_timed_mutex, &tally_of_cxx_shared_mutex, &tally_of_cxx_condition,

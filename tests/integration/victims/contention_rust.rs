@@ -12,7 +12,7 @@ use std::sync::{Condvar, Mutex, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const HELD: Duration = Duration::from_millis(40);
+const HELD: Duration = Duration::from_millis(80);
 
 static MUTEX: Mutex<u32> = Mutex::new(0);
 static LOCK: RwLock<u32> = RwLock::new(0);
