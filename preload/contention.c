@@ -76,18 +76,17 @@ static bool is_lock(uint32_t what)
 	       what == CPROF_WAIT_RWLOCK_WRITE || what == CPROF_WAIT_SPIN;
 }
 
-static void abandon(const struct publication *stale, uint64_t now)
+static void abandon(const struct publication *stale)
 {
 	if (is_lock(stale->what))
-		lock_waiters_abandon((const void *)(uintptr_t)stale->object, now);
+		lock_waiters_abandon((const void *)(uintptr_t)stale->object, stale->since_ns);
 }
 
 void contention_thread_ends(struct cprof_thread *slot)
 {
 	struct publication stale;
 	contention_withdraw_all(slot, &stale);
-	if (stale.what != CPROF_WAIT_NONE)
-		abandon(&stale, now_ns());
+	abandon(&stale);
 }
 
 void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait what, const void *object,
@@ -114,8 +113,7 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	};
 	struct publication stale;
 	contention_publish(&out_wait->published, guard.slot, &publication, &stale);
-	if (unlikely(stale.what != CPROF_WAIT_NONE))
-		abandon(&stale, out_wait->start_ns);
+	abandon(&stale);
 	out_wait->waiters = NULL;
 	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
 		out_wait->waiters = lock_waiters_join(object, out_wait->start_ns);
@@ -171,7 +169,7 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 		else if (end == CONTENTION_GAVE_UP)
 			lock_waiters_give_up(wait->waiters, now);
 		else
-			lock_waiters_cancel(wait->waiters, now);
+			lock_waiters_cancel(wait->waiters, wait->start_ns);
 	}
 	if (wait->rate_ns && end != CONTENTION_NO_WAIT)
 		record_wait(&guard, wait, now > wait->start_ns ? now - wait->start_ns : 1);

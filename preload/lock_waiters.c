@@ -104,13 +104,13 @@ static uint32_t take_owed(struct lock_waiters *entry)
 	return atomic_exchange_explicit(&entry->owed, UINT32_C(0), memory_order_relaxed);
 }
 
-/* Takes one out who leaves uncharged what was waited. */
-static void leave(struct lock_waiters *entry, uint64_t now)
+/* Takes one out who leaves uncharged what was waited from `since` on. */
+static void leave(struct lock_waiters *entry, uint64_t since)
 {
 	uint64_t word = load_acquire(&entry->word);
 	uint64_t next;
 	do {
-		next = word_of(number_of(word) - 1, word - now);
+		next = word_of(number_of(word) - 1, word - since);
 		/* A wait that is owed keeps the entry, even if it took no time. */
 		if (next == 0 && load_relaxed(&entry->owed) != 0)
 			next = word_of(0, UINT64_MAX);
@@ -247,16 +247,16 @@ void lock_waiters_give_up(struct lock_waiters *entry, uint64_t now_ns)
 	leave(entry, now_ns >> UNIT_SHIFT);
 }
 
-void lock_waiters_cancel(struct lock_waiters *entry, uint64_t now_ns)
+void lock_waiters_cancel(struct lock_waiters *entry, uint64_t start_ns)
 {
-	leave(entry, now_ns >> UNIT_SHIFT);
+	leave(entry, start_ns >> UNIT_SHIFT);
 }
 
-void lock_waiters_abandon(const void *lock, uint64_t now_ns)
+void lock_waiters_abandon(const void *lock, uint64_t start_ns)
 {
 	struct lock_waiters *entry = find(bucket_of(lock), lock);
 	if (entry && number_of(load_acquire(&entry->word)) - 1 < NUMBER_CLAIMED - 1)
-		leave(entry, now_ns >> UNIT_SHIFT);
+		leave(entry, start_ns >> UNIT_SHIFT);
 }
 
 struct lock_waiters *lock_waiters_find(const void *lock, uint32_t *out_waiters)

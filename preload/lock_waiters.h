@@ -13,6 +13,7 @@
  *                                   it includes the time that waking up took
  *   give up at T        n-1, S-T    charged to nobody yet: what was waited stays in S
  *                                   for the holder's release, together with the wait
+ *   cancel              n-1, S - the time of the join: as if it had never come
  *
  * So the charges for a lock add up to what its waiters waited, to the last unit.  A
  * wait is counted once, with the charge at its end.  An acquisition that does not know
@@ -96,11 +97,11 @@ bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_
 /* The wait ended without the lock: it is left to the holder's release. */
 void lock_waiters_give_up(struct lock_waiters *entry, uint64_t now_ns);
 
-/* It was no wait after all. */
-void lock_waiters_cancel(struct lock_waiters *entry, uint64_t now_ns);
+/* It was no wait after all: what was charged for it meanwhile is given back. */
+void lock_waiters_cancel(struct lock_waiters *entry, uint64_t start_ns);
 
 /* The same for a wait that was left by a jump: the lock is found by its address. */
-void lock_waiters_abandon(const void *lock, uint64_t now_ns);
+void lock_waiters_abandon(const void *lock, uint64_t start_ns);
 
 /* The lock's entry if there is something in it, and how many wait; else NULL. */
 struct lock_waiters *lock_waiters_find(const void *lock, uint32_t *out_waiters);

@@ -116,7 +116,7 @@ Test(lock_waiters, wait_of_no_time_that_timed_out_is_counted)
 	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
 }
 
-Test(lock_waiters, what_was_no_wait_is_not_counted)
+Test(lock_waiters, what_was_no_wait_leaves_nothing)
 {
 	lock_waiters_cancel(lock_waiters_join(lock_at(1), START), START);
 	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
@@ -125,6 +125,18 @@ Test(lock_waiters, what_was_no_wait_is_not_counted)
 	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
 	lock_waiters_abandon(lock_at(1), START); /* nobody is there any more */
 	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
+}
+
+Test(lock_waiters, what_was_charged_for_no_wait_is_given_back)
+{
+	struct lock_charge charge;
+	struct lock_releaser releaser;
+	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
+	lock_waiters_join(lock_at(1), START);
+	cr_assert_eq(release_at(lock_at(1), START + 10 * US, site).delay_ns, 20 * US);
+	lock_waiters_cancel(entry, START);
+	cr_assert(lock_waiters_acquire(entry, START, START + 40 * US, &charge, &releaser));
+	cr_assert_eq(charge.delay_ns, 20 * US);
 }
 
 /* The release came between the failed try and the join. */
@@ -304,7 +316,7 @@ Test(lock_waiters, full_bucket_refuses_and_serves_again)
 	cr_assert_eq(refused, 3 * ARRAY_LENGTH(entries));
 	for (uint32_t i = 0; i < count; i++) {
 		cr_assert_eq(release_at(locks[i], START + 16 * (i + 1), site).delay_ns, 16 * (i + 1));
-		lock_waiters_cancel(entries[i], START + 16 * (i + 1));
+		lock_waiters_cancel(entries[i], START + 16 * (i + 1)); /* the charge is not given back */
 	}
 	for (uint32_t i = 0; i < LOCK_WAITERS_FILTER_WORDS; i++)
 		cr_assert_eq(load_relaxed(&lock_waiters_filter[i]), 0);
