@@ -3,6 +3,8 @@
  * Condition variables.  A wait gives its mutex up first, which is charged like an
  * unlock, at this function; that it gets it back is part of the wait.
  *
+ * Two of them are exported with a version, see exports.map.
+ *
  * These are cancellation points: the thread may never come back from the real call.
  *
  * Context: as the real functions.

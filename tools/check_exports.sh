@@ -3,32 +3,30 @@
 #
 # libcprof.so puts itself before every other library: a symbol too many would replace
 # somebody else's, one too few would not be interposed.  So what it exports must be
-# exactly the list in preload/exports.map, under no symbol version, and it may need
-# nothing but libc.
+# exactly the list in preload/exports.list, with the symbol version that is given there
+# or none, and it may need nothing but libc.
 #
 #     tools/check_exports.sh BUILD/libcprof.so
 set -euo pipefail
 library=$(realpath "$1")
 cd "$(dirname "$0")/.."
 
-listed=$(sed -E 's@/\*([^*]|\*[^/])*\*/@@g; s/#.*//' preload/exports.map | tr ';{}' '\n\n\n' |
-	sed -E 's/^[[:space:]]+//; s/[[:space:]]+$//' |
-	awk '/^global:/ { on = 1; sub(/^global:[[:space:]]*/, "") } /^local:/ { on = 0 } on && NF' | sort -u)
+listed=$(sed -E 's/#.*//; s/[[:space:]]+//g; /^$/d' preload/exports.list | sort -u)
 exported=$(nm -D --defined-only "$library" | awk '$2 != "A" { print $3 }' | sort -u)
 failed=0
 
 if grep -q '[*?]' <<<"$listed"; then
-	echo "preload/exports.map: each symbol must be named: $(grep '[*?]' <<<"$listed" | tr '\n' ' ')"
+	echo "preload/exports.list: each symbol must be named: $(grep '[*?]' <<<"$listed" | tr '\n' ' ')"
 	failed=1
 fi
 while read -r symbol; do
 	[[ -n $symbol ]] || continue
-	echo "exported but not in preload/exports.map: $symbol"
+	echo "exported but not in preload/exports.list: $symbol"
 	failed=1
 done < <(comm -13 <(echo "$listed") <(echo "$exported"))
 while read -r symbol; do
 	[[ -n $symbol ]] || continue
-	echo "in preload/exports.map but not exported: $symbol"
+	echo "in preload/exports.list but not exported: $symbol"
 	failed=1
 done < <(comm -23 <(echo "$listed") <(echo "$exported"))
 
