@@ -240,8 +240,9 @@ int client_dump_threads(struct client *client, void (*tick)(void *), void *tick_
 		.reader = &client->reader,
 		.rows = &client->rows,
 	};
-	/* A pid without its process may be another's by now. */
-	if (!is_nameable(client))
+	/* A pid without its process may be another's by now, and so may it be in a /proc that is not ours. */
+	if (!is_nameable(client) ||
+	    (client->handle.pidfd >= 0 && pidfd_pid(client->handle.pidfd) != client->handle.peer_pid))
 		return -ESRCH;
 	client_update_modules(client);
 	return thread_dump_take(&source, tick, tick_arg, out_dump);

@@ -136,12 +136,12 @@ static int choose_pidfd(int sent, pid_t peer_pid)
 	return peer_pid > 0 ? (int)syscall(SYS_pidfd_open, peer_pid, 0) : -1;
 }
 
-static int open_root(pid_t peer_pid)
+static int open_root(pid_t pid)
 {
 	char path[64];
-	if (peer_pid <= 0)
+	if (pid <= 0)
 		return -1;
-	snprintf(path, sizeof path, "/proc/%d/root", peer_pid);
+	snprintf(path, sizeof path, "/proc/%d/root", pid);
 	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
@@ -222,13 +222,15 @@ static enum received receive(struct registration *registration, int fd, struct c
 			close(fds[i]);
 		return RECEIVED_REFUSED;
 	}
+	int pidfd = choose_pidfd(fds[1], peer.pid);
 	*out_handle = (struct client_handle){
 		.is_first = hello->is_first && hello->pid == registration->session.root_pid,
 		.pid = hello->pid,
 		.peer_pid = peer.pid,
 		.segment_fd = fds[0],
-		.pidfd = choose_pidfd(fds[1], peer.pid),
-		.root_fd = open_root(peer.pid),
+		.pidfd = pidfd,
+		/* /proc may be of another pid namespace than ours. */
+		.root_fd = open_root(pidfd >= 0 ? pidfd_pid(pidfd) : peer.pid),
 	};
 	return RECEIVED_PROCESS;
 }

@@ -165,20 +165,20 @@ void cpu_timer_sample(const siginfo_t *info, const ucontext_t *context)
 	uint32_t hz = thread_tls.timer_hz;
 	uint32_t next_hz = wanted_hz();
 	uint64_t expiries = 1 + (uint64_t)(info->si_overrun > 0 ? info->si_overrun : 0);
-	if (likely(hz)) {
+	uint64_t period_ns = period_of(hz);
+	uint64_t ns = expiries * period_ns;
+	uint64_t weight = expiries * CPROF_WEIGHT_ONE;
+	if (unlikely(next_hz != hz)) {
+		ns += (uint64_t)change_rate(next_hz);
+		weight = ns * CPROF_WEIGHT_ONE / period_ns;
+	}
+	/* Where no timer may be armed any more, it goes on as it was, and what is off is not recorded. */
+	bool is_off = hz == 0 || (next_hz == 0 && thread_tls.timer_hz == hz);
+	if (likely(!is_off)) {
 		struct unwind_regs regs;
 		unwind_regs_from_context(context, &regs);
-		uint64_t period_ns = period_of(hz);
-		uint64_t ns = expiries * period_ns;
-		uint64_t weight = expiries * CPROF_WEIGHT_ONE;
-		if (unlikely(next_hz != hz)) {
-			ns += (uint64_t)change_rate(next_hz);
-			weight = ns * CPROF_WEIGHT_ONE / period_ns;
-		}
 		uint32_t stack = record_stack(&guard, &regs);
 		record_add(&guard, stack, CPROF_KIND_CPU, weight, ns);
-	} else if (next_hz) {
-		(void)change_rate(next_hz);
 	}
 	guard_leave(&guard);
 }

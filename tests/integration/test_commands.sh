@@ -315,6 +315,12 @@ reached()
 	[[ $(<"/proc/$PID/comm") == rate_change ]] || PID=$(pgrep -P "$started" -x rate_change)
 	expect "$what: set" wait_until 10 "$CPROF" set "$PID" heap_rate=1
 	expect "$what: snapshot" "$CPROF" snapshot "$PID" --heap
+	# Through a /proc of another PID namespace the collector would look at the wrong process.
+	if [[ $what == *PID* ]]; then
+		refused "$what: threads" "cannot be seen" "$CPROF" snapshot "$PID" --threads
+	else
+		expect "$what: threads" "$CPROF" snapshot "$PID" --threads
+	fi
 	exec 9>&-
 	wait "$started" || fail "$what: the program's status"
 	settle || true
