@@ -117,8 +117,9 @@ static void *object_of(const void *function)
 /* operator new counts for itself if it and malloc come from one object: it then does not call malloc. */
 void real_judge_cxx(void)
 {
-	void *allocator = object_of((const void *)(uintptr_t)real.malloc);
-	real.cxx_counts = allocator && allocator == object_of((const void *)(uintptr_t)real._Znwm);
+	/* In this order: programs in C have none, and dladdr() looks at all symbols of libc. */
+	void *definer = object_of((const void *)(uintptr_t)real._Znwm);
+	real.cxx_counts = definer && definer == object_of((const void *)(uintptr_t)real.malloc);
 }
 
 /* Where the executable is loaded. */
