@@ -2,7 +2,7 @@
 #
 # One flat makefile.  Sources are found by wildcard: a file is in the build as soon as
 # it lies in its room.  The words to know: make, make test, make demo, make lint,
-# make bench, make install.  Variables: BUILD=dir, V=1 (show commands), SAN=asan|ubsan|tsan,
+# make bench, make accuracy, make install.  Variables: BUILD=dir, V=1 (show commands), SAN=asan|ubsan|tsan,
 # T=name (run only the tests whose name contains it), BENCH=name, PREFIX=, DESTDIR=.
 
 MAKEFLAGS += --no-builtin-rules
@@ -90,7 +90,7 @@ quiet = $(if $(V),,@printf '  %-6s %s\n' $(1) '$@';)
 
 # ---- what to make -------------------------------------------------------------------
 
-.PHONY: all deps test unit integration lint format bench bench-readme demo install clean test-programs unit-programs
+.PHONY: all deps test unit integration lint format bench bench-readme accuracy demo install clean test-programs unit-programs
 all: $(LIBRARY) $(COLLECTOR) $(TOOL)
 
 $(LIBRARY): $(PRELOAD_OBJ) preload/exports.map
@@ -229,6 +229,11 @@ bench: deps
 	@tools/install_packages.sh bench
 	@$(MAKE) --no-print-directory all $(BENCHES)
 	@BUILD='$(abspath $(BUILD))' tools/bench/bench.py $(BENCH)
+
+accuracy: deps
+	@tools/install_packages.sh bench
+	@$(MAKE) --no-print-directory all $(VICTIMS)
+	@BUILD='$(abspath $(BUILD))' tools/bench/accuracy.py
 
 bench-readme:
 	@BUILD='$(abspath $(BUILD))' tools/bench/bench.py --readme

@@ -122,7 +122,7 @@ def _server(kind):
 
 def _workload(name):
     def measure_one(runner, variant, _, is_quick):
-        command, stdin = workloads.command(name, is_quick)
+        command, stdin = workloads.command(name, 1 if is_quick else 4)
         return runner.command(variant, command, stdin)
     return each(measure_one)
 

@@ -32,7 +32,7 @@ def machine_words(host):
             f"Linux {host['kernel']}, glibc {host['libc']}, gcc {host['gcc']}")
 
 
-def _table(header, rows):
+def markdown_table(header, rows):
     alignment = ["---"] + ["---:"] * (len(header) - 1)
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, alignment, *rows)) + "\n"
 
@@ -107,7 +107,7 @@ def write(results, host, settings, directory):
     if judged:
         text += [f"{len(judged) - len(missed)} of {len(judged)} targets met"
                  + (f"; missed: {', '.join(missed)}" if missed else "") + ".\n",
-                 _table(["what", "without", "with cprof", "added", "quartiles", "target", "", "best peer"],
+                 markdown_table(["what", "without", "with cprof", "added", "quartiles", "target", "", "best peer"],
                         _target_rows(results, judged))]
     for benchmark in results.benchmarks():
         text.append(f"## {benchmark.title}\n")
@@ -116,7 +116,7 @@ def write(results, host, settings, directory):
             rows = list(_benchmark_rows(results, benchmark, metric))
             if rows:
                 first = [benchmark.point_title, ""] if len(rows[0]) == 7 else [""]
-                text.append(_table([*first, about.title, "quartiles", "added", "ratio", "compared with"], rows))
+                text.append(markdown_table([*first, about.title, "quartiles", "added", "ratio", "compared with"], rows))
     for (name, variant), why in results.failures.items():
         text.append(f"{name} under {titles(variant)} could not be measured: {why}\n")
     _write(directory, "report.md", "\n".join(text))
@@ -150,7 +150,7 @@ def _cost(results, judged, host, settings):
         rows.append([target.title, f"{_NUMBER(verdict.without.median)} {unit}" if verdict.without else "",
                      f"{_NUMBER(verdict.cprof.median)} {unit}", _in_form(target.form, verdict.measured.median, unit), peer])
     return "\n".join([_BEGIN, "", f"On {machine_words(host)}; {settings}:", "",
-                      _table(["", "without", "with cprof", "added", "best peer"], rows), _END, ""])
+                      markdown_table(["", "without", "with cprof", "added", "best peer"], rows), _END, ""])
 
 
 def update_readme(path, directory):

@@ -72,13 +72,12 @@ def _file(name, text):
     return path
 
 
-def command(name, is_quick):
-    """The command, and the file for its standard input or None."""
-    speed = "quick" if is_quick else "full"
+def command(name, size):
+    """The command for a size, 1 for a tenth of a second, and the file for its standard input or None."""
     if name == "sqlite3":
-        return ["sqlite3"], _file(f"{speed}.sql", _SQL.format(rows=20000 if is_quick else 60000))
+        return ["sqlite3"], _file(f"{size}.sql", _SQL.format(rows=20000 * size))
     if name == "python":
-        return ["/usr/bin/python3", _file(f"{speed}.py", _PYTHON.format(turns=3 if is_quick else 10))], None
+        return ["/usr/bin/python3", _file(f"{size}.py", _PYTHON.format(turns=3 * size))], None
     # The compiler proper: heaptrack does not follow children.
     compiler = subprocess.run(["g++", "-print-prog-name=cc1plus"], capture_output=True, text=True, check=True)
     return [compiler.stdout.strip(), "-quiet", "-O1", "-D_GNU_SOURCE", "-o", os.path.join(_scratch.name, "out.s"),

@@ -1,0 +1,281 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""How true the profiles are, beside what else measures the same.
+
+    BUILD=dir tools/bench/accuracy.py [NAME...]    cpu heap locks stacks; default: all
+
+    cpu     the CPU profile against `perf record` on the same run: total variation distance of the
+            shares of functions, flat and with callers; two runs of perf against each other are
+            the floor
+    heap    allocations counted at rate 1 against heaptrack's count and jemalloc's own
+    locks   block and mutex profiles at rate 1 against the program's own clock
+    stacks  how many samples of real programs have a stack that is cut or broken, or frames
+            without a name
+
+Writes accuracy.md to BUILD/bench, and prints it.  What cannot run here is said and left out.
+"""
+
+import bisect
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+sys.dont_write_bytecode = True  # the sources stay as they are
+
+# pylint: disable=wrong-import-position
+import profile as pprof
+import workloads
+from report import machine, machine_words, markdown_table
+from run import Scratch, clean_environment
+from variants import BUILD, LIBRARY, VARIANTS
+
+VICTIMS = os.path.join(BUILD, "tests", "victims")
+SCRATCH = Scratch()
+HZ = 250
+
+
+def run(command, variant="cprof", stdin=None, **settings):
+    """Runs a command under a variant until all its files are there; (their directory, its output)."""
+    out = SCRATCH.fresh()
+    with open(stdin or os.devnull, "rb") as source:
+        done = subprocess.run(command, env=clean_environment() | VARIANTS[variant].environment_in(out) | settings,
+                              cwd=SCRATCH.path, stdin=source, capture_output=True, check=False, timeout=120)
+    SCRATCH.settle()
+    return out, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+
+def largest(out, kind):
+    """Of all profiles of a kind the one that says most, or None."""
+    found = [pprof.read(path) for path in glob.glob(f"{out}/*.{kind}.pb.gz")]
+    return max(found, key=lambda each: each.total(each.types[-1]), default=None)
+
+
+# ---- CPU -------------------------------------------------------------------------------
+
+
+class Symbols:
+    """Names for offsets in files, the same for both profilers: the nearest symbol before."""
+
+    def __init__(self):
+        self._symbols = {}
+
+    @staticmethod
+    def _read(path):
+        """(offset in the file, name), sorted."""
+        headers = subprocess.run(["readelf", "-lW", path], capture_output=True, text=True, check=False).stdout
+        code = re.search(r"LOAD +0x([0-9a-f]+) 0x([0-9a-f]+) .* R E ", headers)
+        shift = int(code.group(2), 16) - int(code.group(1), 16) if code else 0
+        found = set()
+        for options in (["-D"], []):
+            listing = subprocess.run(["nm", "--defined-only", *options, path], capture_output=True, text=True,
+                                     check=False).stdout
+            found |= {(int(words[0], 16) - shift, words[2].split("@")[0])
+                      for words in map(str.split, listing.splitlines()) if len(words) == 3 and words[1] in "tTwWiu"}
+        return sorted(found)
+
+    def name(self, path, offset):
+        if path not in self._symbols:
+            self._symbols[path] = self._read(path)
+        at = bisect.bisect_right(self._symbols[path], (offset, "\x7f"))
+        return f"{os.path.basename(path)}:{self._symbols[path][at - 1][1] if at else '?'}"
+
+
+def perf_stacks(data, symbols):
+    """The stacks that perf saw in user space, as names, leaf first."""
+    script = subprocess.run(["perf", "script", "--no-inline", "-i", data, "-F", "ip,sym,dso"], capture_output=True,
+                            text=True, check=False).stdout
+    for block in script.split("\n\n"):
+        names = [symbols.name(path, int(offset, 16))
+                 for offset, path in re.findall(r"^\s*([0-9a-f]+) .*\((/.*)\)$", block, re.M) if path != LIBRARY]
+        if names:
+            yield names
+
+
+def cprof_stacks(found, symbols):
+    """The same of a CPU profile, each as often as it was sampled."""
+    for frames, values in found.samples:
+        names = [symbols.name(frame.file, frame.offset) for frame in frames]
+        for _ in range(values[0]):
+            yield names
+
+
+def shares(stacks, is_cumulative):
+    count = Counter()
+    for names in stacks:
+        count.update(set(names) if is_cumulative else names[:1])
+    whole = sum(count.values()) or 1
+    return {name: n / whole for name, n in count.items()}
+
+
+def distance(a, b):
+    """Total variation: 0 for equal distributions, 1 for those that share nothing."""
+    return sum(abs(a.get(name, 0) - b.get(name, 0)) for name in a.keys() | b.keys()) / 2
+
+
+def cpu():
+    """Distances of CPU profiles from perf's."""
+    if not shutil.which("perf") or subprocess.run(["perf", "record", "-q", "-e", "cpu-clock:u", "-o", "/dev/null", "true"],
+                                                  capture_output=True, check=False).returncode:
+        return "CPU: perf cannot record here.\n"
+    rows, symbols = [], Symbols()
+    for name in ("sqlite3", "python", "compile"):
+        command, stdin = workloads.command(name, 20)
+        seen = []
+        for _ in range(2):
+            data = os.path.join(SCRATCH.fresh(), "perf")
+            # Not inherited: the collector is no part of the program.
+            out, _, error = run(["perf", "record", "-q", "--no-inherit", "-e", "cpu-clock:u", "-F", str(HZ),
+                                 "--call-graph", "dwarf,32768", "-o", data, *command], stdin=stdin,
+                                CPROF_CPU_HZ=str(HZ), CPROF_MATCH=os.path.basename(command[0]) + "*")
+            found = largest(out, "cpu")
+            if not found:
+                return f"CPU: nothing recorded for {name}: {error[-300:]}\n"
+            seen.append((list(perf_stacks(data, symbols)), list(cprof_stacks(found, symbols))))
+        row = [name, str(len(seen[0][0])), str(len(seen[0][1]))]
+        for is_cumulative in (False, True):
+            (perf1, cprof1), (perf2, _) = [[shares(stacks, is_cumulative) for stacks in both] for both in seen]
+            row += [f"{distance(cprof1, perf1):.3f}", f"{distance(perf1, perf2):.3f}"]
+        rows.append(row)
+    return markdown_table(["program", "samples of perf", "of cprof", "flat: cprof to perf", "perf to perf",
+                           "cumulative: cprof to perf", "perf to perf"], rows)
+
+
+# ---- heap ------------------------------------------------------------------------------
+
+
+def heap():
+    """Counts of allocations by three who count them all; jemalloc's include blocks of its own."""
+    rows = []
+    for name in ("sqlite3", "python", "compile"):
+        command, stdin = workloads.command(name, 1)
+        everything = {"CPROF_CPU_HZ": "0", "PYTHONMALLOC": "malloc"}
+        out, _, _ = run(command, "cprof_exact", stdin, **everything)
+        found = largest(out, "heap")
+        row = [name, f"{found.total('alloc_objects'):,}", f"{found.total('alloc_space'):,}"]
+        if VARIANTS["heaptrack"].is_installed():
+            trace = os.path.join(SCRATCH.fresh(), "heap")
+            run(["heaptrack", "-o", trace, *command], "plain", stdin, **everything)
+            files = glob.glob(trace + ".*")
+            text = subprocess.run(["heaptrack_print", "-f", files[0]], capture_output=True, text=True,
+                                  check=False).stdout if files and shutil.which("heaptrack_print") else ""
+            calls = re.search(r"calls to allocation functions: ([0-9]+)", text)
+            row.append(f"{int(calls.group(1)):,}" if calls else "?")
+        else:
+            row.append("")
+        if VARIANTS["jemalloc"].is_installed():
+            preload = f"{LIBRARY}:{VARIANTS['jemalloc'].environment['LD_PRELOAD']}"
+            out, _, error = run(command, "cprof_exact", stdin, LD_PRELOAD=preload,
+                                MALLOC_CONF="stats_print:true,tcache:false", **everything)
+            found = largest(out, "heap")
+            stats = re.search(r"^total:\s+(\d+)\s+(\d+)", error, re.M)
+            row += [f"{found.total('alloc_objects'):,}", f"{int(stats.group(2)):,}" if stats else "?"]
+        else:
+            row += ["", ""]
+        rows.append(row)
+    return markdown_table(["program", "cprof: blocks", "bytes", "heaptrack: blocks", "on jemalloc, cprof: blocks",
+                           "jemalloc: blocks"], rows)
+
+
+# ---- locks -----------------------------------------------------------------------------
+
+
+def sum_at(found, sites):
+    """Sums of the samples whose leaf and one of its callers are (site, leaf)."""
+    sums = [0, 0]
+    for frames, values in found.samples:
+        leaf = frames[0].functions[-1:]  # what was called, not what is inlined there
+        names = {part for frame in frames[1:] for function in frame.functions for part in function.split("::")}
+        if any(leaf == [wanted] and site in names for site, wanted in sites):
+            sums = [total + value for total, value in zip(sums, values)]
+    return sums
+
+
+def locks():
+    """Waits of the programs that know their own: "wait SITE LEAF COUNT NS", "charge SITE LEAF COUNT LOW HIGH"."""
+    rows = []
+    for victim in ("contention_sites", "contention_cxx", "contention_rust"):
+        path = os.path.join(VICTIMS, victim)
+        if not os.path.exists(path):
+            continue
+        out, printed, _ = run([path], CPROF_BLOCK_RATE="1", CPROF_CPU_HZ="0", CPROF_HEAP_RATE="0")
+        for kind, word in (("block", "wait"), ("mutex", "charge")):
+            known = [line.split() for line in printed.splitlines() if line.startswith(word + " ")]
+            found = largest(out, kind)
+            if not known or not found:
+                continue
+            count, ns = sum_at(found, {(words[1], words[2]) for words in known})
+            low, high = (sum(int(words[column]) for words in known) for column in (4, -1))
+            off = min(ns - low, 0) + max(ns - high, 0)
+            clock = f"{low / 1e6:,.1f}" if low == high else f"{low / 1e6:,.1f} … {high / 1e6:,.1f}"
+            rows.append([victim, kind, f"{sum(int(words[3]) for words in known):,}", f"{count:,}", clock + " ms",
+                         f"{ns / 1e6:,.1f} ms", f"{off / high * 100:+.2f} %"])
+    if not rows:
+        return "Locks: the test programs are not built (make test-programs).\n"
+    return markdown_table(["program", "profile", "waits: its own count", "the profile's", "delay: its own clock",
+                           "the profile's", "outside"], rows)
+
+
+# ---- stacks ----------------------------------------------------------------------------
+
+_PROGRAMS = {
+    "perl": ["perl", "-e", "my %h; for my $i (1..900000) { $h{$i % 5003} .= chr(65 + $i % 26) } print scalar keys %h"],
+    "bash": ["bash", "-c", "for ((i = 0; i < 250000; i++)); do s=$((s + i % 7)); done; echo $s"],
+    "awk": ["awk", "BEGIN { for (i = 0; i < 6000000; i++) s += i * i % 17; print s }"],
+    "xz": ["sh", "-c", "head -c 6000000 /usr/bin/python3 | xz -5 | wc -c"],
+    "sort": ["sh", "-c", "seq 1500000 | sort -r | tail -1"],
+    "git": ["sh", "-c", "rm -rf r && git init -q r && cd r && cp -r /usr/include/linux . && git add . && "
+            "git -c user.name=a -c user.email=a@b commit -qm one && git gc -q && git log -p | wc -l"],
+    "openssl": ["openssl", "speed", "-seconds", "1", "-bytes", "4096", "sha256"],
+}
+
+
+def stacks():
+    """Of real programs, the share of samples that are cut, broken or have frames without a name."""
+    rows = []
+    for name in ("sqlite3", "python", "compile", *_PROGRAMS):
+        command, stdin = (_PROGRAMS[name], None) if name in _PROGRAMS else workloads.command(name, 10)
+        if not shutil.which(command[0]):
+            continue
+        out, _, _ = run(command, stdin=stdin, CPROF_CPU_HZ=str(HZ))
+        samples = frames = unnamed = 0
+        marked = Counter()
+        for path in glob.glob(f"{out}/*.cpu.pb.gz"):
+            found = pprof.read(path)
+            for stack, values in found.samples:
+                samples += values[0]
+                frames += len(stack) * values[0]
+                unnamed += sum(not frame.functions for frame in stack) * values[0]
+            for comment in found.comments:
+                for word, mark in (("more than 128 frames", "cut"), ("could not be followed", "broken")):
+                    if word in comment:
+                        marked[mark] += int(re.search(r"\d+", comment).group())
+        if samples:
+            rows.append([name, f"{samples:,}", f"{frames / samples:.1f}", f"{marked['cut'] / samples * 100:.2f} %",
+                         f"{marked['broken'] / samples * 100:.2f} %", f"{unnamed / frames * 100:.1f} %"])
+    return markdown_table(["program", "samples", "frames each", "cut at 128", "broken", "frames without a name"], rows)
+
+
+_PARTS = {"cpu": ("CPU time, beside perf on the same run", cpu), "heap": ("Allocations, every one counted", heap),
+          "locks": ("Waits, beside the programs' own clocks", locks), "stacks": ("Stacks of real programs", stacks)}
+
+
+def main(words):
+    if any(word not in _PARTS for word in words):
+        print(f"accuracy: there are: {' '.join(_PARTS)}", file=sys.stderr)
+        return 2
+    text = ["# How true the profiles are\n", machine_words(machine()) + ".\n"]
+    for name, (title, part) in _PARTS.items():
+        if not words or name in words:
+            text += [f"## {title}\n", part()]
+    with open(os.path.join(BUILD, "bench", "accuracy.md"), "w", encoding="utf-8") as out:
+        out.write("\n".join(text))
+    print("\n".join(text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
