@@ -235,13 +235,13 @@ static bool is_reserved_name_of(const char *name, const char *symbol)
  * gives static C++ functions no linkage name; the symbol at the address has both.
  * The readable name stays that of DWARF: where the function is inlined, there is no
  * symbol, and the two must not look like different functions.  Only the names that
- * programs cannot use become those that they do.
+ * programs cannot use become those that they do.  Returns whether it became one.
  */
-static void refine_name(struct image *image, uint64_t address, struct image_line *line)
+static bool refine_name(struct image *image, uint64_t address, struct image_line *line)
 {
 	const char *symbol = image_symtab_find(&image->symtab, address);
 	if (!symbol)
-		return;
+		return false;
 	/* Without its version. */
 	const struct function_name *offered = line->name[0] == '_'
 						      ? image_names_of_symbol(&image->names, symbol)
@@ -249,7 +249,7 @@ static void refine_name(struct image *image, uint64_t address, struct image_line
 	if (offered && is_reserved_name_of(line->name, offered->system_name)) {
 		line->name = offered->name;
 		line->system_name = offered->system_name;
-		return;
+		return true;
 	}
 	size_t length = strlen(line->system_name);
 	bool is_copy = !strncmp(symbol, line->system_name, length) && symbol[length] == '.' &&
@@ -259,6 +259,13 @@ static void refine_name(struct image *image, uint64_t address, struct image_line
 								: NULL;
 	if (name)
 		line->system_name = name->system_name;
+	return false;
+}
+
+static bool is_entry(const struct image *image, uint64_t address)
+{
+	uint64_t start;
+	return image_symtab_find_start(&image->symtab, address, &start) && start == address;
 }
 
 static size_t compute(struct image *image, uint64_t address, struct image_line lines[IMAGE_LINES_MAX])
@@ -266,8 +273,11 @@ static size_t compute(struct image *image, uint64_t address, struct image_line l
 	size_t count = image->dwarf ? image_dwarf_find(image->dwarf, address, lines, IMAGE_LINES_MAX) : 0;
 	struct image_line *outermost = &lines[count ? count - 1 : 0];
 	if (count && outermost->name) {
-		refine_name(image, address, outermost);
-		return count;
+		/* A wait's leaf is the entry of libc's function, which may begin with what is inlined there. */
+		if (!refine_name(image, address, outermost) || !is_entry(image, address))
+			return count;
+		lines[0] = *outermost;
+		return 1;
 	}
 	const char *symbol = image_symtab_find(&image->symtab, address);
 	const struct function_name *name = symbol ? image_names_of_symbol(&image->names, symbol) : NULL;

@@ -202,6 +202,21 @@ Test(image_symtab, names_reserved_functions_as_programs_call_them)
 			 "not what it is called outside");
 }
 
+/* A wait's leaf: the call has been made, nothing that is inlined has begun. */
+Test(image_symtab, shows_no_inlined_functions_at_the_entry_of_a_libc_function)
+{
+	fixture_write("e.c",
+		      "static inline __attribute__((always_inline)) int full(int x) { return x / 7; }\n"
+		      "int ___read_it(int x) { return full(x); }\n"
+		      "__asm__(\".symver ___read_it, read_it@@V_1\");\n"
+		      "int plain(int x) { return full(x); }\n");
+	fixture_write("e.map", "V_1 { global: read_it; plain; };\n");
+	fixture_run("gcc -O1 -g -shared -fPIC e.c -Wl,--version-script=e.map -o e");
+	struct image *image = image_probe_open("e");
+	cr_expect_str_eq(image_probe_frames_of(image, "e", "___read_it"), "read_it(read_it)");
+	cr_expect_str_eq(image_probe_frames_of(image, "e", "plain"), "full(full) plain(plain)", "as ever");
+}
+
 Test(image_symtab, reads_the_vdso_from_memory)
 {
 	const ElfW(Ehdr) *header = (const void *)getauxval(AT_SYSINFO_EHDR);
