@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "blocking_calls.h"
+#include "thread_since.h"
 #include "thread_stop.h"
 
 #define THREADS_MAX 65536u
@@ -45,6 +46,7 @@ struct reader {
 	struct remote_unwind *unwind;
 	struct remote_memory *memory;
 	struct thread_stop_late late;
+	struct thread_since_clocks clocks;
 	unsigned char stack[STACK_COPY_BYTES];
 };
 
@@ -227,6 +229,8 @@ static int read_asleep(struct reader *reader, struct thread_reading *reading, co
 	remote_memory_set_copy(reader->memory, reading->call.sp, reader->stack, (size_t)copied);
 	if (is_published)
 		walk_published(reader, reading, &wait);
+	else /* before a stop, from which it would count anew */
+		reading->since_ns = thread_since_read(&reader->clocks, reader->pid, reading->tid);
 	if (!is_published || reading->end != REMOTE_END_FIRST_FRAME)
 		walk_read(reader, reading);
 	if (reading->end == REMOTE_END_UNKNOWN_REGISTER &&
