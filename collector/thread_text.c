@@ -176,11 +176,12 @@ static void print_head(FILE *out, const struct thread_text_source *source, uint3
 	thread_text_wait(reading, wait, waits_for);
 	print_thread(out, source, reading->has_state ? index : THREAD_NOBODY, tid_of(reading));
 	fputs(" [", out);
-	if (wait->what != CPROF_WAIT_NONE)
+	bool is_waiting = wait->what != CPROF_WAIT_NONE;
+	if (!is_waiting || reading->state.state != 'S')
+		fprintf(out, "%s%s", thread_text_state(reading), is_waiting ? ", " : "");
+	if (is_waiting)
 		fprintf(out, "waiting for %s", waits_for);
-	else
-		fputs(thread_text_state(reading), out);
-	if (wait->what == CPROF_WAIT_NONE && waits_for[0]) {
+	if (!is_waiting && waits_for[0]) {
 		fputs(" in ", out);
 		print_clean(out, waits_for);
 	}
