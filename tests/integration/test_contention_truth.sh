@@ -115,7 +115,7 @@ run_once()
 measured contention_sites direct 26
 expect_equal "no wait, no record" "0 0 0 0" \
 	"$(for file in "$block" "$mutex"; do for type in contentions delay; do query "$file" has never_waits $type; done; done | xargs)"
-for site in waits_for_token waits_for_token_timed gives_token waits_for_sem waits_for_thread waits_at_barrier \
+for site in waits_for_token waits_for_token_timed waits_for_sem waits_for_thread waits_at_barrier \
 	waits_for_cnd waits_for_futex; do
 	expect_equal "no lock, so nothing in the mutex profile: $site" 0 "$(query "$mutex" has $site delay)"
 done

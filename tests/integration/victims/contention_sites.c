@@ -93,11 +93,14 @@ FRAME static void releases_mtx(void)
 	NO_TAIL_CALL();
 }
 
+/* Kept for a while, so that the release that ended the wait is over before the next one. */
 static int then(int (*wait)(void *), void (*release)(void))
 {
 	const int result = wait(NULL);
-	if (result == 0)
+	if (result == 0) {
+		nap(HELD_MS / 4);
 		release();
+	}
 	return result;
 }
 
