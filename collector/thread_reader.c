@@ -43,6 +43,7 @@
 struct reader {
 	pid_t pid;
 	const struct segment_reader *segment; /* NULL: none */
+	uint32_t next_slot;                   /* where a thread's slot is looked for first */
 	struct remote_unwind *unwind;
 	struct remote_memory *memory;
 	struct thread_stop_late late;
@@ -59,9 +60,13 @@ static int64_t monotonic_ms(void)
 
 /* ---- child: the thread's slot -------------------------------------------------------------- */
 
-/* The slot of a thread, by its tid as the process sees it; NULL if it has none. */
-static const struct cprof_thread *find_slot(const struct segment_reader *segment, uint32_t tid)
+/*
+ * The slot of a thread, by its tid as the process sees it; NULL if it has none.  Threads
+ * that were started one after the other mostly have slots one after the other.
+ */
+static const struct cprof_thread *find_slot(struct reader *reader, uint32_t tid)
 {
+	const struct segment_reader *segment = reader->segment;
 	if (!segment || tid == 0)
 		return NULL;
 	/* Relaxed: a thread that sleeps has long written what it says. */
@@ -69,10 +74,13 @@ static const struct cprof_thread *find_slot(const struct segment_reader *segment
 	if (used > segment->geometry.thread_count)
 		used = segment->geometry.thread_count;
 	for (uint32_t i = 0; i < used; i++) {
-		const struct cprof_thread *slot = segment_reader_thread(segment, i);
+		uint32_t index = (reader->next_slot + i) % used;
+		const struct cprof_thread *slot = segment_reader_thread(segment, index);
 		/* Acquire: pairs with the release of LIVE, which publishes tid. */
-		if (load_acquire(&slot->state) == CPROF_THREAD_LIVE && load_relaxed(&slot->tid) == tid)
-			return slot;
+		if (load_acquire(&slot->state) != CPROF_THREAD_LIVE || load_relaxed(&slot->tid) != tid)
+			continue;
+		reader->next_slot = index + 1;
+		return slot;
 	}
 	return NULL;
 }
@@ -251,7 +259,7 @@ static void read_thread(struct reader *reader, struct thread_reading *reading)
 		}
 		reading->has_state = true;
 		if (!slot)
-			slot = find_slot(reader->segment, reading->state.tid);
+			slot = find_slot(reader, reading->state.tid);
 		reading->created_by = slot ? load_relaxed(&slot->created_by) : 0; /* ordered by LIVE */
 		if (strchr("ZXx", reading->state.state)) {
 			reading->error = -ESRCH;

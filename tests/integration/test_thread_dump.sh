@@ -22,6 +22,11 @@ dump()
 	bounded "$CPROF" snapshot --threads "$victim" >"$TMP/dump" 2>"$TMP/dump.err"
 }
 
+is_deadlocked()
+{
+	dump && grep -q ^deadlock "$TMP/dump"
+}
+
 # paragraph NAME: what the last dump says of the thread of this name.
 paragraph()
 {
@@ -57,7 +62,7 @@ for rate in 0 1; do
 	expect "rate $rate: runs" wait_until 10 says deadlock left
 	left=$(truth "$TMP/deadlock.out" left)
 	right=$(truth "$TMP/deadlock.out" left 3)
-	expect "rate $rate: both wait" wait_until 10 eval 'dump && grep -q ^deadlock "$TMP/dump"'
+	expect "rate $rate: both wait" wait_until 10 is_deadlocked
 	before=$(state_of)
 	expect "rate $rate: dump" dump
 	expect_equal "rate $rate: nothing else said" "" "$(grep -v 'threads.*pb.gz' "$TMP/dump.err" || true)"
@@ -147,7 +152,7 @@ fresh_out
 
 start stopped "$VICTIMS/deadlock"
 expect "stopped: runs" wait_until 10 says stopped left
-expect "stopped: waits" wait_until 10 eval 'dump && grep -q ^deadlock "$TMP/dump"'
+expect "stopped: waits" wait_until 10 is_deadlocked
 kill -STOP "$victim"
 wait_until 10 grep -q '^State:.T' "/proc/$victim/status" || fail "stopped: stops"
 expect "stopped: dump" dump
