@@ -40,9 +40,26 @@ static struct image *open_image(const struct remote_object *object, const struct
 	return image_open(&source);
 }
 
+static int copy_rows(struct arena *arena, const struct module_rows *rows, struct dump_modules *out_modules)
+{
+	struct profile_module *items = arena_array(arena, rows->count, sizeof *items);
+	if (!items)
+		return -ENOMEM;
+	for (size_t i = 0; i < rows->count; i++) {
+		items[i] = rows->modules[i];
+		items[i].path = arena_copy(arena, items[i].path, strlen(items[i].path));
+		if (!items[i].path)
+			return -ENOMEM;
+	}
+	*out_modules = (struct dump_modules){.items = items, .count = rows->count};
+	return 0;
+}
+
 int dump_modules_build(struct arena *arena, const struct remote_objects *objects,
 		       const struct module_rows *rows, int root_fd, struct dump_modules *out_modules)
 {
+	if (objects->count == 0 && rows && rows->count)
+		return copy_rows(arena, rows, out_modules);
 	size_t count = objects->count < CPROF_MODULE_NONE ? objects->count : CPROF_MODULE_NONE;
 	struct profile_module *items = arena_array(arena, count ? count : 1, sizeof *items);
 	if (!items)
@@ -73,9 +90,22 @@ int dump_modules_build(struct arena *arena, const struct remote_objects *objects
 	return 0;
 }
 
+/* Rows that were loaded later are behind those whose place they may have taken. */
+static uint64_t frame_of_row(const struct dump_modules *modules, uint64_t address)
+{
+	for (size_t i = modules->count; i > 0; i--) {
+		const struct profile_module *module = &modules->items[i - 1];
+		if (address >= module->text_start && address < module->text_end)
+			return cprof_frame(module->id, address - module->bias);
+	}
+	return cprof_frame(CPROF_MODULE_NONE, address);
+}
+
 uint64_t dump_modules_frame(const struct dump_modules *modules, uint64_t address, bool is_exact)
 {
 	uint64_t exact = is_exact ? CPROF_FRAME_EXACT : 0;
+	if (!modules->objects)
+		return frame_of_row(modules, address) | exact;
 	const struct remote_object *object = remote_objects_find(modules->objects, address);
 	size_t index = object ? (size_t)(object - modules->objects->items) : modules->count;
 	if (index >= modules->count)

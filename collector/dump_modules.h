@@ -15,14 +15,15 @@
 #include "remote_objects.h"
 
 struct dump_modules {
-	struct profile_module *items; /* in the arena; sorted by id, in the order of the objects */
+	struct profile_module *items; /* in the arena; sorted by id */
 	size_t count;
-	const struct remote_objects *objects; /* borrowed */
+	const struct remote_objects *objects; /* borrowed; in their order.  NULL: these are the rows */
 };
 
 /*
  * Makes a module of each object and opens its image.  `rows`, which may be NULL, tell
- * which one is libcprof.so itself.  0 or -ENOMEM.
+ * which one is libcprof.so itself; where no object may be looked at, they are the
+ * modules.  0 or -ENOMEM.
  */
 int dump_modules_build(struct arena *arena, const struct remote_objects *objects,
 		       const struct module_rows *rows, int root_fd, struct dump_modules *out_modules);

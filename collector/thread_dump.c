@@ -63,13 +63,14 @@ static __attribute__((format(printf, 2, 3))) void comment(struct work *work, con
 		work->dump.comments[work->dump.comment_count++] = copy;
 }
 
-/* How many threads have no stack for the same reason as the one at `first`; 0: said already. */
+/* How many threads lack a full stack for the same reason as the one at `first`; 0: said already. */
 static size_t count_alike(const struct thread_readings *readings, size_t first)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < readings->count; i++) {
 		const struct thread_reading *reading = &readings->items[i];
-		if (reading->how != THREAD_HOW_NONE || reading->error != readings->items[first].error)
+		if (reading->how != readings->items[first].how ||
+		    reading->error != readings->items[first].error)
 			continue;
 		if (i < first)
 			return 0;
@@ -84,16 +85,17 @@ static void comment_missing(struct work *work)
 	size_t cut = 0;
 	for (size_t i = 0; i < readings->count; i++) {
 		const struct thread_reading *reading = &readings->items[i];
-		enum remote_end end = reading->end;
-		cut += reading->how != THREAD_HOW_NONE && end != REMOTE_END_FIRST_FRAME &&
-		       end != REMOTE_END_FRAMES_MAX;
-		if (reading->how != THREAD_HOW_NONE || work->dump.comment_count >= COMMENTS_MAX - 2)
+		bool has_stack = reading->how != THREAD_HOW_NONE;
+		bool is_forbidden = reading->error == -EPERM || reading->error == -EACCES;
+		cut += has_stack && !is_forbidden && reading->end != REMOTE_END_FIRST_FRAME &&
+		       reading->end != REMOTE_END_FRAMES_MAX;
+		if ((has_stack && !is_forbidden) || work->dump.comment_count >= COMMENTS_MAX - 2)
 			continue;
 		size_t count = count_alike(readings, i);
-		bool is_forbidden = reading->error == -EPERM || reading->error == -EACCES;
 		if (count)
-			comment(work, "no stack of %zu of %zu threads: %s%s", count, readings->count,
-				thread_text_error(reading->error),
+			comment(work, "%s of %zu of %zu threads: %s%s",
+				has_stack ? "nothing but the published wait" : "no stack", count,
+				readings->count, thread_text_error(reading->error),
 				is_forbidden ? " (another user's process, one that is not dumpable, or "
 					       "kernel.yama.ptrace_scope)"
 					     : "");

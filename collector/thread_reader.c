@@ -129,6 +129,19 @@ static bool is_in_published(const struct thread_reading *reading, const struct p
 	       call->arguments[0] - wait->object < extent;
 }
 
+/* The same for a thread that spins. */
+static bool is_spinning(const struct published *wait, uint64_t sp)
+{
+	return wait->what == CPROF_WAIT_SPIN && sp < wait->sp && wait->sp - sp < PUBLISHED_DEPTH_MAX;
+}
+
+static void take_published(struct thread_reading *reading, const struct published *wait)
+{
+	reading->wait = wait->what;
+	reading->object = wait->object;
+	reading->since_ns = wait->since_ns;
+}
+
 /* ---- child: one thread --------------------------------------------------------------------- */
 
 static void walk(struct reader *reader, struct thread_reading *reading, const struct remote_regs *regs)
@@ -149,9 +162,7 @@ static void walk_published(struct reader *reader, struct thread_reading *reading
 	remote_regs_set(&regs, REMOTE_REG_SP, wait->sp);
 	remote_regs_set(&regs, REMOTE_REG_FP, wait->fp);
 	reading->how = THREAD_HOW_PUBLISHED;
-	reading->wait = wait->what;
-	reading->object = wait->object;
-	reading->since_ns = wait->since_ns;
+	take_published(reading, wait);
 	reading->frames[0] = wait->function;
 	reading->is_exact[0] = true;
 	reading->frame_count = 1;
@@ -175,9 +186,11 @@ static bool may_stop(const struct thread_state *state)
 }
 
 /* 0 or -errno; what there was of a stack stays then. */
-static int read_stopped(struct reader *reader, struct thread_reading *reading)
+static int read_stopped(struct reader *reader, struct thread_reading *reading,
+			const struct cprof_thread *slot)
 {
 	struct thread_stop stop;
+	struct published wait;
 	if (!may_stop(&reading->state))
 		return -EBUSY;
 	int error = thread_stop_copy(reading->tid, &reading->call, reader->stack, sizeof reader->stack,
@@ -189,6 +202,8 @@ static int read_stopped(struct reader *reader, struct thread_reading *reading)
 	reading->how = THREAD_HOW_STOPPED;
 	reading->frame_count = 0;
 	walk(reader, reading, &stop.regs);
+	if (slot && read_published(slot, &wait) && is_spinning(&wait, stop.regs.values[REMOTE_REG_SP]))
+		take_published(reading, &wait);
 	return 0;
 }
 
@@ -242,9 +257,29 @@ static int read_asleep(struct reader *reader, struct thread_reading *reading, co
 	if (!is_published || reading->end != REMOTE_END_FIRST_FRAME)
 		walk_read(reader, reading);
 	if (reading->end == REMOTE_END_UNKNOWN_REGISTER &&
-	    blocking_calls_restarts(reader->pid, &reading->call) && read_stopped(reader, reading) == 0)
+	    blocking_calls_restarts(reader->pid, &reading->call) && read_stopped(reader, reading, slot) == 0)
 		settle(reader, reading);
 	return 0;
+}
+
+/* The thread may not be looked into: what it published of a wait is known all the same. */
+static void take_unverified(struct reader *reader, struct thread_reading *reading,
+			    const struct cprof_thread *slot)
+{
+	struct published wait;
+	struct thread_state state;
+	if (!slot || reading->state.state != 'S' || !read_published(slot, &wait) ||
+	    thread_state_read_status(reader->pid, reading->tid, &state) ||
+	    state.switches != reading->state.switches)
+		return;
+	take_published(reading, &wait);
+	reading->how = THREAD_HOW_PUBLISHED;
+	reading->frames[0] = wait.function;
+	reading->is_exact[0] = true;
+	reading->frames[1] = wait.pc;
+	reading->is_exact[1] = false;
+	reading->frame_count = 2;
+	reading->end = REMOTE_END_MEMORY;
 }
 
 static void read_thread(struct reader *reader, struct thread_reading *reading)
@@ -269,6 +304,7 @@ static void read_thread(struct reader *reader, struct thread_reading *reading)
 		if (error) {
 			reading->error = error;
 			thread_state_read_wchan(reader->pid, reading->tid, reading->wchan);
+			take_unverified(reader, reading, slot);
 			return;
 		}
 		reading->has_call = true;
@@ -279,7 +315,7 @@ static void read_thread(struct reader *reader, struct thread_reading *reading)
 	if (reading->error == -EAGAIN) {
 		/* It runs, or sleeps too shortly to be read: as good as running. */
 		reading->call.kind = THREAD_CALL_RUNNING;
-		reading->error = read_stopped(reader, reading);
+		reading->error = read_stopped(reader, reading, slot);
 	}
 }
 

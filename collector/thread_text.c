@@ -177,7 +177,7 @@ static void print_head(FILE *out, const struct thread_text_source *source, uint3
 	print_thread(out, source, reading->has_state ? index : THREAD_NOBODY, tid_of(reading));
 	fputs(" [", out);
 	bool is_waiting = wait->what != CPROF_WAIT_NONE;
-	if (!is_waiting || reading->state.state != 'S')
+	if (!is_waiting || strcmp(thread_text_state(reading), "sleeping") != 0)
 		fprintf(out, "%s%s", thread_text_state(reading), is_waiting ? ", " : "");
 	if (is_waiting)
 		fprintf(out, "waiting for %s", waits_for);
@@ -242,15 +242,19 @@ static void print_creator(FILE *out, const struct thread_text_source *source, ui
 	struct image_line lines[IMAGE_LINES_MAX];
 	const struct segment_reader *reader = source->reader;
 	uint64_t offset = (uint64_t)stack_id * 8;
+	/* Relaxed: the thread that was created is proof that its creator's stack is there. */
 	if (!stack_id || !reader || !source->rows ||
+	    stack_id >= load_relaxed(&segment_reader_control(reader)->stacks_used) ||
 	    offset + sizeof(struct cprof_stack) > reader->geometry.frames_bytes)
 		return;
 	const struct cprof_stack *stack =
 		(const void *)(reader->base + reader->geometry.frames_offset + offset);
 	uint64_t room = (reader->geometry.frames_bytes - offset - sizeof *stack) / sizeof(uint64_t);
-	uint32_t count = stack->frame_count < room ? stack->frame_count : (uint32_t)room;
+	uint64_t count = *(const volatile uint16_t *)&stack->frame_count;
+	if (count > room)
+		count = room;
 	for (uint32_t i = 0; i < count && i < 4; i++) {
-		uint64_t frame = stack->frames[i];
+		uint64_t frame = *(const volatile uint64_t *)&stack->frames[i];
 		if (frame & CPROF_FRAME_EXACT)
 			continue; /* pthread_create itself */
 		size_t line_count = dump_modules_lines(source->rows->modules, source->rows->count, frame,

@@ -8,6 +8,7 @@
 #include "thread_dump.h"
 
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <link.h>
@@ -27,6 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "blocking_calls.h"
 #include "dump_modules.h"
 #include "fake_segment.h"
 #include "thread_state.h"
@@ -479,6 +481,52 @@ Test(thread_dump, shows_states_without_permission)
 	cr_assert(!setresuid(0, 0, 0)); /* or the child could not be ended */
 }
 
+/* What the segment says needs no permission. */
+Test(thread_dump, shows_published_waits_without_permission)
+{
+	struct fake_segment fake;
+	struct segment_reader reader;
+	struct module_rows rows = {0};
+	struct thread_dump dump;
+	Dl_info info;
+	if (geteuid() != 0)
+		cr_skip_test("only root can become somebody else\n");
+	fake_segment_create(&fake, UINT64_C(8) << 20);
+	start_sleeper(outer, in_published);
+	uint32_t slot = fake_thread_start(&fake);
+	struct cprof_waiting *waiting = &fake_thread(&fake, slot)->waiting;
+	store_relaxed(&fake_thread(&fake, slot)->tid, (uint32_t)child);
+	store_relaxed(&waiting->what, (uint32_t)CPROF_WAIT_MUTEX);
+	store_relaxed(&waiting->function, (uint64_t)(uintptr_t)&in_published);
+	store_relaxed(&waiting->pc, shared->pc);
+	cr_assert(dladdr((void *)&in_published, &info));
+	fake_module(&fake, 0, "/proc/self/exe", (uint64_t)(uintptr_t)info.dli_fbase);
+	cr_assert_eq(segment_reader_open(dup(fake.fd), &reader), 0);
+	cr_assert_eq(module_rows_update(&rows, &reader, -1), 1);
+	cr_assert(!setresgid(65534, 65534, 0) && !setresuid(65534, 65534, 0));
+	struct thread_dump_source source = {.peer_pid = child,
+					    .pid = (uint32_t)child,
+					    .name = "child",
+					    .root_fd = -1,
+					    .reader = &reader,
+					    .rows = &rows};
+	cr_assert_eq(thread_dump_take(&source, NULL, NULL, &dump), 0);
+	char names[4096];
+	names_of(&dump, 0, names, sizeof names);
+	cr_expect_str_eq(names, "in_published middle ");
+	cr_expect_str_eq(label_of(&dump, 0, "how"), "published");
+	cr_expect_eq(dump.samples[0].stack_flags, CPROF_STACK_BROKEN);
+	cr_expect(strstr(dump.text, "[frames above cannot be read]") != NULL, "%s", dump.text);
+	cr_expect(strstr(dump.text, "nothing but the published wait of 1 of 1 threads: not permitted") !=
+			  NULL,
+		  "%s", dump.text);
+	thread_dump_free(&dump);
+	cr_assert(!setresuid(0, 0, 0)); /* or the child could not be ended */
+	module_rows_free(&rows);
+	segment_reader_close(&reader);
+	fake_segment_destroy(&fake);
+}
+
 Test(thread_dump, leaves_stopped_and_traced_threads_alone)
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -523,6 +571,131 @@ Test(thread_dump, mends_a_call_that_the_stop_has_ended)
 	eventfd_write(event_fd, 1);
 	WAIT_FOR(load_acquire(&shared->result) != 0);
 	cr_expect_eq(load_acquire(&shared->result), 1001, "one event: %u", load_acquire(&shared->result));
+}
+
+/* Calls that are said to be restarted: each returns 0 if it ended only when it should. */
+static volatile sig_atomic_t signals;
+
+static void count_signal(int number)
+{
+	(void)number;
+	signals++;
+}
+
+static int call_sigsuspend(void)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	sigsuspend(&none);
+	return signals == 1 ? 0 : 1;
+}
+
+static int call_pause(void)
+{
+	pause();
+	return signals == 1 ? 0 : 1;
+}
+
+static int call_waitid(void)
+{
+	siginfo_t info;
+	pid_t grandchild = fork();
+	if (grandchild == 0) {
+		while (load_acquire(&shared->turns) == 0)
+			poll(NULL, 0, 1);
+		_exit(0);
+	}
+	return waitid(P_PID, (id_t)grandchild, &info, WEXITED) == 0 ? 0 : errno;
+}
+
+static int call_pselect(void)
+{
+	struct timespec limit = {.tv_sec = 1};
+	return pselect(0, NULL, NULL, NULL, &limit, NULL) == 0 ? 0 : errno;
+}
+
+static int call_poll(void)
+{
+	return poll(NULL, 0, 1000) == 0 ? 0 : errno;
+}
+
+static int call_futex_bitset(void)
+{
+	return syscall(SYS_futex, &shared->futex, FUTEX_WAIT_BITSET, 0, NULL, NULL, 1) == 0 ? 0 : errno;
+}
+
+static int call_futex_pi(void)
+{
+	store_relaxed(&shared->futex, (uint32_t)getppid());
+	return syscall(SYS_futex, &shared->futex, FUTEX_LOCK_PI, 0, NULL, NULL, 0) == 0 ? 0 : errno;
+}
+
+static const struct {
+	const char *name;
+	int (*call)(void);
+	enum { BY_ITSELF, BY_SIGNAL, BY_FLAG, BY_WAKE, BY_UNLOCK } ended;
+} restarting[] = {
+	{"sigsuspend", call_sigsuspend, BY_SIGNAL},
+	{"pause", call_pause, BY_SIGNAL},
+	{"waitid", call_waitid, BY_FLAG},
+	{"pselect", call_pselect, BY_ITSELF},
+	{"poll", call_poll, BY_ITSELF},
+	{"FUTEX_WAIT_BITSET", call_futex_bitset, BY_WAKE},
+	{"FUTEX_LOCK_PI", call_futex_pi, BY_UNLOCK},
+};
+
+static void run_restarting(size_t i)
+{
+	child = fork();
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGUSR1, count_signal);
+		store_release(&shared->result, 1000 + (uint32_t)restarting[i].call());
+		_exit(0);
+	}
+}
+
+static void end_restarting(size_t i)
+{
+	if (restarting[i].ended == BY_SIGNAL)
+		kill(child, SIGUSR1);
+	else if (restarting[i].ended == BY_FLAG)
+		store_release(&shared->turns, UINT32_C(1));
+	else if (restarting[i].ended == BY_WAKE)
+		syscall(SYS_futex, &shared->futex, FUTEX_WAKE_BITSET, 1, NULL, NULL, 1);
+	else if (restarting[i].ended == BY_UNLOCK)
+		syscall(SYS_futex, &shared->futex, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0);
+}
+
+Test(thread_dump, stops_only_calls_that_go_on)
+{
+	static unsigned char stack[4096];
+	for (size_t i = 0; i < sizeof restarting / sizeof restarting[0]; i++) {
+		store_relaxed(&shared->result, UINT32_C(0));
+		store_relaxed(&shared->futex, UINT32_C(0));
+		run_restarting(i);
+		WAIT_FOR(is_asleep(child));
+		int stopped = 0;
+		for (int stops = 0; stops < 20; stops++) {
+			struct thread_stop_late late = {.count = 0};
+			struct thread_stop stop;
+			struct thread_call call;
+			cr_assert_eq(thread_state_read_call(child, child, &call), 0);
+			if (call.kind != THREAD_CALL_INSIDE || !blocking_calls_restarts(child, &call))
+				continue; /* before the call, or between two sleeps */
+			stopped += thread_stop_copy(child, &call, stack, sizeof stack, &late, &stop) == 0;
+			cr_expect_eq(late.count, 0);
+			poll(NULL, 0, 1);
+		}
+		cr_expect_gt(stopped, 0, "%s was not stopped", restarting[i].name);
+		cr_expect_eq(load_acquire(&shared->result), 0, "%s ended", restarting[i].name);
+		end_restarting(i);
+		WAIT_FOR(load_acquire(&shared->result) != 0);
+		cr_expect_eq(load_acquire(&shared->result), 1000, "%s: %s", restarting[i].name,
+			     strerror((int)load_acquire(&shared->result) - 1000));
+		end();
+	}
+	child = 0;
 }
 
 Test(thread_dump, lets_a_thread_go_that_is_elsewhere)
