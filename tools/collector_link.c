@@ -220,8 +220,7 @@ static size_t find_knowing(struct asked *asked, struct message *out_message, cha
 		int64_t left = deadline - now_ms();
 		int ready = poll(asked->fds, (nfds_t)asked->count, left > 0 ? (int)left : 0);
 		if (ready == 0) {
-			snprintf(line, COLLECTOR_LINE_BYTES,
-				 "not known to be profiled, but a collector does not answer");
+			snprintf(line, COLLECTOR_LINE_BYTES, "a collector does not answer");
 			break;
 		}
 		for (size_t i = 0; ready > 0 && i < asked->count; i++) {

@@ -99,7 +99,9 @@ static void explain_absence(const char *name, pid_t pid, int network_error, cons
 			"%s\n",
 			name, pid, strerror(-network_error));
 	} else if (line[0]) {
-		say(name, pid, line);
+		fprintf(stderr, "cprof %s: process %d is not profiled as far as is known: ", name, pid);
+		collector_print(stderr, line, strlen(line), false);
+		fputc('\n', stderr);
 	} else {
 		fprintf(stderr,
 			"cprof %s: process %d is not profiled: accepted is one that runs with libcprof.so, "
