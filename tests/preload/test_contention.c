@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waits and releases from the interposed functions to the ring: what counts as a wait,
+ * who is charged, what a waiting thread shows, and that samples estimate what they were
+ * taken from.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <linux/futex.h>
+#include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "contention.h"
+#include "cprof_ring.h"
+#include "own_segment.h"
+#include "real.h"
+
+long cprof_test_syscall(long number, ...);
+
+static void open_segment(void)
+{
+	cr_assert(real_resolve());
+	real_resolve_optional();
+	own_segment_open(UINT64_C(16) << 20);
+	store_relaxed(&segment_control()->block_rate_ns, UINT64_C(1));
+	store_relaxed(&segment_control()->mutex_fraction, UINT32_C(1));
+	store_relaxed(&segment_control()->contention, UINT32_C(1));
+	contention_follow_segment();
+}
+
+TestSuite(contention, .init = open_segment, .timeout = 60);
+
+struct sum {
+	uint64_t weight, value, records;
+	const void *leaf; /* of the last one */
+};
+
+/* What all rings hold of a kind, with the leaf `leaf` unless that is NULL. */
+static struct sum sum_of(enum cprof_kind kind, const void *leaf)
+{
+	struct sum sum = {0};
+	for (uint32_t i = 0; i < load_acquire(&segment_control()->threads_used); i++) {
+		struct cprof_thread *thread = segment_thread(i);
+		struct ring_copy copy;
+		for (uint64_t pos = 0; ring_peek(thread, pos, &copy); pos++) {
+			if (copy.kind != (uint32_t)kind)
+				continue;
+			const struct cprof_stack *stack = (const void *)(segment_frames() + copy.stack);
+			uint64_t frame = stack->frames[0];
+			uint64_t at = cprof_frame_offset(frame) +
+				      (cprof_frame_module(frame) == CPROF_MODULE_NONE
+					       ? 0
+					       : segment_module(cprof_frame_module(frame))->bias);
+			cr_assert(frame & CPROF_FRAME_EXACT);
+			if (leaf && at != (uint64_t)(uintptr_t)leaf)
+				continue;
+			sum.weight += copy.weight;
+			sum.value += copy.value;
+			sum.records++;
+			sum.leaf = (const void *)(uintptr_t)at;
+		}
+	}
+	return sum;
+}
+
+static uint64_t waits_of(enum cprof_kind kind, const void *leaf)
+{
+	return sum_of(kind, leaf).weight / CPROF_WEIGHT_ONE;
+}
+
+#define BLOCKED(function) waits_of(CPROF_KIND_BLOCK, (const void *)(uintptr_t)real.function)
+#define CHARGED(function) waits_of(CPROF_KIND_MUTEX, (const void *)(uintptr_t)real.function)
+
+/* Whether some thread shows that it waits for this. */
+static bool is_shown(enum cprof_wait what, const void *object)
+{
+	for (uint32_t i = 0; i < load_acquire(&segment_control()->threads_used); i++) {
+		const struct cprof_waiting *waiting = &segment_thread(i)->waiting;
+		if (load_acquire(&waiting->what) == (uint32_t)what &&
+		    load_relaxed(&waiting->object) == (uint64_t)(uintptr_t)object)
+			return true;
+	}
+	return false;
+}
+
+static void until_shown(enum cprof_wait what, const void *object)
+{
+	while (!is_shown(what, object))
+		sched_yield();
+}
+
+static struct timespec soon(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	t.tv_nsec += 2000000;
+	t.tv_sec += t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	return t;
+}
+
+/* ---- the rule ------------------------------------------------------------------------------- */
+
+Test(contention, sample_follows_the_rule)
+{
+	struct contention_sample s = contention_sample(1, 100, 1, 12345);
+	cr_expect_eq(s.weight, CPROF_WEIGHT_ONE);
+	cr_expect_eq(s.value, 100);
+	s = contention_sample(1, 100000, 100000, 12345);
+	cr_expect_eq(s.weight, CPROF_WEIGHT_ONE, "as long as the rate");
+	s = contention_sample(1, 25000, 100000, 24999);
+	cr_expect_eq(s.weight, 4 * CPROF_WEIGHT_ONE, "one in four");
+	cr_expect_eq(s.value, 100000);
+	s = contention_sample(1, 25000, 100000, 25000);
+	cr_expect_eq(s.weight, 0);
+	s = contention_sample(3, 50000, 100000, 0);
+	cr_expect_eq(s.weight, 6 * CPROF_WEIGHT_ONE);
+	s = contention_sample(1, 0, UINT64_C(3600000000000), 0);
+	cr_expect_eq(s.weight, UINT64_C(3600000000000) * CPROF_WEIGHT_ONE, "no time counts as 1 ns");
+}
+
+/* Mixed short and long waits on one site; 100 seeded runs. */
+Test(contention, estimates_are_unbiased)
+{
+	const uint64_t rate = 100000;
+	double sum_ns = 0, sum_waits = 0, truth_ns = 0, truth_waits = 0, variance_ns = 0, variance_waits = 0;
+	for (uint64_t seed = 1; seed <= 100; seed++) {
+		uint64_t state = seed;
+		for (int i = 0; i < 5000; i++) {
+			uint64_t r = cprof_mix64(state += UINT64_C(0x9e3779b97f4a7c15));
+			uint64_t delay = i % 10 ? 100 + r % 20000 : 50000 + r % 1000000;
+			double p = delay < rate ? (double)delay / (double)rate : 1;
+			struct contention_sample s = contention_sample(
+				1, delay, rate, cprof_mix64(state += UINT64_C(0x9e3779b97f4a7c15)));
+			sum_ns += (double)s.value;
+			sum_waits += (double)s.weight / (double)CPROF_WEIGHT_ONE;
+			truth_ns += (double)delay;
+			truth_waits += 1;
+			variance_ns += (double)delay * (double)delay * (1 - p) / p;
+			variance_waits += (1 - p) / p;
+		}
+	}
+	cr_expect_float_eq(sum_ns, truth_ns, 4 * sqrt(variance_ns), "%f of %f", sum_ns, truth_ns);
+	cr_expect_float_eq(sum_waits, truth_waits, 4 * sqrt(variance_waits), "%f of %f", sum_waits,
+			   truth_waits);
+}
+
+/* ---- what is a wait -------------------------------------------------------------------------- */
+
+Test(contention, what_does_not_wait_is_not_recorded)
+{
+	pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	pthread_mutex_t recursive = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+	pthread_mutex_t checking = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+	pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+	pthread_spinlock_t spin;
+	struct timespec past = {0, 0}, wrong = {0, -1};
+	sem_t semaphore;
+	uint32_t word = 1;
+	pthread_spin_init(&spin, 0);
+	sem_init(&semaphore, 0, 3);
+	for (int i = 0; i < 2; i++) {
+		cr_expect_eq(cprof_test_pthread_mutex_lock(&recursive), 0);
+		cr_expect_eq(cprof_test_pthread_mutex_timedlock(&recursive, &wrong), 0, "it is free");
+	}
+	for (int i = 0; i < 4; i++)
+		cr_expect_eq(cprof_test_pthread_mutex_unlock(&recursive), 0);
+	cr_expect_eq(cprof_test_pthread_mutex_lock(&checking), 0);
+	cr_expect_eq(cprof_test_pthread_mutex_lock(&checking), EDEADLK);
+	cr_expect_eq(cprof_test_pthread_mutex_unlock(&checking), 0);
+	cr_expect_eq(cprof_test_pthread_mutex_unlock(&checking), EPERM);
+	cr_expect_eq(cprof_test_pthread_mutex_clocklock(&mutex, CLOCK_PROCESS_CPUTIME_ID, &past), EINVAL);
+	cr_expect_eq(cprof_test_pthread_mutex_timedlock(&mutex, &past), 0);
+	cr_expect_eq(cprof_test_pthread_mutex_unlock(&mutex), 0);
+	cr_expect_eq(cprof_test_pthread_rwlock_wrlock(&rwlock), 0);
+	cr_expect_eq(cprof_test_pthread_rwlock_rdlock(&rwlock), EDEADLK);
+	cr_expect_eq(cprof_test_pthread_rwlock_unlock(&rwlock), 0);
+	cr_expect_eq(cprof_test_pthread_rwlock_timedrdlock(&rwlock, &wrong), EINVAL, "though it is free");
+	cr_expect_eq(cprof_test_pthread_spin_lock(&spin), 0);
+	cr_expect_eq(cprof_test_pthread_spin_unlock(&spin), 0);
+	errno = 77;
+	cr_expect_eq(cprof_test_sem_wait(&semaphore), 0);
+	cr_expect_eq(cprof_test_sem_timedwait(&semaphore, &past), 0);
+	cr_expect_eq(errno, 77);
+	cr_expect_eq(cprof_test_sem_timedwait(&semaphore, &wrong), -1);
+	cr_expect_eq(errno, EINVAL);
+	cr_expect_eq(cprof_test_syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0), -1);
+	cr_expect_eq(errno, EAGAIN);
+	cr_expect_eq(sum_of(CPROF_KIND_BLOCK, NULL).records, 0);
+	cr_expect_eq(sum_of(CPROF_KIND_MUTEX, NULL).records, 0);
+	cr_expect_not(lock_waiters_may_exist(&checking));
+	cr_expect_not(lock_waiters_may_exist(&rwlock));
+}
+
+Test(contention, timeouts_are_waits)
+{
+	pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+	sem_t semaphore;
+	uint32_t word = 1;
+	struct timespec deadline = soon(CLOCK_REALTIME), span = {0, 1000};
+	sem_init(&semaphore, 0, 0);
+	cprof_test_pthread_mutex_lock(&mutex);
+	cr_expect_eq(cprof_test_pthread_mutex_timedlock(&mutex, &deadline), ETIMEDOUT);
+	cr_expect_eq(BLOCKED(pthread_mutex_timedlock), 1);
+	cr_expect_eq(CHARGED(pthread_mutex_unlock), 0, "not yet");
+	cprof_test_pthread_mutex_unlock(&mutex);
+	cr_expect_eq(CHARGED(pthread_mutex_unlock), 1);
+	deadline = soon(CLOCK_REALTIME);
+	errno = 0;
+	cr_expect_eq(cprof_test_sem_timedwait(&semaphore, &deadline), -1);
+	cr_expect_eq(errno, ETIMEDOUT);
+	cr_expect_eq(BLOCKED(sem_timedwait), 1);
+	cprof_test_pthread_mutex_lock(&mutex);
+	cr_expect_eq(cprof_test_pthread_cond_timedwait(&cond, &mutex, &deadline), ETIMEDOUT);
+	cr_expect_eq(BLOCKED(pthread_cond_timedwait), 1);
+	cprof_test_pthread_mutex_unlock(&mutex);
+	cr_expect_eq(cprof_test_syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 1, &span, NULL, 0), -1);
+	cr_expect_eq(errno, ETIMEDOUT);
+	cr_expect_eq(BLOCKED(syscall), 1);
+}
+
+/* ---- two threads ------------------------------------------------------------------------------ */
+
+static pthread_mutex_t shared = PTHREAD_MUTEX_INITIALIZER;
+static pthread_rwlock_t shared_rwlock = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_cond_t shared_cond = PTHREAD_COND_INITIALIZER;
+static mtx_t shared_mtx;
+static bool is_told;
+
+static void *lock_shared(void *unused)
+{
+	cprof_test_pthread_mutex_lock(&shared);
+	cprof_test_pthread_mutex_unlock(&shared);
+	return unused;
+}
+
+Test(contention, wait_is_shown_recorded_and_charged_to_the_unlock)
+{
+	pthread_t thread;
+	cprof_test_pthread_mutex_lock(&shared);
+	pthread_create(&thread, NULL, lock_shared, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	cr_expect_eq(sum_of(CPROF_KIND_BLOCK, NULL).records, 0);
+	cprof_test_pthread_mutex_unlock(&shared);
+	pthread_join(thread, NULL);
+	cr_expect_not(is_shown(CPROF_WAIT_MUTEX, &shared));
+	cr_expect_eq(BLOCKED(pthread_mutex_lock), 1);
+	cr_expect_eq(CHARGED(pthread_mutex_unlock), 1);
+	/* In units of 16 ns. */
+	uint64_t block_ns = sum_of(CPROF_KIND_BLOCK, NULL).value;
+	uint64_t mutex_ns = sum_of(CPROF_KIND_MUTEX, NULL).value;
+	cr_expect_lt(block_ns > mutex_ns ? block_ns - mutex_ns : mutex_ns - block_ns, 32);
+	cr_expect_not(lock_waiters_may_exist(&shared));
+}
+
+Test(contention, inner_unlock_of_a_recursive_mutex_is_not_charged)
+{
+	static const pthread_mutex_t recursive = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+	pthread_t thread;
+	shared = recursive;
+	cprof_test_pthread_mutex_lock(&shared);
+	cprof_test_pthread_mutex_lock(&shared);
+	pthread_create(&thread, NULL, lock_shared, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	cprof_test_pthread_mutex_unlock(&shared);
+	cr_expect_eq(sum_of(CPROF_KIND_MUTEX, NULL).records, 0);
+	cprof_test_pthread_mutex_unlock(&shared);
+	pthread_join(thread, NULL);
+	cr_expect_eq(CHARGED(pthread_mutex_unlock), 1);
+}
+
+static void *wait_shared_cond(void *unused)
+{
+	cprof_test_pthread_mutex_lock(&shared);
+	while (!is_told)
+		cprof_test_pthread_cond_wait(&shared_cond, &shared);
+	cprof_test_pthread_mutex_unlock(&shared);
+	return unused;
+}
+
+Test(contention, cond_wait_gives_its_mutex_up)
+{
+	pthread_t waiter, locker;
+	struct timespec deadline = soon(CLOCK_REALTIME);
+	cprof_test_pthread_mutex_lock(&shared);
+	pthread_create(&locker, NULL, lock_shared, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	deadline.tv_sec += 1;
+	pthread_create(&waiter, NULL, wait_shared_cond, NULL);
+	/* The locker gets the mutex by this wait, which ends when the last waiter was told. */
+	while (!is_told) {
+		cprof_test_pthread_cond_timedwait(&shared_cond, &shared, &deadline);
+		is_told = true;
+	}
+	cr_expect_geq(CHARGED(pthread_cond_timedwait), 1);
+	pthread_cond_broadcast(&shared_cond);
+	cprof_test_pthread_mutex_unlock(&shared);
+	pthread_join(waiter, NULL);
+	pthread_join(locker, NULL);
+	cr_expect_geq(BLOCKED(pthread_cond_wait), 1);
+}
+
+static void *read_shared(void *unused)
+{
+	cprof_test_pthread_rwlock_rdlock(&shared_rwlock);
+	cprof_test_pthread_rwlock_unlock(&shared_rwlock);
+	return unused;
+}
+
+Test(contention, writer_is_charged_with_all_its_readers)
+{
+	pthread_t threads[3];
+	cprof_test_pthread_rwlock_wrlock(&shared_rwlock);
+	for (int i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, read_shared, NULL);
+	for (int shown = 0; shown < 3;) {
+		shown = 0;
+		for (uint32_t i = 0; i < load_acquire(&segment_control()->threads_used); i++)
+			shown += load_acquire(&segment_thread(i)->waiting.what) == CPROF_WAIT_RWLOCK_READ;
+		sched_yield();
+	}
+	cprof_test_pthread_rwlock_unlock(&shared_rwlock);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	cr_expect_eq(BLOCKED(pthread_rwlock_rdlock), 3);
+	cr_expect_eq(CHARGED(pthread_rwlock_unlock), 3);
+}
+
+static int lock_shared_mtx(void *unused)
+{
+	(void)unused;
+	cprof_test_mtx_lock(&shared_mtx);
+	cprof_test_mtx_unlock(&shared_mtx);
+	return 5;
+}
+
+Test(contention, c11_functions_say_their_own_words)
+{
+	thrd_t thread;
+	int result = 0;
+	struct timespec deadline = soon(CLOCK_REALTIME);
+	mtx_init(&shared_mtx, mtx_timed);
+	cr_expect_eq(cprof_test_mtx_lock(&shared_mtx), thrd_success);
+	cr_expect_eq(cprof_test_mtx_timedlock(&shared_mtx, &deadline), thrd_timedout);
+	thrd_create(&thread, lock_shared_mtx, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &shared_mtx);
+	cr_expect_eq(cprof_test_mtx_unlock(&shared_mtx), thrd_success);
+	cr_expect_eq(cprof_test_thrd_join(thread, &result), thrd_success);
+	cr_expect_eq(result, 5);
+	cr_expect_eq(BLOCKED(mtx_lock), 1);
+	cr_expect_eq(BLOCKED(mtx_timedlock), 1);
+	cr_expect_eq(CHARGED(mtx_unlock), 2);
+}
+
+static void *wait_for_ever(void *semaphore)
+{
+	cprof_test_sem_wait(semaphore);
+	return NULL;
+}
+
+/* The thread's slot was left by what did not come back. */
+Test(contention, cancelled_wait_is_not_recorded_and_the_thread_can_go_on)
+{
+	pthread_t thread;
+	sem_t semaphore;
+	void *result;
+	sem_init(&semaphore, 0, 0);
+	pthread_create(&thread, NULL, wait_for_ever, &semaphore);
+	until_shown(CPROF_WAIT_SEMAPHORE, &semaphore);
+	pthread_cancel(thread);
+	pthread_join(thread, &result);
+	cr_expect_eq(result, PTHREAD_CANCELED);
+	cr_expect_eq(sum_of(CPROF_KIND_BLOCK, NULL).records, 0);
+}
+
+static pthread_mutex_t outer = PTHREAD_MUTEX_INITIALIZER;
+
+static void lock_in_cleanup(void *unused)
+{
+	(void)unused;
+	cprof_test_pthread_mutex_lock(&outer);
+	cprof_test_pthread_mutex_unlock(&outer);
+}
+
+static void *wait_with_cleanup(void *semaphore)
+{
+	pthread_cleanup_push(lock_in_cleanup, NULL);
+	cprof_test_sem_wait(semaphore);
+	pthread_cleanup_pop(0);
+	return NULL;
+}
+
+Test(contention, next_wait_takes_away_what_a_cancelled_one_showed)
+{
+	pthread_t thread;
+	sem_t semaphore;
+	sem_init(&semaphore, 0, 0);
+	cprof_test_pthread_mutex_lock(&outer);
+	pthread_create(&thread, NULL, wait_with_cleanup, &semaphore);
+	until_shown(CPROF_WAIT_SEMAPHORE, &semaphore);
+	pthread_cancel(thread);
+	until_shown(CPROF_WAIT_MUTEX, &outer);
+	cr_expect_not(is_shown(CPROF_WAIT_SEMAPHORE, &semaphore));
+	cprof_test_pthread_mutex_unlock(&outer);
+	pthread_join(thread, NULL);
+	cr_expect_eq(BLOCKED(pthread_mutex_lock), 1);
+}
+
+/* ---- rates ----------------------------------------------------------------------------------- */
+
+Test(contention, nothing_is_recorded_while_it_is_off)
+{
+	struct timespec deadline = soon(CLOCK_REALTIME);
+	store_relaxed(&segment_control()->contention, UINT32_C(0));
+	cprof_test_pthread_mutex_lock(&shared);
+	cr_expect_eq(cprof_test_pthread_mutex_timedlock(&shared, &deadline), ETIMEDOUT);
+	cprof_test_pthread_mutex_unlock(&shared);
+	cr_expect_eq(load_relaxed(&segment_control()->threads_used), 0);
+}
+
+Test(contention, fraction_alone_records_releases_only)
+{
+	struct timespec deadline = soon(CLOCK_REALTIME);
+	store_relaxed(&segment_control()->block_rate_ns, UINT64_C(0));
+	cprof_test_pthread_mutex_lock(&shared);
+	cr_expect_eq(cprof_test_pthread_mutex_timedlock(&shared, &deadline), ETIMEDOUT);
+	cprof_test_pthread_mutex_unlock(&shared);
+	cr_expect_eq(sum_of(CPROF_KIND_BLOCK, NULL).records, 0);
+	cr_expect_eq(CHARGED(pthread_mutex_unlock), 1);
+}
+
+Test(contention, release_is_scaled_by_the_fraction)
+{
+	const uint32_t fraction = 4;
+	const int count = 2000;
+	pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	struct timespec past = {1, 0};
+	store_relaxed(&segment_control()->block_rate_ns, UINT64_C(0));
+	store_relaxed(&segment_control()->mutex_fraction, fraction);
+	uint64_t waits = 0;
+	thread_tls.random_state = 1;
+	for (int i = 0; i < count; i++) {
+		cprof_test_pthread_mutex_lock(&mutex);
+		cprof_test_pthread_mutex_timedlock(&mutex, &past);
+		cprof_test_pthread_mutex_unlock(&mutex);
+		if (i % 400 == 399) { /* before the ring is full */
+			waits += CHARGED(pthread_mutex_unlock);
+			for (uint32_t r = 0; r < CPROF_RING_RECORDS; r++)
+				store_relaxed(&thread_tls.slot->ring[r].stamp, UINT32_C(0));
+			store_relaxed(&thread_tls.slot->head, UINT64_C(0));
+		}
+	}
+	cr_expect_eq(waits % fraction, 0);
+	/* One wait each, kept with probability 1/4 as four: the standard error is sqrt(3 * count). */
+	cr_expect_float_eq((double)waits, count, 4 * sqrt(3.0 * count));
+}
+
+Test(contention, turning_off_during_a_wait_loses_nothing)
+{
+	pthread_t thread;
+	cprof_test_pthread_mutex_lock(&shared);
+	pthread_create(&thread, NULL, lock_shared, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	store_relaxed(&segment_control()->contention, UINT32_C(0));
+	store_relaxed(&segment_control()->block_rate_ns, UINT64_C(0));
+	store_relaxed(&segment_control()->mutex_fraction, UINT32_C(0));
+	cprof_test_pthread_mutex_unlock(&shared);
+	pthread_join(thread, NULL);
+	cr_expect_eq(BLOCKED(pthread_mutex_lock), 1);
+	cr_expect_eq(sum_of(CPROF_KIND_MUTEX, NULL).records, 0, "nobody charges it any more");
+}
