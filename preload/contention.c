@@ -102,6 +102,10 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	out_wait->image = control->pid;
 	out_wait->start_ns = now_ns();
 	out_wait->rate_ns = load_relaxed(&control->block_rate_ns);
+	out_wait->waiters = NULL;
+	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
+		out_wait->waiters = lock_waiters_join(object, out_wait->start_ns);
+	/* What is shown is known to who releases, too. */
 	const struct publication publication = {
 		.what = what,
 		.object = (uint64_t)(uintptr_t)object,
@@ -114,9 +118,6 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	struct publication stale;
 	contention_publish(&out_wait->published, guard.slot, &publication, &stale);
 	abandon(&stale);
-	out_wait->waiters = NULL;
-	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
-		out_wait->waiters = lock_waiters_join(object, out_wait->start_ns);
 	out_wait->function = function;
 	out_wait->regs = regs;
 	out_wait->is_walked = out_wait->rate_ns == 1;

@@ -231,7 +231,6 @@ static pthread_mutex_t shared = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t shared_rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_cond_t shared_cond = PTHREAD_COND_INITIALIZER;
 static mtx_t shared_mtx;
-static bool is_told;
 
 static void *lock_shared(void *unused)
 {
@@ -275,35 +274,20 @@ Test(contention, inner_unlock_of_a_recursive_mutex_is_not_charged)
 	cr_expect_eq(CHARGED(pthread_mutex_unlock), 1);
 }
 
-static void *wait_shared_cond(void *unused)
-{
-	cprof_test_pthread_mutex_lock(&shared);
-	while (!is_told)
-		cprof_test_pthread_cond_wait(&shared_cond, &shared);
-	cprof_test_pthread_mutex_unlock(&shared);
-	return unused;
-}
-
 Test(contention, cond_wait_gives_its_mutex_up)
 {
-	pthread_t waiter, locker;
+	pthread_t thread;
 	struct timespec deadline = soon(CLOCK_REALTIME);
+	deadline.tv_sec += 1; /* until then the thread has had the mutex */
 	cprof_test_pthread_mutex_lock(&shared);
-	pthread_create(&locker, NULL, lock_shared, NULL);
+	pthread_create(&thread, NULL, lock_shared, NULL);
 	until_shown(CPROF_WAIT_MUTEX, &shared);
-	deadline.tv_sec += 1;
-	pthread_create(&waiter, NULL, wait_shared_cond, NULL);
-	/* The locker gets the mutex by this wait, which ends when the last waiter was told. */
-	while (!is_told) {
-		cprof_test_pthread_cond_timedwait(&shared_cond, &shared, &deadline);
-		is_told = true;
-	}
-	cr_expect_geq(CHARGED(pthread_cond_timedwait), 1);
-	pthread_cond_broadcast(&shared_cond);
+	cr_expect_eq(cprof_test_pthread_cond_timedwait(&shared_cond, &shared, &deadline), ETIMEDOUT);
 	cprof_test_pthread_mutex_unlock(&shared);
-	pthread_join(waiter, NULL);
-	pthread_join(locker, NULL);
-	cr_expect_geq(BLOCKED(pthread_cond_wait), 1);
+	pthread_join(thread, NULL);
+	cr_expect_eq(BLOCKED(pthread_cond_timedwait), 1);
+	cr_expect_eq(BLOCKED(pthread_mutex_lock), 1);
+	cr_expect_eq(CHARGED(pthread_cond_timedwait), 1);
 }
 
 static void *read_shared(void *unused)
