@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 
 #include "cprof_compiler.h"
+#include "thread_look.h"
 
 /* In pthread_mutex_t and pthread_rwlock_t (glibc 2.0 and 2.25 until 2.41, x86-64). */
 #define MUTEX_OWNER_OFFSET 8
@@ -188,7 +189,7 @@ static bool is_circle_still(pid_t pid, const struct thread_readings *readings,
 {
 	uint32_t i = start;
 	do {
-		if (!thread_reader_is_unchanged(pid, &readings->items[i]))
+		if (!thread_look_is_unchanged(pid, &readings->items[i]))
 			return false;
 		i = waits[i].holder;
 	} while (i != start);
