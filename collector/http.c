@@ -83,7 +83,7 @@ static void stop_watching(struct http *http, struct peer *peer)
 	if (peer->state != PEER_WATCHING)
 		return;
 	http->watch_count--;
-	window_close(&peer->watch.window);
+	http_watch_fini(&peer->watch);
 	epoll_ctl(http->epoll_fd, EPOLL_CTL_DEL, peer->fd, NULL);
 }
 

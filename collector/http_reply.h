@@ -23,7 +23,7 @@ struct http_reply {
 	const char *content_type; /* a constant */
 	char file_name[64];       /* of an attachment, "": none */
 	char location[512];       /* of a redirection */
-	char process[96];         /* whom it shows, where there are several: "name pid" */
+	char process[16];         /* whom it shows, where there are several: a pid */
 	const char *allow;        /* a constant */
 	bool is_nosniff;
 	bool is_pprof_error; /* X-Go-Pprof: go tool pprof then shows the body */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "http_index.h"
+#include "http_threads.h"
 #include "metrics.h"
 #include "pprof.h"
 #include "profile_text.h"
@@ -74,14 +75,60 @@ static void reply_profile(const struct http_turn *turn, const struct http_reques
 			 request->seconds && request->kind != PROFILE_CPU ? "-delta" : "");
 }
 
-static void serve_profile(const struct http_turn *turn, const struct http_request *request,
+static void fail_to_collect(struct http_reply *reply)
+{
+	http_reply_pprof_error(reply, 500, "failed to collect profile");
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+static void serve_threads(const struct http_turn *turn, const struct http_request *request,
+			  struct client *client, struct http_reply *out_reply)
+{
+	struct text_buffer text = {0};
+	struct thread_dump dump;
+	if (client_dump_threads(client, turn->tick, turn->tick_arg, &dump)) {
+		fail_to_collect(out_reply);
+		return;
+	}
+	if (request->is_dump) {
+		text_buffer_add(&text, dump.text, dump.text_bytes);
+		http_reply_text(out_reply, HTTP_TEXT, &text);
+	} else {
+		struct profile profile = http_threads_describe(&dump);
+		reply_profile(turn, request, &profile, out_reply);
+	}
+	thread_dump_free(&dump);
+}
+
+static void end_threads(const struct http_turn *turn, const struct http_request *request,
+			struct client *client, const struct http_watch *watch, struct http_reply *out_reply)
+{
+	struct http_threads_difference difference;
+	struct thread_dump now;
+	if (client_dump_threads(client, turn->tick, turn->tick_arg, &now)) {
+		fail_to_collect(out_reply);
+		return;
+	}
+	if (http_threads_subtract(&watch->threads, &now, &difference)) {
+		fail_to_collect(out_reply);
+	} else {
+		reply_profile(turn, request, &difference.profile, out_reply);
+		http_threads_difference_fini(&difference);
+	}
+	thread_dump_free(&now);
+}
+
+/* ---- what is in the segment ------------------------------------------------------------------ */
+
+static void serve_counted(const struct http_turn *turn, const struct http_request *request,
 			  struct client *client, struct http_reply *out_reply)
 {
 	struct writer_moment moment = client_moment(client, turn->tick, turn->tick_arg);
 	struct writer_profile described;
 	struct aggregate aggregate;
 	if (writer_take(&client->writer, &moment, &aggregate)) {
-		http_reply_pprof_error(out_reply, 500, "failed to collect profile");
+		fail_to_collect(out_reply);
 		return;
 	}
 	writer_describe(&client->writer, &aggregate, request->kind, &moment, &described);
@@ -90,45 +137,71 @@ static void serve_profile(const struct http_turn *turn, const struct http_reques
 	aggregate_free(&aggregate);
 }
 
+static int begin_counted(const struct http_turn *turn, const struct http_request *request,
+			 struct client *client, struct window *out_window)
+{
+	struct writer_moment moment = client_moment(client, turn->tick, turn->tick_arg);
+	struct aggregate aggregate;
+	int error = writer_take(&client->writer, &moment, &aggregate);
+	if (error)
+		return error;
+	error = window_open(&client->writer, &moment, &aggregate, 1u << request->kind, out_window);
+	aggregate_free(&aggregate);
+	return error;
+}
+
+static void end_counted(const struct http_turn *turn, const struct http_request *request,
+			struct client *client, const struct window *window, struct http_reply *out_reply)
+{
+	struct writer_moment moment = client_moment(client, turn->tick, turn->tick_arg);
+	struct writer_profile described;
+	struct aggregate since;
+	if (writer_take(&client->writer, &moment, &since)) {
+		fail_to_collect(out_reply);
+		return;
+	}
+	window_subtract(window, request->kind, &since);
+	window_describe(window, &client->writer, &since, request->kind, &moment, &described);
+	reply_profile(turn, request, &described.profile, out_reply);
+	writer_profile_fini(&described);
+	aggregate_free(&since);
+}
+
+/* ---- spans of time --------------------------------------------------------------------------- */
+
 bool http_serve_begin(const struct http_turn *turn, const struct http_request *request,
 		      struct http_watch *out_watch, struct http_reply *out_reply)
 {
-	struct aggregate aggregate;
 	struct client *client = http_serve_target(turn, request, out_reply);
 	if (!client)
 		return false;
-	struct writer_moment moment = client_moment(client, turn->tick, turn->tick_arg);
 	*out_watch = (struct http_watch){.client_id = client->handle.id};
-	int error = writer_take(&client->writer, &moment, &aggregate);
-	if (!error) {
-		error = window_open(&client->writer, &moment, &aggregate, 1u << request->kind,
-				    &out_watch->window);
-		aggregate_free(&aggregate);
-	}
+	memcpy(out_watch->process, out_reply->process, sizeof out_watch->process);
+	int error = request->kind == PROFILE_THREADS
+			    ? client_dump_threads(client, turn->tick, turn->tick_arg, &out_watch->threads)
+			    : begin_counted(turn, request, client, &out_watch->window);
 	if (error)
-		http_reply_pprof_error(out_reply, 500, "failed to collect profile");
+		fail_to_collect(out_reply);
 	return !error;
 }
 
 void http_serve_end(const struct http_turn *turn, const struct http_request *request, struct client *client,
-		    struct http_watch *watch, struct http_reply *out_reply)
+		    const struct http_watch *watch, struct http_reply *out_reply)
 {
-	struct writer_profile described;
-	struct aggregate since;
-	if (!client) {
+	if (!client)
 		http_reply_pprof_error(out_reply, 500, "the program has ended");
-		return;
-	}
-	struct writer_moment moment = client_moment(client, turn->tick, turn->tick_arg);
-	if (writer_take(&client->writer, &moment, &since)) {
-		http_reply_pprof_error(out_reply, 500, "failed to collect profile");
-		return;
-	}
-	window_subtract(&watch->window, request->kind, &since);
-	window_describe(&watch->window, &client->writer, &since, request->kind, &moment, &described);
-	reply_profile(turn, request, &described.profile, out_reply);
-	writer_profile_fini(&described);
-	aggregate_free(&since);
+	else if (request->kind == PROFILE_THREADS)
+		end_threads(turn, request, client, watch, out_reply);
+	else
+		end_counted(turn, request, client, &watch->window, out_reply);
+	memcpy(out_reply->process, watch->process, sizeof out_reply->process);
+}
+
+void http_watch_fini(struct http_watch *watch)
+{
+	window_close(&watch->window);
+	thread_dump_free(&watch->threads);
+	*watch = (struct http_watch){0};
 }
 
 /* ---- the other endpoints ----------------------------------------------------------------------- */
@@ -215,7 +288,10 @@ void http_serve(const struct http_turn *turn, const struct http_request *request
 		out_reply->is_page = true;
 		break;
 	case HTTP_ENDPOINT_PROFILE:
-		serve_profile(turn, request, client, out_reply);
+		if (request->kind == PROFILE_THREADS)
+			serve_threads(turn, request, client, out_reply);
+		else
+			serve_counted(turn, request, client, out_reply);
 		break;
 	case HTTP_ENDPOINT_CMDLINE:
 		serve_cmdline(turn, client, out_reply);

@@ -23,8 +23,13 @@ struct http_turn {
 /* A request that watches a process; all zero: none. */
 struct http_watch {
 	uint32_t client_id;
-	struct window window;
+	char process[sizeof((struct http_reply *)0)->process]; /* as at the begin */
+	struct window window;                                  /* of kinds in the segment */
+	struct thread_dump threads;                            /* of threads */
 };
+
+/* Frees what it holds.  Accepts a zeroed one. */
+void http_watch_fini(struct http_watch *watch);
 
 /* The process that is meant; NULL: out_reply says that there is none. */
 struct client *http_serve_target(const struct http_turn *turn, const struct http_request *request,
@@ -38,8 +43,8 @@ void http_serve(const struct http_turn *turn, const struct http_request *request
 bool http_serve_begin(const struct http_turn *turn, const struct http_request *request,
 		      struct http_watch *out_watch, struct http_reply *out_reply);
 
-/* Answers it.  `client`: the one it began with, NULL if that is gone.  The watch is over. */
+/* Answers it.  `client`: the one it began with, NULL if that is gone. */
 void http_serve_end(const struct http_turn *turn, const struct http_request *request, struct client *client,
-		    struct http_watch *watch, struct http_reply *out_reply);
+		    const struct http_watch *watch, struct http_reply *out_reply);
 
 #endif

@@ -158,12 +158,17 @@ static size_t take_labels(struct encoder *encoder, const struct profile_sample *
 	return count;
 }
 
+static bool is_zero(const struct profile_kind_info *kind, const int64_t *values)
+{
+	for (size_t i = 0; i < kind->value_count; i++)
+		if (values[i])
+			return false;
+	return true;
+}
+
 static void add_sample(struct encoder *encoder, const struct profile_sample *sample)
 {
-	bool is_zero = true;
-	for (size_t i = 0; i < encoder->kind->value_count; i++)
-		is_zero = is_zero && sample->values[i] == 0;
-	if (is_zero)
+	if (is_zero(encoder->kind, sample->values))
 		return;
 	size_t location_count = locate(encoder, sample);
 	size_t label_count = take_labels(encoder, sample);
@@ -220,15 +225,17 @@ static void finish_samples(struct encoder *encoder, Perftools__Profiles__Profile
 	}
 	for (size_t i = 0; i < count; i++) {
 		struct stack *stack = encoder->stacks.items[i];
+		/* Positive and negative ones may have come to nothing. */
+		if (is_zero(encoder->kind, stack->values))
+			continue;
 		perftools__profiles__sample__init(&samples[i]);
 		samples[i].n_location_id = stack->location_count;
 		samples[i].location_id = (uint64_t *)(uintptr_t)stack->locations;
 		samples[i].n_value = encoder->kind->value_count;
 		samples[i].value = stack->values;
 		finish_labels(encoder, stack, &samples[i]);
-		message->sample[i] = &samples[i];
+		message->sample[message->n_sample++] = &samples[i];
 	}
-	message->n_sample = count;
 }
 
 static Perftools__Profiles__ValueType *new_type(struct pprof_tables *tables,

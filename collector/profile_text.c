@@ -10,10 +10,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include "image.h"
 #include "perf_map.h"
-#include "profile_kind.h"
+#include "u64_map.h"
+#include "window.h"
 
 #define SAMPLES_PER_TICK 64
 #define NS_PER_S 1000000000
@@ -113,9 +115,11 @@ static void write_stack(const struct profile *profile, const struct profile_samp
 	text_buffer_string(text, "\n");
 	for (uint32_t i = 0; i < sample->label_count; i++) {
 		const struct profile_label *label = &sample->labels[i];
-		text_buffer_format(text, "%s\"%s\":", i ? ", " : "# labels: {", label->key);
+		text_buffer_string(text, i ? ", " : "# labels: {");
+		text_buffer_quoted(text, label->key);
+		text_buffer_string(text, ":");
 		if (label->text)
-			text_buffer_format(text, "\"%s\"", label->text);
+			text_buffer_quoted(text, label->text);
 		else
 			text_buffer_format(text, "\"%" PRId64 "\"", label->number);
 	}
@@ -256,7 +260,7 @@ static int64_t importance(enum profile_kind kind, const struct profile_sample *s
 
 struct ranked {
 	int64_t importance;
-	const struct profile_sample *sample;
+	struct profile_sample sample;
 };
 
 static int compare_ranked(const void *a, const void *b)
@@ -264,25 +268,44 @@ static int compare_ranked(const void *a, const void *b)
 	const struct ranked *x = a, *y = b;
 	if (x->importance != y->importance)
 		return x->importance > y->importance ? -1 : 1;
-	return x->sample < y->sample ? -1 : 1;
+	return x->sample.frames < y->sample.frames ? -1 : 1;
+}
+
+/* The samples, equal ones added up, in order.  Their number; -1: no memory. */
+static ssize_t rank(const struct profile *profile, struct ranked *ranked)
+{
+	struct u64_map index = {0};
+	ssize_t count = 0;
+	for (size_t i = 0; i < profile->sample_count && count >= 0; i++) {
+		const struct profile_sample *sample = &profile->samples[i];
+		uint64_t hash = window_hash_sample(sample);
+		uint32_t at;
+		if (u64_map_find(&index, hash, &at)) {
+			for (size_t v = 0; v < PROFILE_VALUES_MAX; v++)
+				ranked[at].sample.values[v] += sample->values[v];
+			continue;
+		}
+		ranked[count].sample = *sample;
+		count = u64_map_put(&index, hash, (uint32_t)count) ? -1 : count + 1;
+	}
+	u64_map_fini(&index);
+	for (ssize_t i = 0; i < count; i++)
+		ranked[i].importance = importance(profile->kind, &ranked[i].sample);
+	if (count > 0)
+		qsort(ranked, (size_t)count, sizeof *ranked, compare_ranked);
+	return count;
 }
 
 void profile_text_write(const struct profile *profile, const char *name, void (*tick)(void *), void *tick_arg,
 			struct text_buffer *text)
 {
-	struct ranked *ranked = calloc(profile->sample_count ? profile->sample_count : 1, sizeof *ranked);
-	if (!ranked) {
-		text->is_failed = true;
-		return;
-	}
-	for (size_t i = 0; i < profile->sample_count; i++)
-		ranked[i] = (struct ranked){importance(profile->kind, &profile->samples[i]),
-					    &profile->samples[i]};
-	qsort(ranked, profile->sample_count, sizeof *ranked, compare_ranked);
+	struct ranked *ranked = calloc(profile->sample_count + 1, sizeof *ranked);
+	ssize_t count = ranked ? rank(profile, ranked) : -1;
+	text->is_failed = text->is_failed || count < 0;
 	write_header(profile, name, text);
-	for (size_t i = 0; i < profile->sample_count && !text->is_failed; i++) {
-		write_figures(profile, ranked[i].sample, text);
-		write_stack(profile, ranked[i].sample, text);
+	for (ssize_t i = 0; i < count && !text->is_failed; i++) {
+		write_figures(profile, &ranked[i].sample, text);
+		write_stack(profile, &ranked[i].sample, text);
 		if (tick && i % SAMPLES_PER_TICK == 0)
 			tick(tick_arg);
 	}

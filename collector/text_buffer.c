@@ -83,6 +83,19 @@ void text_buffer_html(struct text_buffer *text, const char *string)
 	}
 }
 
+void text_buffer_quoted(struct text_buffer *text, const char *string)
+{
+	text_buffer_string(text, "\"");
+	for (; *string; string++) {
+		unsigned char c = (unsigned char)*string;
+		if (c < 0x20 || c == 0x7f)
+			text_buffer_format(text, "\\x%02x", c);
+		else
+			text_buffer_format(text, "%s%c", c == '"' || c == '\\' ? "\\" : "", c);
+	}
+	text_buffer_string(text, "\"");
+}
+
 char *text_buffer_take(struct text_buffer *text)
 {
 	text_buffer_add(text, "", 0); /* an empty text has bytes too */

@@ -31,6 +31,9 @@ void text_buffer_format(struct text_buffer *text, const char *format, ...) PRINT
 /* For HTML, in text or in a quoted attribute; control characters become '?'. */
 void text_buffer_html(struct text_buffer *text, const char *string);
 
+/* In double quotes, with backslashes before what needs them; control characters as \xNN. */
+void text_buffer_quoted(struct text_buffer *text, const char *string);
+
 /* The text, NUL-terminated, owned by the caller, or NULL if something failed; the buffer is empty after. */
 char *text_buffer_take(struct text_buffer *text);
 

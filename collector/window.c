@@ -21,7 +21,7 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 	return cprof_mix64(hash);
 }
 
-static uint64_t hash_sample(const struct profile_sample *sample)
+uint64_t window_hash_sample(const struct profile_sample *sample)
 {
 	uint64_t hash = cprof_mix64(sample->frame_count ^ (uint64_t)sample->stack_flags << 32);
 	for (uint32_t i = 0; i < sample->frame_count; i++)
@@ -43,7 +43,7 @@ static int remember(const struct profile_sample *samples, size_t count, struct w
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		memcpy(out_stacks->values[i], samples[i].values, sizeof out_stacks->values[i]);
-		if (u64_map_put(&out_stacks->index, hash_sample(&samples[i]), (uint32_t)i))
+		if (u64_map_put(&out_stacks->index, window_hash_sample(&samples[i]), (uint32_t)i))
 			return -ENOMEM;
 	}
 	return 0;
@@ -118,13 +118,13 @@ void window_subtract(const struct window *window, enum profile_kind kind, struct
 	size_t kept = 0;
 	for (size_t i = 0; i < aggregate->sample_count[kind]; i++) {
 		uint32_t before;
-		bool is_changed = !u64_map_find(&stacks->index, hash_sample(&samples[i]), &before);
+		bool is_changed = !u64_map_find(&stacks->index, window_hash_sample(&samples[i]), &before);
 		for (size_t v = 0; !is_changed && v < value_count; v++)
 			is_changed = samples[i].values[v] != stacks->values[before][v];
 		if (!is_changed)
 			continue;
 		struct profile_sample since = samples[i];
-		if (u64_map_find(&stacks->index, hash_sample(&since), &before))
+		if (u64_map_find(&stacks->index, window_hash_sample(&since), &before))
 			for (size_t v = 0; v < value_count; v++)
 				since.values[v] -= stacks->values[before][v];
 		samples[kept++] = since;

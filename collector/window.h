@@ -18,6 +18,9 @@ struct window_stacks {
 	int64_t (*values)[PROFILE_VALUES_MAX];
 };
 
+/* Of a sample's stack and labels; its values do not matter. */
+uint64_t window_hash_sample(const struct profile_sample *sample);
+
 /* All zero is closed. */
 struct window {
 	bool is_open;

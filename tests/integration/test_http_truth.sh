@@ -64,11 +64,30 @@ wait_until 20 watches 0 || true
 wait %2 2>/dev/null || true
 expect_equal "blocks less in use" -500 "$(query "$heap" has allocate_blocks inuse_objects)"
 expect_equal "none was allocated" 0 "$(query "$heap" has allocate_blocks alloc_objects)"
+# Threads: five wait in one place; two more are a difference.
+curl -s -o "$TMP/threads" "$url/debug/pprof/threads"
+expect "threads" "$PPROFQ" "$TMP/threads" check
+expect_equal "all of them" 6 "$("$PPROFQ" "$TMP/threads" total threads)"
+expect_equal "where they wait" 5 "$("$PPROFQ" "$TMP/threads" has wait_for_ever threads)"
+curl -s -o "$TMP/threads.delta" "$url/debug/pprof/goroutine?seconds=2" &
+expect "a request watches" wait_until 10 watches 1
+tell "threads 2"
+wait_until 20 watches 0 || true
+wait %2 2>/dev/null || true
+expect_equal "two threads more" 2 "$("$PPROFQ" "$TMP/threads.delta" total threads)"
+expect_equal "and nothing else" 2 "$("$PPROFQ" "$TMP/threads.delta" has wait_for_ever threads)"
+curl -s "$url/debug/pprof/threads?debug=2" >"$TMP/dump"
+expect_equal "one by one" 8 "$(grep -c '^thread [0-9]' "$TMP/dump")"
+expect_equal "with what they wait for" 7 "$(grep -c 'waiting for mutex' "$TMP/dump")"
+curl -s "$url/debug/pprof/threads?debug=1" >"$TMP/dump"
+expect_equal "equal ones together" "threads profile: total 8" "$(head -1 "$TMP/dump")"
+expect "as a sum" grep -q '^7 @ 0x' "$TMP/dump"
+expect_sane_pprof "threads from the text" "$TMP/dump"
 # Metrics are the same truth.
 curl -s "$url/metrics" >"$TMP/metrics"
 expect_range "bytes in use in the metrics" $((500 * 64 + 7 * 1000)) \
 	"$(awk '$1 == "cprof_heap_inuse_bytes" { print $2 }' "$TMP/metrics")" 1000000
-expect_equal "threads in the metrics" 6 "$(awk '$1 == "cprof_threads" { print $2 }' "$TMP/metrics")"
+expect_equal "threads in the metrics" 8 "$(awk '$1 == "cprof_threads" { print $2 }' "$TMP/metrics")"
 # The text form gives pprof the same figures as the file.
 curl -s "$url/debug/pprof/heap?debug=1" >"$TMP/heap.txt"
 in_use() { pprof -top -sample_index=inuse_objects "$1" 2>/dev/null | grep -o 'of [0-9]* total'; }

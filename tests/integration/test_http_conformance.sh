@@ -1,0 +1,178 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Each endpoint and error of Go's net/http/pprof, asked of a small Go program and of a
+# program under cprof: the same status, headers and shape.
+#
+# Known to differ, and meant so: symbol may be posted to (Go took that away in 1.22 by
+# accident: its own pprof still posts); the command line is only there on demand; a
+# profile of threads counts threads, not goroutines; several CPU profiles may be taken at
+# once; / leads to the index.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+
+command -v curl >/dev/null || skip_test "curl is not installed"
+go=$(command -v go || echo /usr/local/go/bin/go)
+[[ -x $go ]] || skip_test "go is not installed"
+
+mkdir -p "$TMP/reference"
+cat >"$TMP/reference/main.go" <<'GO'
+package main
+
+import (
+	"net/http"
+	_ "net/http/pprof"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+)
+
+func main() {
+	runtime.SetBlockProfileRate(1)
+	runtime.SetMutexProfileFraction(1)
+	var mu sync.Mutex
+	for i := 0; i < 2; i++ {
+		go func() {
+			for {
+				mu.Lock()
+				time.Sleep(time.Millisecond)
+				mu.Unlock()
+			}
+		}()
+	}
+	http.ListenAndServe(os.Args[1], nil)
+}
+GO
+(cd "$TMP/reference" && echo "module reference" >go.mod &&
+	GOFLAGS=-mod=mod GOCACHE=$TMP/gocache HOME=$TMP "$go" build -o reference . 2>"$TMP/go.log") ||
+	skip_test "go does not build: $(head -1 "$TMP/go.log")"
+version=$("$go" env GOVERSION)
+minor=${version#go1.}
+minor=${minor%%.*}
+
+go_port=$((20000 + $$ % 20000))
+our_port=$((go_port + 1))
+"$TMP/reference/reference" 127.0.0.1:$go_port &
+reference_pid=$!
+coproc STEPS { LIMIT=250 profiled CPROF_HTTP=$our_port CPROF_HTTP_CMDLINE=1 CPROF_BLOCK_RATE=1 "$VICTIMS/http_steps"; }
+# shellcheck disable=SC2154 # coproc sets it
+steps_pid=$STEPS_PID
+trap 'kill $reference_pid 2>/dev/null || true' EXIT
+printf 'alloc 100000 100\nthreads 3\nburn 30000\n' >&"${STEPS[1]}"
+wait_until 10 curl -sf -o /dev/null "http://127.0.0.1:$go_port/debug/pprof/" || fail "the Go program answers"
+wait_until 10 curl -sf -o /dev/null "http://127.0.0.1:$our_port/debug/pprof/" || fail "ours answers"
+
+# ask WHO PORT METHOD PATH: the answer to $TMP/WHO.{status,headers,body}.
+ask()
+{
+	local method=(-X "$3")
+	[[ $3 == HEAD ]] && method=(--head)
+	[[ $3 == POST ]] && method=(--data-binary 0x1)
+	curl -s --path-as-is "${method[@]}" -D "$TMP/$1.head" -o "$TMP/$1.body" -w '%{http_code}' --max-time 20 \
+		"http://127.0.0.1:$2$4" >"$TMP/$1.status" || true
+	# Length and transfer are the servers' own business.
+	tr -d '\r' <"$TMP/$1.head" | grep -E '^[A-Za-z-]+: ' |
+		grep -viE '^(date|content-length|transfer-encoding|connection|content-security-policy): ' |
+		sed -E 's/^([^:]*): /\L\1: /' | sort >"$TMP/$1.headers" || true
+}
+
+# shape FILE: what all answers of this sort have in common.
+shape()
+{
+	local first
+	if head -c 2 "$1" | grep -q $'\x1f\x8b'; then
+		"$PPROFQ" "$1" types | grep -v '^period cpu' | sed -E 's/goroutine/threads/; s/[0-9]+$/N/'
+	elif head -4 "$1" | grep -qE '^(goroutine|thread) [0-9]+ .*\[.*\]:$'; then
+		echo "a dump"
+	else
+		first=$(head -1 "$1" | tr -d '\0' | sed -E 's/[0-9]+/N/g; s/^(goroutine|threads) /T /')
+		case $first in
+		/*) echo "a command line" ;;
+		'<html>' | '<!DOCTYPE html>') echo "a page" ;;
+		*) echo "$first" ;;
+		esac
+	fi
+}
+
+# same METHOD PATH [GO VERSION FROM WHICH ON]
+same()
+{
+	local method=$1 path=$2 since=${3:-19} what="$1 $2"
+	((minor >= since)) || return 0
+	ask go $go_port "$method" "$path"
+	ask ours $our_port "$method" "$path"
+	if [[ $(<"$TMP/go.status") == 30? ]]; then
+		expect_equal "$what: redirected" "30" "$(head -c 2 "$TMP/ours.status")"
+		expect_equal "$what: to" "$(grep '^location' "$TMP/go.headers")" "$(grep '^location' "$TMP/ours.headers" || true)"
+		return
+	fi
+	expect_equal "$what: status" "$(<"$TMP/go.status")" "$(<"$TMP/ours.status")"
+	expect_equal "$what: headers" "$(<"$TMP/go.headers")" "$(<"$TMP/ours.headers")"
+	[[ $method == HEAD ]] && return
+	if [[ $(<"$TMP/go.status") == 2* ]]; then
+		expect_equal "$what: shape" "$(shape "$TMP/go.body")" "$(shape "$TMP/ours.body")"
+	else
+		expect_equal "$what: body" "$(<"$TMP/go.body")" "$(<"$TMP/ours.body")"
+	fi
+}
+
+p=/debug/pprof
+same GET $p/
+same HEAD $p/
+for kind in heap allocs block mutex threadcreate goroutine; do
+	same GET $p/$kind
+	same HEAD $p/$kind
+	same GET "$p/$kind?debug=0"
+	same GET "$p/$kind?debug=1"
+	same GET "$p/$kind?debug=x"
+	same GET "$p/$kind?seconds=1"
+	same GET "$p/$kind?seconds=0"
+	same GET "$p/$kind?seconds=-1"
+	same GET "$p/$kind?seconds=1.5"
+	same GET "$p/$kind?seconds=x"
+	same GET "$p/$kind?seconds=99999999999999999999"
+	same GET "$p/$kind?seconds="
+	same GET "$p/$kind?seconds=1&debug=1"
+	same GET "$p/$kind?seconds=1&debug=0"
+done
+same GET "$p/heap?gc=1"
+same GET "$p/heap?gc=x&debug=1"
+same GET "$p/heap?debug=2"
+same GET "$p/goroutine?debug=2"
+same GET "$p/profile?seconds=1"
+same HEAD "$p/profile?seconds=1"
+same GET "$p/cmdline"
+expect_equal "our command line" "$VICTIMS/http_steps" "$(<"$TMP/ours.body")"
+same HEAD "$p/cmdline"
+same GET "$p/symbol"
+same GET "$p/symbol?0x1"
+same GET "$p/symbol?0x1+0x2+x+"
+same GET $p/nope
+same HEAD $p/nope
+same GET "$p/nope?seconds=1"
+same GET "$p/nope?seconds=x"
+same GET "$p/heap/"
+same GET "$p/Heap"
+same GET "$p/%68eap"
+same GET "$p/nope%2fheap"
+same GET /nope
+same GET $p
+same GET "/debug//pprof/"
+same GET "/debug/./pprof/heap"
+same GET "/debug/pprof/../pprof/heap"
+same POST $p/heap 22
+same DELETE $p/heap 22
+same PUT $p/nope 22
+same POST $p/ 22
+same POST /nope
+
+# Go's own pprof takes what it takes from Go, by the same command line.
+for kind in heap allocs block mutex threadcreate profile?seconds=1; do
+	pprof -top "http://127.0.0.1:$go_port$p/$kind" >"$TMP/go.top" 2>&1 || true
+	expect "go tool pprof: $kind" pprof -top -output "$TMP/ours.top" "http://127.0.0.1:$our_port$p/$kind"
+	expect_equal "go tool pprof: $kind: type" "$(grep '^Type: ' "$TMP/go.top")" "$(grep '^Type: ' "$TMP/ours.top")"
+done
+echo quit >&"${STEPS[1]}"
+wait "$steps_pid" || true
+expect "settles" settle
+finish
