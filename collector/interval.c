@@ -196,15 +196,32 @@ void interval_prune(int dir_fd, const char *prefix, const char *since, unsigned 
 	closedir(directory);
 }
 
+static int64_t now_ns(clockid_t clock)
+{
+	struct timespec now;
+	clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* When the process started, by the clock as it is or as it was then: it may have been set. */
+static int64_t start_time_ns(const struct cprof_control *control)
+{
+	uint64_t said_ns = control->start_realtime_ns;
+	int64_t started_ns = said_ns > INT64_MAX ? 0 : (int64_t)said_ns;
+	uint64_t start_monotonic_ns = control->start_monotonic_ns;
+	int64_t age_ns = now_ns(CLOCK_MONOTONIC) -
+			 (start_monotonic_ns > INT64_MAX ? 0 : (int64_t)start_monotonic_ns);
+	int64_t by_age_ns = now_ns(CLOCK_REALTIME) - age_ns;
+	return by_age_ns < started_ns ? by_age_ns : started_ns;
+}
+
 static void prune(const struct interval *interval, const struct writer *writer)
 {
-	const struct cprof_control *control = segment_reader_control(writer->reader);
 	const struct output_name name = writer_name(writer, PROFILE_CPU, 0);
-	uint64_t start_ns = control->start_realtime_ns;
 	char since[INTERVAL_STAMP_BYTES];
 	char instance[16] = "";
 	char prefix[OUTPUT_NAME_MAX];
-	interval_stamp(start_ns > INT64_MAX ? 0 : (int64_t)start_ns, since);
+	interval_stamp(start_time_ns(segment_reader_control(writer->reader)), since);
 	if (name.instance > 1)
 		snprintf(instance, sizeof instance, "-%u", name.instance);
 	snprintf(prefix, sizeof prefix, "%s.%u%s", name.name, name.pid, instance);
@@ -251,7 +268,6 @@ static void write_interval(struct interval *interval, struct client *client, str
 	struct writer_moment moment = client_moment(client, tick, tick_arg);
 	struct aggregate aggregate;
 	struct window next;
-	struct timespec now;
 	char stamp[INTERVAL_STAMP_BYTES];
 	char suffix[sizeof stamp + sizeof SUFFIX + 1];
 	if (client->writer.dir->fd < 0 || writer_take(&client->writer, &moment, &aggregate))
@@ -260,8 +276,7 @@ static void write_interval(struct interval *interval, struct client *client, str
 		aggregate_free(&aggregate);
 		return;
 	}
-	clock_gettime(CLOCK_REALTIME, &now);
-	interval_stamp((int64_t)now.tv_sec * 1000000000, stamp);
+	interval_stamp(now_ns(CLOCK_REALTIME), stamp);
 	snprintf(suffix, sizeof suffix, ".%s" SUFFIX, stamp);
 	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++)
 		if (IN_FILES & 1u << kind)
