@@ -177,20 +177,16 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 	guard_leave(&guard);
 }
 
-void contention_release_begin(struct contention_release *out_release, const void *lock, bool wakes)
+void contention_release_begin(struct contention_release *out_release, const void *lock)
 {
-	uint32_t waiters;
 	out_release->is_charged = false;
 	/* In a forked child that has not registered these are the parent's waiters. */
-	struct lock_waiters *entry = lock_waiters_find(lock, &waiters);
-	if (!entry || !process_is_recording() || !process_may_call())
+	if (!process_is_recording() || !process_may_call())
 		return;
 	const struct cprof_control *control = segment_control();
 	uint64_t rate_ns = load_relaxed(&control->block_rate_ns); /* as in contention_wait_begin() */
 	uint32_t fraction = load_relaxed(&control->mutex_fraction);
-	if (!wakes && waiters > 0 && rate_ns > 1)
-		return;
-	if (!lock_waiters_release_begin(entry, now_ns(), rate_ns, &out_release->release))
+	if (!lock_waiters_release_begin(lock, now_ns(), rate_ns, &out_release->release))
 		return;
 	out_release->is_charged = true;
 	out_release->scale = fraction <= 1 || thread_random() % fraction == 0 ? fraction : 0;

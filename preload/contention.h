@@ -28,6 +28,7 @@
 #include "cprof_compiler.h"
 #include "cprof_shm.h"
 #include "lock_waiters.h"
+#include "segment.h"
 #include "unwind.h"
 
 /*
@@ -77,10 +78,19 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end);
 /* What an error number of the pthread functions says. */
 enum contention_end contention_end_of(int error);
 
-/* Whether this unlock may have to be charged with something: then it is enclosed in the next two. */
+/*
+ * Whether this unlock may have to be charged with something: then it is enclosed in the
+ * next two.  `wakes`: it has somebody to wake, as far as the lock itself tells.
+ */
 static ALWAYS_INLINE bool contention_may_be_charged(const void *lock)
 {
-	return lock_waiters_may_exist(lock);
+	return lock_waiters_look(lock) != 0;
+}
+static ALWAYS_INLINE bool contention_must_be_charged(const void *lock, bool wakes)
+{
+	/* Relaxed: as contention_is_on(). */
+	return wakes || lock_waiters_look(lock) >= LOCK_WAITERS_LEFT ||
+	       load_relaxed(&segment_control()->block_rate_ns) <= 1;
 }
 
 struct contention_release {
@@ -89,8 +99,7 @@ struct contention_release {
 	struct lock_release release;
 };
 
-/* `wakes`: the release has somebody to wake, as far as the lock itself tells. */
-void contention_release_begin(struct contention_release *out_release, const void *lock, bool wakes);
+void contention_release_begin(struct contention_release *out_release, const void *lock);
 /* `was_released`: the real function succeeded. */
 void contention_release_end(struct contention_release *release, bool was_released, const void *function,
 			    const struct unwind_regs *regs);

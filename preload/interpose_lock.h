@@ -34,14 +34,14 @@
 	}
 
 /* An unlock of a lock that somebody may wait for; the first two are as above. */
-#define DEFINE_CHARGED(name, parameters, arguments, lock, releases, wakes)                                \
+#define DEFINE_CHARGED(name, parameters, arguments, lock, releases)                                       \
 	static NOINLINE int charged_##name parameters                                                     \
 	{                                                                                                 \
 		struct contention_release release = {.is_charged = false};                                \
 		struct unwind_regs regs;                                                                  \
 		unwind_regs_of_caller(&regs);                                                             \
 		if (releases)                                                                             \
-			contention_release_begin(&release, (const void *)(uintptr_t)(lock), wakes);       \
+			contention_release_begin(&release, (const void *)(uintptr_t)(lock));              \
 		int result = real.name arguments;                                                         \
 		contention_release_end(&release, result == 0, (const void *)(uintptr_t)real.name, &regs); \
 		return result;                                                                            \

@@ -26,7 +26,7 @@ DEFINE_CONTENDED(pthread_mutex_clocklock, CPROF_WAIT_MUTEX, mutex, contention_en
 		 (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *deadline),
 		 (mutex, clock, deadline))
 DEFINE_CHARGED(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex), mutex,
-	       interpose_lock_is_last_unlock(mutex), interpose_lock_has_sleeper(mutex))
+	       interpose_lock_is_last_unlock(mutex))
 
 /* Whether a robust mutex is another thread's; then the word holds its id. */
 static NOINLINE bool is_robust_busy(const pthread_mutex_t *mutex)
@@ -73,7 +73,8 @@ static NOINLINE int watched_pthread_mutex_clocklock(pthread_mutex_t *mutex, cloc
 
 static NOINLINE int watched_pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
-	if (likely(!contention_may_be_charged(mutex)))
+	if (likely(!contention_may_be_charged(mutex)) ||
+	    !contention_must_be_charged(mutex, interpose_lock_has_sleeper(mutex)))
 		return real.pthread_mutex_unlock(mutex);
 	return charged_pthread_mutex_unlock(mutex);
 }
@@ -106,7 +107,7 @@ static bool has_sleeper_c11(const mtx_t *mutex)
 DEFINE_CONTENDED(mtx_lock, CPROF_WAIT_MUTEX, mutex, end_of_c11, (mtx_t * mutex), (mutex))
 DEFINE_CONTENDED(mtx_timedlock, CPROF_WAIT_MUTEX, mutex, end_of_c11,
 		 (mtx_t * mutex, const struct timespec *deadline), (mutex, deadline))
-DEFINE_CHARGED(mtx_unlock, (mtx_t * mutex), (mutex), mutex, is_last_unlock_c11(mutex), has_sleeper_c11(mutex))
+DEFINE_CHARGED(mtx_unlock, (mtx_t * mutex), (mutex), mutex, is_last_unlock_c11(mutex))
 
 static NOINLINE int watched_mtx_lock(mtx_t *mutex)
 {
@@ -122,7 +123,8 @@ static NOINLINE int watched_mtx_timedlock(mtx_t *mutex, const struct timespec *d
 
 static NOINLINE int watched_mtx_unlock(mtx_t *mutex)
 {
-	if (likely(!contention_may_be_charged(mutex)))
+	if (likely(!contention_may_be_charged(mutex)) ||
+	    !contention_must_be_charged(mutex, has_sleeper_c11(mutex)))
 		return real.mtx_unlock(mutex);
 	return charged_mtx_unlock(mutex);
 }

@@ -39,7 +39,7 @@ static void charge_mutex(const pthread_mutex_t *mutex, const void *function, con
 	struct contention_release release;
 	if (likely(!contention_may_be_charged(mutex)) || !interpose_lock_is_last_unlock(mutex))
 		return;
-	contention_release_begin(&release, mutex, true);
+	contention_release_begin(&release, mutex);
 	contention_release_end(&release, true, function, regs);
 }
 

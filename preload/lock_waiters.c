@@ -73,16 +73,22 @@ static struct bucket *bucket_of(const void *lock)
 	return &buckets[lock_waiters_hash(lock) >> 48 & (LOCK_WAITERS_BUCKETS - 1)];
 }
 
+/* What an entry with this word adds to its word of the filter. */
+static uint16_t filter_part(uint64_t word)
+{
+	if (word == 0 || word == CLAIMED)
+		return 0;
+	return number_of(word) ? 1 : 1 + LOCK_WAITERS_LEFT;
+}
+
 /* Replaces the word; the filter follows it. */
 static bool replace(struct lock_waiters *entry, uint64_t *expected, uint64_t word)
 {
 	if (!cas_acq_rel(&entry->word, expected, word))
 		return false;
-	/* Relaxed: the filter may be late, see lock_waiters_may_exist(). */
-	if (*expected == 0 || *expected == CLAIMED)
-		add_relaxed(&lock_waiters_filter[entry->filter], (uint16_t)1);
-	else if (word == 0)
-		sub_relaxed(&lock_waiters_filter[entry->filter], (uint16_t)1);
+	uint16_t change = (uint16_t)(filter_part(word) - filter_part(*expected));
+	if (change) /* relaxed: the filter may be late, see lock_waiters_look() */
+		add_relaxed(&lock_waiters_filter[entry->filter], change);
 	return true;
 }
 
@@ -145,11 +151,8 @@ static struct lock_waiters *seize(struct bucket *bucket)
 	for (uint32_t i = 0; i < LOCK_WAITERS_SLOTS; i++) {
 		struct lock_waiters *entry = &bucket->entries[i];
 		uint64_t word = load_acquire(&entry->word);
-		if (number_of(word) != 0 || !cas_acq_rel(&entry->word, &word, CLAIMED))
-			continue;
-		if (word != 0) /* relaxed: as in replace() */
-			sub_relaxed(&lock_waiters_filter[entry->filter], (uint16_t)1);
-		return entry;
+		if (number_of(word) == 0 && replace(entry, &word, CLAIMED))
+			return entry;
 	}
 	return NULL;
 }
@@ -259,19 +262,12 @@ void lock_waiters_abandon(const void *lock, uint64_t start_ns)
 		leave(entry, start_ns >> UNIT_SHIFT);
 }
 
-struct lock_waiters *lock_waiters_find(const void *lock, uint32_t *out_waiters)
-{
-	struct lock_waiters *entry = find(bucket_of(lock), lock);
-	uint64_t word = entry ? load_relaxed(&entry->word) : 0; /* a first look: the CAS decides */
-	if (word == 0 || number_of(word) == NUMBER_CLAIMED)
-		return NULL;
-	*out_waiters = (uint32_t)number_of(word);
-	return entry;
-}
-
-bool lock_waiters_release_begin(struct lock_waiters *entry, uint64_t now_ns, uint64_t delay_ns_min,
+bool lock_waiters_release_begin(const void *lock, uint64_t now_ns, uint64_t delay_ns_min,
 				struct lock_release *out_release)
 {
+	struct lock_waiters *entry = find(bucket_of(lock), lock);
+	if (!entry)
+		return false;
 	uint64_t now = now_ns >> UNIT_SHIFT;
 	uint64_t word = load_acquire(&entry->word);
 	uint64_t number;

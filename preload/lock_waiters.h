@@ -67,8 +67,13 @@ struct lock_release {
 	uint32_t waiters; /* that still wait */
 };
 
-/* Counts, for each hash of an address, the entries with something in them. */
+/*
+ * Counts, for each hash of an address, the entries with something in them, and above
+ * that, in units of LOCK_WAITERS_LEFT, those with waits that nobody was charged with and
+ * no waiters.
+ */
 #define LOCK_WAITERS_FILTER_WORDS 2048u
+#define LOCK_WAITERS_LEFT 0x100u
 extern atomic_u16 lock_waiters_filter[LOCK_WAITERS_FILTER_WORDS] __attribute__((visibility("hidden")));
 
 static ALWAYS_INLINE uint64_t lock_waiters_hash(const void *lock)
@@ -76,12 +81,12 @@ static ALWAYS_INLINE uint64_t lock_waiters_hash(const void *lock)
 	return (uint64_t)(uintptr_t)lock * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* False: nobody waits for this lock, as every unlock asks. */
-static ALWAYS_INLINE bool lock_waiters_may_exist(const void *lock)
+/* What the filter says of this lock, as every unlock asks.  0: nobody waits for it. */
+static ALWAYS_INLINE uint32_t lock_waiters_look(const void *lock)
 {
+	uint64_t index = lock_waiters_hash(lock) >> 32 & (LOCK_WAITERS_FILTER_WORDS - 1);
 	/* Relaxed: a waiter that comes at this moment is charged to the next release. */
-	return load_relaxed(&lock_waiters_filter[lock_waiters_hash(lock) >> 32 &
-						 (LOCK_WAITERS_FILTER_WORDS - 1)]) != 0;
+	return load_relaxed(&lock_waiters_filter[index]);
 }
 
 /* A wait for `lock` begins.  NULL: there is no room; it is charged to nobody (counted). */
@@ -103,9 +108,6 @@ void lock_waiters_cancel(struct lock_waiters *entry, uint64_t start_ns);
 /* The same for a wait that was left by a jump: the lock is found by its address. */
 void lock_waiters_abandon(const void *lock, uint64_t start_ns);
 
-/* The lock's entry if there is something in it, and how many wait; else NULL. */
-struct lock_waiters *lock_waiters_find(const void *lock, uint32_t *out_waiters);
-
 /*
  * The holder is about to release: takes what is to be charged to it, if that is at least
  * `delay_ns_min`; less is left to the next release while there are waiters.  False:
@@ -113,7 +115,7 @@ struct lock_waiters *lock_waiters_find(const void *lock, uint32_t *out_waiters);
  * lock_waiters_release_end(), so that acquisitions can be charged to the same stack; it
  * returns what came in between.
  */
-bool lock_waiters_release_begin(struct lock_waiters *entry, uint64_t now_ns, uint64_t delay_ns_min,
+bool lock_waiters_release_begin(const void *lock, uint64_t now_ns, uint64_t delay_ns_min,
 				struct lock_release *out_release);
 struct lock_charge lock_waiters_release_end(const struct lock_release *release,
 					    struct lock_releaser releaser);

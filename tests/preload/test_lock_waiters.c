@@ -21,18 +21,11 @@ static const void *lock_at(uint64_t n)
 	return (const void *)(uintptr_t)(UINT64_C(0x555500000000) + n * 64);
 }
 
-static bool begin_release(const void *lock, uint64_t now, uint64_t min, struct lock_release *out_release)
-{
-	uint32_t waiters;
-	struct lock_waiters *entry = lock_waiters_find(lock, &waiters);
-	return entry && lock_waiters_release_begin(entry, now, min, out_release);
-}
-
 /* The holder's release, with nothing between its halves. */
 static struct lock_charge release_at(const void *lock, uint64_t now, struct lock_releaser releaser)
 {
 	struct lock_release release;
-	if (!begin_release(lock, now, 1, &release))
+	if (!lock_waiters_release_begin(lock, now, 1, &release))
 		return (struct lock_charge){0, 0};
 	struct lock_charge left = lock_waiters_release_end(&release, releaser);
 	cr_assert_eq(left.waits, 0);
@@ -41,9 +34,9 @@ static struct lock_charge release_at(const void *lock, uint64_t now, struct lock
 
 Test(lock_waiters, lock_without_waiters_is_not_known)
 {
-	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
+	cr_assert_not(lock_waiters_look(lock_at(1)));
 	struct lock_release release;
-	cr_assert_not(begin_release(lock_at(1), START, 0, &release));
+	cr_assert_not(lock_waiters_release_begin(lock_at(1), START, 0, &release));
 }
 
 Test(lock_waiters, holder_is_charged_with_the_wait_and_its_end)
@@ -51,7 +44,7 @@ Test(lock_waiters, holder_is_charged_with_the_wait_and_its_end)
 	struct lock_charge charge;
 	struct lock_releaser releaser;
 	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
-	cr_assert(lock_waiters_may_exist(lock_at(1)));
+	cr_assert_eq(lock_waiters_look(lock_at(1)), 1);
 	charge = release_at(lock_at(1), START + 1000 * US, site);
 	cr_assert_eq(charge.waits, 0);
 	cr_assert_eq(charge.delay_ns, 1000 * US);
@@ -59,7 +52,7 @@ Test(lock_waiters, holder_is_charged_with_the_wait_and_its_end)
 	cr_assert_eq(charge.waits, 1);
 	cr_assert_eq(charge.delay_ns, 5 * US, "what waking up took");
 	cr_assert_eq(releaser.stack, 7);
-	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
+	cr_assert_not(lock_waiters_look(lock_at(1)));
 }
 
 Test(lock_waiters, each_holder_is_charged_with_its_own_time_for_all_waiters)
@@ -102,29 +95,29 @@ Test(lock_waiters, wait_that_timed_out_is_left_to_the_release)
 {
 	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
 	lock_waiters_give_up(entry, START + 40 * US);
-	cr_assert(lock_waiters_may_exist(lock_at(1)), "until the holder releases");
+	cr_assert_eq(lock_waiters_look(lock_at(1)), LOCK_WAITERS_LEFT + 1, "until the holder releases");
 	struct lock_charge charge = release_at(lock_at(1), START + 9000 * US, site);
 	cr_assert_eq(charge.waits, 1);
 	cr_assert_eq(charge.delay_ns, 40 * US);
-	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
+	cr_assert_not(lock_waiters_look(lock_at(1)));
 }
 
 Test(lock_waiters, wait_of_no_time_that_timed_out_is_counted)
 {
 	lock_waiters_give_up(lock_waiters_join(lock_at(1), START), START);
 	cr_assert_eq(release_at(lock_at(1), START + US, site).waits, 1);
-	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
+	cr_assert_not(lock_waiters_look(lock_at(1)));
 }
 
 Test(lock_waiters, what_was_no_wait_leaves_nothing)
 {
 	lock_waiters_cancel(lock_waiters_join(lock_at(1), START), START);
-	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
+	cr_assert_not(lock_waiters_look(lock_at(1)));
 	lock_waiters_join(lock_at(1), START);
 	lock_waiters_abandon(lock_at(1), START);
-	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
+	cr_assert_not(lock_waiters_look(lock_at(1)));
 	lock_waiters_abandon(lock_at(1), START); /* nobody is there any more */
-	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
+	cr_assert_not(lock_waiters_look(lock_at(1)));
 }
 
 Test(lock_waiters, what_was_charged_for_no_wait_is_given_back)
@@ -161,20 +154,20 @@ Test(lock_waiters, acquisition_during_the_releasers_walk_is_left_to_it)
 	struct lock_releaser releaser;
 	struct lock_release release;
 	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
-	cr_assert(begin_release(lock_at(1), START + 10 * US, 1, &release));
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + 10 * US, 1, &release));
 	cr_assert_eq(release.charge.delay_ns, 10 * US);
 	cr_assert_not(lock_waiters_acquire(entry, START, START + 12 * US, &charge, &releaser));
 	charge = lock_waiters_release_end(&release, site);
 	cr_assert_eq(charge.waits, 1);
 	cr_assert_eq(charge.delay_ns, 2 * US);
-	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
+	cr_assert_not(lock_waiters_look(lock_at(1)));
 }
 
 Test(lock_waiters, release_that_failed_takes_nothing)
 {
 	struct lock_release release;
 	lock_waiters_join(lock_at(1), START);
-	cr_assert(begin_release(lock_at(1), START + 10 * US, 1, &release));
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + 10 * US, 1, &release));
 	lock_waiters_release_undo(&release);
 	cr_assert_eq(release_at(lock_at(1), START + 15 * US, site).delay_ns, 15 * US);
 }
@@ -183,13 +176,13 @@ Test(lock_waiters, short_delays_are_left_to_the_next_release_while_others_wait)
 {
 	struct lock_release release;
 	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
-	cr_assert_not(begin_release(lock_at(1), START + 9 * US, 10 * US, &release));
-	cr_assert(begin_release(lock_at(1), START + 10 * US, 10 * US, &release));
+	cr_assert_not(lock_waiters_release_begin(lock_at(1), START + 9 * US, 10 * US, &release));
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + 10 * US, 10 * US, &release));
 	cr_assert_eq(release.charge.delay_ns, 10 * US);
 	lock_waiters_release_end(&release, site);
 	lock_waiters_give_up(entry, START + 11 * US);
 	/* Nobody waits: there may be no next one. */
-	cr_assert(begin_release(lock_at(1), START + 12 * US, 10 * US, &release));
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + 12 * US, 10 * US, &release));
 	cr_assert_eq(release.charge.delay_ns, US);
 	cr_assert_eq(release.charge.waits, 1);
 }
@@ -201,7 +194,7 @@ Test(lock_waiters, waiter_from_the_future_is_charged_later)
 	struct lock_releaser releaser;
 	struct lock_release release;
 	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START + US);
-	cr_assert_not(begin_release(lock_at(1), START, 0, &release));
+	cr_assert_not(lock_waiters_release_begin(lock_at(1), START, 0, &release));
 	cr_assert_eq(release_at(lock_at(1), START + 3 * US, site).delay_ns, 2 * US);
 	cr_assert(lock_waiters_acquire(entry, START + US, START + 2 * US, &charge, &releaser));
 	cr_assert_eq(charge.delay_ns, 0);
@@ -259,7 +252,7 @@ Test(lock_waiters, charges_add_up_in_any_order)
 				charge = lock_waiters_release_end(&release, site);
 				is_releasing = false;
 			} else if (!is_releasing && random() % 3 == 0) {
-				is_releasing = begin_release(lock, now, 0, &release);
+				is_releasing = lock_waiters_release_begin(lock, now, 0, &release);
 				if (is_releasing)
 					charge = release.charge;
 			} else if (!since[who]) {
@@ -293,7 +286,7 @@ Test(lock_waiters, charges_add_up_in_any_order)
 		charge = release_at(lock, now, site);
 		cr_assert_eq(sum.waits + charge.waits, waits, "run %d", run);
 		cr_assert_eq(sum.delay_ns + charge.delay_ns, waited, "run %d", run);
-		cr_assert_not(lock_waiters_may_exist(lock), "run %d", run);
+		cr_assert_not(lock_waiters_look(lock), "run %d", run);
 	}
 }
 
@@ -342,8 +335,8 @@ Test(lock_waiters, forked_child_knows_nobody)
 	lock_waiters_join(lock_at(1), START);
 	lock_waiters_forget();
 	struct lock_release release;
-	cr_assert_not(lock_waiters_may_exist(lock_at(1)));
-	cr_assert_not(begin_release(lock_at(1), START + US, 0, &release));
+	cr_assert_not(lock_waiters_look(lock_at(1)));
+	cr_assert_not(lock_waiters_release_begin(lock_at(1), START + US, 0, &release));
 	cr_assert(lock_waiters_join(lock_at(1), START));
 }
 
@@ -376,7 +369,7 @@ static void *work(void *argument)
 		uint64_t start = now;
 		struct lock_waiters *entry = lock_waiters_join(lock, start);
 		now += (uint64_t)(rand_r(&seed) % 64) * 16;
-		if (begin_release(lock, now, 0, &release)) {
+		if (lock_waiters_release_begin(lock, now, 0, &release)) {
 			add(sums, release.charge);
 			now += (uint64_t)(rand_r(&seed) % 64) * 16;
 			add(sums, lock_waiters_release_end(&release, site));
@@ -407,9 +400,9 @@ Test(lock_waiters, threads_lose_no_wait)
 	}
 	for (uint64_t n = 0; n < LOCKS; n++) {
 		struct lock_release release;
-		if (begin_release(lock_at(n * 4096), START + (UINT64_C(1) << 40), 0, &release))
+		if (lock_waiters_release_begin(lock_at(n * 4096), START + (UINT64_C(1) << 40), 0, &release))
 			all.charged_waits += release.charge.waits;
-		cr_assert_not(lock_waiters_may_exist(lock_at(n * 4096)));
+		cr_assert_not(lock_waiters_look(lock_at(n * 4096)));
 	}
 	cr_assert_eq(all.charged_waits, all.waits);
 	cr_assert_gt(all.waits, ROUNDS);
