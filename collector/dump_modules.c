@@ -27,6 +27,13 @@ static const struct profile_module *row_of(const struct module_rows *rows,
 	return NULL;
 }
 
+/* The library has a row only once a sample has led through it; else its file's name tells. */
+static bool is_cprof(const struct profile_module *row, const struct profile_module *module)
+{
+	const char *slash = strrchr(module->path, '/');
+	return row ? row->flags & CPROF_MODULE_IS_CPROF : slash && strcmp(slash, "/libcprof.so") == 0;
+}
+
 static struct image *open_image(const struct remote_object *object, const struct profile_module *module,
 				int root_fd)
 {
@@ -82,8 +89,8 @@ int dump_modules_build(struct arena *arena, const struct remote_objects *objects
 			return -ENOMEM;
 		memcpy(module->build_id, object->build_id, object->build_id_bytes);
 		const struct profile_module *row = row_of(rows, module);
-		if (row)
-			module->flags |= row->flags & CPROF_MODULE_IS_CPROF;
+		if (is_cprof(row, module))
+			module->flags |= CPROF_MODULE_IS_CPROF;
 		module->image = row && row->image ? row->image : open_image(object, module, root_fd);
 	}
 	*out_modules = (struct dump_modules){.items = items, .count = count, .objects = objects};

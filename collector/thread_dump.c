@@ -83,8 +83,10 @@ static void comment_missing(struct work *work)
 {
 	const struct thread_readings *readings = &work->readings;
 	size_t cut = 0;
+	bool has_unwinder = true;
 	for (size_t i = 0; i < readings->count; i++) {
 		const struct thread_reading *reading = &readings->items[i];
+		has_unwinder = has_unwinder && reading->end != REMOTE_END_NO_UNWINDER;
 		bool has_stack = reading->how != THREAD_HOW_NONE;
 		bool is_forbidden = reading->error == -EPERM || reading->error == -EACCES;
 		cut += has_stack && !is_forbidden && reading->end != REMOTE_END_FIRST_FRAME &&
@@ -101,7 +103,8 @@ static void comment_missing(struct work *work)
 					     : "");
 	}
 	if (cut)
-		comment(work, "the stacks of %zu of %zu threads are not complete", cut, readings->count);
+		comment(work, "the stacks of %zu of %zu threads are not complete%s", cut, readings->count,
+			has_unwinder ? "" : ": libunwind is not installed");
 	if (work->dump.comment_count == 0)
 		comment(work, "#threads: %zu, all stacks complete", readings->count);
 }

@@ -118,6 +118,7 @@ for program in thread_waits thread_waits_framed; do
 		for name in epoll_wait recv_timeout sigtimedwait semtimedop; do
 			expect "$what: $name" grep -Eq "(^| )in_$name (run start_thread |\[frames above need)" <<<"$(functions "$name")"
 		done
+		expect_equal "$what: cprof itself is not shown" 0 "$(grep -c '^trampoline' "$TMP/dump" || true)"
 		expect "$what: holder" grep -Eq '"mutex_lock" \[waiting for mutex 0x[0-9a-f]+ \(held by thread [0-9]+ "holder"\)' "$TMP/dump"
 		settle || fail "$what: settles"
 		fresh_out
