@@ -38,6 +38,8 @@ for leaf in pthread_mutex_lock pthread_cond_timedwait sem_timedwait; do
 	expect_equal "$mode: $leaf" 10 "$(counts "$block" small_waits $leaf | cut -d' ' -f1)"
 done
 
+expect_equal "$mode: each was let in by another's release or wait" 10 "$(query "$mutex" total contentions)"
+
 edge crowd
 expect_equal "$mode: every wait is recorded" "1300 1300" "$(counts "$block" waits_for_own pthread_mutex_lock)"
 charged=$(query "$mutex" has releases_own contentions)
@@ -56,4 +58,20 @@ edge jumps
 expect_equal "$mode: exact again afterwards" "1 1" "$(counts "$block" outer_waits pthread_mutex_lock)"
 expect_equal "$mode: a wait left by a jump is none" 0 "$(query "$block" has left_waits contentions)"
 expect_equal "$mode: the release" 1 "$(query "$mutex" total contentions)"
+
+# At any moment, so in the middle of cprof's own work too: what is lost then is said.
+edge jumps-anywhere
+expect_equal "$mode: exact again afterwards" "1 1" "$(counts "$block" outer_waits pthread_mutex_lock)"
+
+# All that waited is charged, each wait once, its time to 2 %.
+edge hammer
+expect "$mode: same output" diff "$TMP/plain" "$TMP/stdout"
+waits_for_locks()
+{
+	"$PPROFQ" "$block" stacks "$1" | awk '/ pthread_(mutex|rwlock)_[a-z]*lock;/ { sum += $1 } END { print sum + 0 }'
+}
+waits=$(waits_for_locks contentions) delay=$(waits_for_locks delay)
+expect_range "$mode: waits" 100 "$waits" 40000
+expect_equal "$mode: as many are charged" "$waits" "$(query "$mutex" total contentions)"
+expect_range "$mode: as long, ns" $((delay * 98 / 100)) "$(query "$mutex" total delay)" $((delay * 102 / 100))
 finish

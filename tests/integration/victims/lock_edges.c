@@ -269,10 +269,15 @@ static void handlers(void)
 }
 
 /* Waits that never end by themselves: what is left of them does not pile up. */
+#define JUMPS 200
+
+static pid_t jumping;
+static volatile int left;
+
 static void *jump_out(void *unused)
 {
-	static volatile int left;
-	for (left = 0; left < 500;)
+	__atomic_store_n(&jumping, thread_id(), __ATOMIC_RELEASE);
+	for (left = 0; left < JUMPS;)
 		if (sigsetjmp(jump, 1) == 0) {
 			__atomic_store_n(&waiting, 1, __ATOMIC_RELEASE);
 			left_waits(left % 2);
@@ -283,7 +288,8 @@ static void *jump_out(void *unused)
 	return unused;
 }
 
-static void jumps(void)
+/* `is_blocked`: only when it is seen to sleep there; else at any moment. */
+static void jump_about(bool is_blocked)
 {
 	struct sigaction action;
 	struct waiter w;
@@ -296,19 +302,91 @@ static void jumps(void)
 	pthread_create(&thread, NULL, jump_out, NULL);
 	for (int state; (state = __atomic_exchange_n(&waiting, 0, __ATOMIC_ACQ_REL)) != 2;)
 		if (state == 1) {
-			for (int i = 0; i < 20; i++)
-				sched_yield();
+			if (is_blocked)
+				await_blocked(__atomic_load_n(&jumping, __ATOMIC_ACQUIRE));
+			else
+				for (int i = 0; i < 20; i++)
+					sched_yield();
 			pthread_kill(thread, SIGUSR2);
 		} else {
 			sched_yield();
 		}
 	pthread_join(thread, NULL);
-	/* Exact again afterwards. */
+	/* Another thread's wait afterwards. */
 	waiter_begin(&w, outer_waits, NULL);
 	nap(20);
 	pthread_mutex_unlock(&mutex);
 	pthread_join(w.thread, NULL);
 	tally_print(&tally_of_outer_waits);
+}
+
+static void jumps(void) { jump_about(true); }
+static void jumps_anywhere(void) { jump_about(false); }
+
+/* ---- everybody against everybody ---------------------------------------------------- */
+
+static pthread_mutex_t several[3] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP,
+				     PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP};
+static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+static long work_done;
+
+static void work_briefly(uint64_t *random)
+{
+	for (uint64_t i = random_next(random) % 200; i > 0; i--)
+		__asm__ volatile("" ::: "memory");
+	if (random_next(random) % 16 == 0)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){0, 20000}, NULL);
+}
+
+static void *hammer_along(void *seed)
+{
+	uint64_t random = (uint64_t)(uintptr_t)seed;
+	for (int i = 0; i < 8000; i++) {
+		pthread_mutex_t *m = &several[random_next(&random) % 3];
+		int result = 0;
+		switch (random_next(&random) % 6) {
+		case 0:
+			result = pthread_rwlock_wrlock(&rwlock);
+			work_briefly(&random);
+			pthread_rwlock_unlock(&rwlock);
+			break;
+		case 1:
+			result = pthread_rwlock_rdlock(&rwlock);
+			work_briefly(&random);
+			pthread_rwlock_unlock(&rwlock);
+			break;
+		case 2: {
+			const struct timespec soon = from_now(CLOCK_REALTIME, 0);
+			result = pthread_mutex_timedlock(m, &soon);
+			break;
+		}
+		case 3:
+			result = pthread_mutex_trylock(m);
+			break;
+		default:
+			result = pthread_mutex_lock(m);
+		}
+		__atomic_fetch_add(&work_done, 1, __ATOMIC_RELAXED);
+		if (result == 0 && m->__data.__owner == thread_id()) {
+			work_briefly(&random);
+			pthread_mutex_unlock(m);
+		}
+	}
+	return NULL;
+}
+
+static void hammer(void)
+{
+	pthread_t threads[5];
+	for (uintptr_t i = 0; i < 5; i++)
+		pthread_create(&threads[i], NULL, hammer_along, (void *)(i * 7919 + 1));
+	for (int i = 0; i < 5; i++)
+		pthread_join(threads[i], NULL);
+	for (int i = 0; i < 3; i++) {
+		const int result = pthread_mutex_trylock(&several[i]);
+		printf("free %d\n", result);
+	}
+	printf("done %ld\n", work_done);
 }
 
 int main(int argc, char **argv)
@@ -317,7 +395,7 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} modes[] = {{"lifetimes", lifetimes}, {"small-stacks", small_stacks}, {"crowd", crowd}, {"handlers", handlers},
-		     {"jumps", jumps}};
+		     {"jumps", jumps}, {"jumps-anywhere", jumps_anywhere}, {"hammer", hammer}};
 	begin();
 	for (size_t i = 0; argc == 2 && i < sizeof modes / sizeof modes[0]; i++)
 		if (!strcmp(argv[1], modes[i].name)) {
