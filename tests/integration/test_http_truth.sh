@@ -110,6 +110,7 @@ expect "the heap's too" has_stamped heap 3
 for pid in $(our_collectors); do
 	[[ $(<"/proc/$pid/comm") == cprof-collector ]] && kill -KILL "$pid"
 done
+wait_until 20 have_collectors || fail "another worker"
 while ! has_stamped cpu 5 && ((burned++ < 600)); do
 	tell "burn 100000"
 done
@@ -124,7 +125,7 @@ expect_range "the parts are not more than the whole" 1 $sum "$whole"
 expect_all_valid "files at intervals"
 
 fresh_out
-start_steps CPROF_INTERVAL=1s CPROF_KEEP=2
+start_steps CPROF_INTERVAL=1s CPROF_KEEP=2 CPROF_LOG=info
 tell "burn 1000"
 # The oldest gets a number of its own: gone once three more are there.
 wait_until 20 has_stamped heap 2 || fail "two intervals"
@@ -133,6 +134,7 @@ expect "the oldest file goes" wait_until 20 test ! -e "$oldest"
 expect_range "and two stay" 1 "$(stamped heap | wc -l)" 3
 stop_steps
 expect_equal "two stay in the end" 2 "$(stamped heap | wc -l)"
+(($(stamped heap | wc -l) == 2)) || { ls -la --time-style=full-iso "$OUT"; cat "$TMP/steps.err"; }
 
 fresh_out
 expect_equal "a bad interval: runs all the same" 0 "$(status_of profiled CPROF_INTERVAL=x sh -c 'exit 0')"
