@@ -127,6 +127,26 @@ static void write_heap(struct text_buffer *text, const struct aggregate_sums *he
 		  whole(difference(heap->weight, heap->live_weight)));
 }
 
+/* Prometheus wants each bucket to hold those before it too. */
+static void write_malloc_time(struct text_buffer *text, const struct cprof_control *control)
+{
+	static const char name[] = "cprof_malloc_duration_seconds";
+	uint64_t calls = 0;
+	family(text, name, "histogram",
+	       "How long calls of malloc and calloc take, estimated from samples; stands still at heap rates "
+	       "below 4096 bytes.");
+	for (uint32_t i = 0; i < CPROF_MALLOC_TIME_BUCKETS; i++) {
+		calls += load_relaxed(&control->malloc_calls[i]); /* a count orders nothing */
+		if (i == CPROF_MALLOC_TIME_BUCKETS - 1)
+			text_buffer_format(text, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, calls);
+		else
+			text_buffer_format(text, "%s_bucket{le=\"%.9g\"} %" PRIu64 "\n", name,
+					   (double)cprof_malloc_time_bound_ns(i) / NS_PER_S, calls);
+	}
+	text_buffer_format(text, "%s_sum %.10g\n%s_count %" PRIu64 "\n", name,
+			   (double)load_relaxed(&control->malloc_ns) / NS_PER_S, name, calls);
+}
+
 static void write_contention(struct text_buffer *text, const struct cprof_process *process)
 {
 	const uint64_t *weights = process->weights;
@@ -249,6 +269,8 @@ void metrics_write(struct client *client, const struct metrics_tree *tree, void 
 	write_cpu(text, &process);
 	if (has_heap && process.heap_state == CPROF_HEAP_ON)
 		write_heap(text, &aggregate.sums[PROFILE_HEAP]);
+	if (process.heap_state == CPROF_HEAP_ON)
+		write_malloc_time(text, segment_reader_control(&client->reader));
 	write_contention(text, &process);
 	write_losses(text, &process);
 	write_self(text, &process, tree);

@@ -26,7 +26,7 @@
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file: both ends must be of one build. */
-#define CPROF_SHM_VERSION 3
+#define CPROF_SHM_VERSION 4
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 
@@ -393,6 +393,13 @@ enum cprof_heap_state {
 	CPROF_HEAP_UNAVAILABLE = 2 /* the executable, or a library before us, defines malloc */
 };
 
+/* Buckets of a histogram of durations: up to 64 ns, up to four times that and so on; the last has no bound. */
+#define CPROF_MALLOC_TIME_BUCKETS 12u
+static inline uint64_t cprof_malloc_time_bound_ns(uint32_t bucket)
+{
+	return UINT64_C(64) << (2 * bucket);
+}
+
 #define CPROF_NAME_BYTES 64u
 #define CPROF_PATH_BYTES 4096u
 #define CPROF_TOKEN_BYTES 16u
@@ -451,6 +458,9 @@ struct cprof_control {
 	atomic_u64 cpu_clock_base_ns;
 	/* By the program: the size it made.  A kept file that is shorter was cut; 0: not said. */
 	uint64_t segment_bytes;
+	/* By the program: how long calls of malloc and calloc took, estimated from those that were sampled. */
+	atomic_u64 malloc_calls[CPROF_MALLOC_TIME_BUCKETS];
+	atomic_u64 malloc_ns; /* of all calls together */
 };
 _Static_assert(CPROF_COUNTER_COUNT <= 32, "counters fit");
 _Static_assert(offsetof(struct cprof_control, magic) == 0, "layout");

@@ -18,6 +18,7 @@
 
 #include "bootstrap.h"
 #include "live.h"
+#include "malloc_time.h"
 #include "process.h"
 #include "record.h"
 #include "sampler.h"
@@ -56,7 +57,7 @@ void heap_probe_forget(void)
 	store_relaxed(&probe_owner, UINT64_C(0)); /* one thread so far */
 }
 
-void heap_record(const void *block, size_t size, const struct unwind_regs *regs)
+void heap_record_timed(const void *block, size_t size, const struct unwind_regs *regs, uint64_t duration_ns)
 {
 	struct guard guard;
 	if (!block)
@@ -79,8 +80,14 @@ void heap_record(const void *block, size_t size, const struct unwind_regs *regs)
 		/* In this order: a reader never finds more in use than was allocated. */
 		record_add(&guard, stack, CPROF_KIND_ALLOC, w.weight, w.value);
 		live_insert(block, stack, w.weight, w.value);
+		malloc_time_add(duration_ns, &w);
 	}
 	guard_leave(&guard);
+}
+
+void heap_record(const void *block, size_t size, const struct unwind_regs *regs)
+{
+	heap_record_timed(block, size, regs, 0);
 }
 
 void heap_forget(const void *block)
@@ -101,8 +108,9 @@ static COLD NOINLINE void *sampled_malloc(size_t size)
 {
 	struct unwind_regs regs;
 	unwind_regs_of_caller(&regs);
+	uint64_t begin_ns = malloc_time_begin();
 	void *block = real.malloc(size);
-	heap_record(block, size, &regs);
+	heap_record_timed(block, size, &regs, malloc_time_since(begin_ns));
 	return block;
 }
 
@@ -134,8 +142,10 @@ static COLD NOINLINE void *sampled_calloc(size_t count, size_t size)
 {
 	struct unwind_regs regs;
 	unwind_regs_of_caller(&regs);
+	uint64_t begin_ns = malloc_time_begin();
 	void *block = real.calloc(count, size);
-	heap_record(block, count * size, &regs); /* no overflow: the real calloc looked */
+	/* No overflow: the real calloc looked. */
+	heap_record_timed(block, count * size, &regs, malloc_time_since(begin_ns));
 	return block;
 }
 

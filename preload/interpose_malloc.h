@@ -18,6 +18,9 @@
  */
 void heap_record(const void *block, size_t size, const struct unwind_regs *regs);
 
+/* The same for a call whose time was taken, see malloc_time.h. */
+void heap_record_timed(const void *block, size_t size, const struct unwind_regs *regs, uint64_t duration_ns);
+
 /*
  * Finds out whether an allocation function gets its memory from another one that we
  * interpose, which then counts: what heap_record() is told on this thread between begin

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Context: any (async-signal-safe).
+ */
+#include "malloc_time.h"
+
+#include <time.h>
+
+#include "segment.h"
+
+/* Below this, blocks of a page are sampled more often than not. */
+#define TIMED_RATE_MIN_BYTES 4096
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now = {0};
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+uint64_t malloc_time_begin(void)
+{
+	return thread_tls.drawn_rate_bytes < TIMED_RATE_MIN_BYTES ? 0 : monotonic_ns();
+}
+
+uint64_t malloc_time_since(uint64_t begin_ns)
+{
+	uint64_t now_ns = begin_ns ? monotonic_ns() : 0;
+	return now_ns > begin_ns ? now_ns - begin_ns : begin_ns != 0;
+}
+
+void malloc_time_add(uint64_t duration_ns, const struct sampler_weight *weight)
+{
+	struct cprof_control *control = segment_control();
+	uint32_t bucket = 0;
+	if (!duration_ns)
+		return;
+	while (bucket < CPROF_MALLOC_TIME_BUCKETS - 1 && duration_ns > cprof_malloc_time_bound_ns(bucket))
+		bucket++;
+	uint64_t calls = weight->weight / CPROF_WEIGHT_ONE;
+	/* Relaxed: sums; a reader may see a call whose time is not added yet. */
+	add_relaxed(&control->malloc_calls[bucket], calls);
+	add_relaxed(&control->malloc_ns, duration_ns * calls);
+}
