@@ -134,6 +134,7 @@ _SERVER_METRICS = {
     "cpu_ns": Metric("CPU time a request", "ns"),
     "per_second": Metric("requests", "/s", more_is_better=True),
     "p99_us": Metric("p99 of a batch", "us"),
+    "exit_ms": Metric("from SIGTERM to its end", "ms"),
     "rss_mb": Metric("memory", "MB"),
     "collector_rss_mb": Metric("memory of the collector", "MB"),
     "collector_cpu_ns": Metric("CPU time of the collector a request", "ns"),

@@ -97,11 +97,14 @@ class Server:
         return sum(map(rss_mb, self.collectors))
 
     def stop(self):
+        """Ends it; the milliseconds until it was gone."""
         if self._attached:
             self._attached.send_signal(signal.SIGINT)
             self._attached.wait()
+        start = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(20)
+        return (time.monotonic() - start) * 1e3
 
 
 class Redis:
@@ -184,5 +187,5 @@ def measure(kind, variants, scratch, bursts):
             found[server.variant.name] = medians
     finally:
         for server in servers:
-            server.stop()
+            found.setdefault(server.variant.name, {})["exit_ms"] = server.stop()
     return found
