@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// cflags: -Ipreload -fPIC -fvisibility=hidden -fno-omit-frame-pointer -fno-stack-protector -fno-plt
+// cflags: -Ipreload -fPIC -fvisibility=hidden -fno-stack-protector -fno-plt
 // ldflags: preload/unwind.c preload/walk_cfi.c preload/walk_guess.c preload/rule_cache.c preload/rule_encode.c preload/cfi.c preload/cfi_program.c preload/dwarf_expression.c preload/safe_read.c preload/modules.c preload/module_rows.c preload/objects.c preload/image.c -lgcc_s -lunwind
 /*
  * What a walk costs: nanoseconds a frame of the in-app unwinder, with all rules cached
