@@ -59,6 +59,12 @@ static const struct run_option {
 	{"segment", "CPROF_SEGMENT", "KIND", "auto, memfd or file (auto)"},
 	{"exit-wait", "CPROF_EXIT_WAIT", "TIME", "the longest wait for the profiles at the end (10s)"},
 	{"collector", "CPROF_COLLECTOR", "PATH", "another collector program"},
+	{"http", "CPROF_HTTP", "WHERE", "serve /debug/pprof and /metrics: PORT, HOST:PORT or unix:PATH"},
+	{"http-user", "CPROF_HTTP_USER", "NAME", "who may ask, with a password file (admin)"},
+	{"http-password-file", "CPROF_HTTP_PASSWORD_FILE", "FILE", "whose first line is the password"},
+	{"http-cmdline", "CPROF_HTTP_CMDLINE", "0|1", "show the command line over HTTP (0)"},
+	{"interval", "CPROF_INTERVAL", "TIME", "write profiles at intervals, such as 10m"},
+	{"keep", "CPROF_KEEP", "N", "how many of these files of each kind stay; 0 = all (24)"},
 	{"debuginfod", "CPROF_DEBUGINFOD", "0|1", "allow fetching debug files, see DEBUGINFOD_URLS (0)"},
 	{"log", "CPROF_LOG", "LEVEL", "error, warn, info or debug, to stderr (warn)"},
 	{"quiet", NULL, NULL, "no summary at the end"},
@@ -87,7 +93,7 @@ static void print_help(void)
 		char left[64];
 		snprintf(left, sizeof left, "--%s%s%s", option->name, option->value ? " " : "",
 			 option->value ? option->value : "");
-		printf("  %-20s %s\n", left, option->help);
+		printf("  %-25s %s\n", left, option->help);
 	}
 }
 
