@@ -3,8 +3,9 @@
  * The writer's side of the sequence lock.  A handler that interrupts the writer finds
  * the sequence odd and shows nothing of its own waits.
  *
- * A wait that this one interrupted has its caller's frame above ours; what was shown
- * by frames that are gone lies below, or where we are.
+ * A wait that this one interrupted has its caller's frame above ours.  What was shown by
+ * frames that are gone is known by lying below, or where we are; a wait that begins
+ * deeper takes it for one that it interrupted, until one begins higher up.
  *
  * Context: any (async-signal-safe).
  */

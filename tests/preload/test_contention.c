@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -394,6 +396,68 @@ Test(contention, next_wait_takes_away_what_a_cancelled_one_showed)
 	cprof_test_pthread_mutex_unlock(&outer);
 	pthread_join(thread, NULL);
 	cr_expect_eq(BLOCKED(pthread_mutex_lock), 1);
+}
+
+static sigjmp_buf way_out;
+
+static void jump(int signal)
+{
+	(void)signal;
+	siglongjmp(way_out, 1);
+}
+
+static void *leave_by_a_jump(void *unused)
+{
+	if (sigsetjmp(way_out, 1) == 0)
+		cprof_test_pthread_mutex_lock(&shared);
+	cprof_test_pthread_mutex_lock(&outer);
+	cprof_test_pthread_mutex_unlock(&outer);
+	return unused;
+}
+
+Test(contention, wait_that_was_left_by_a_jump_is_charged_no_longer)
+{
+	pthread_t thread;
+	signal(SIGUSR2, jump);
+	cprof_test_pthread_mutex_lock(&shared);
+	cprof_test_pthread_mutex_lock(&outer);
+	pthread_create(&thread, NULL, leave_by_a_jump, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	pthread_kill(thread, SIGUSR2);
+	until_shown(CPROF_WAIT_MUTEX, &outer);
+	cr_expect_eq(lock_waiters_look(&shared), 0);
+	cprof_test_pthread_mutex_unlock(&outer);
+	pthread_join(thread, NULL);
+	cprof_test_pthread_mutex_unlock(&shared);
+	cr_expect_eq(BLOCKED(pthread_mutex_lock), 1);
+	cr_expect_eq(CHARGED(pthread_mutex_unlock), 1);
+	cr_expect_not(is_shown(CPROF_WAIT_MUTEX, &shared));
+}
+
+static void wait_in_a_handler(int signal)
+{
+	(void)signal;
+	cprof_test_pthread_mutex_lock(&outer);
+	cprof_test_pthread_mutex_unlock(&outer);
+}
+
+Test(contention, handlers_wait_replaces_the_interrupted_one_and_puts_it_back)
+{
+	pthread_t thread;
+	signal(SIGUSR2, wait_in_a_handler);
+	cprof_test_pthread_mutex_lock(&shared);
+	cprof_test_pthread_mutex_lock(&outer);
+	pthread_create(&thread, NULL, lock_shared, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	pthread_kill(thread, SIGUSR2);
+	until_shown(CPROF_WAIT_MUTEX, &outer);
+	cprof_test_pthread_mutex_unlock(&outer);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	cprof_test_pthread_mutex_unlock(&shared);
+	pthread_join(thread, NULL);
+	cr_expect_eq(BLOCKED(pthread_mutex_lock), 2);
+	cr_expect_eq(CHARGED(pthread_mutex_unlock), 2);
+	cr_expect_not(is_shown(CPROF_WAIT_MUTEX, &shared));
 }
 
 /* ---- rates ----------------------------------------------------------------------------------- */
