@@ -175,6 +175,21 @@ static const char *judge(const struct registration *registration, const struct c
 	return NULL;
 }
 
+/*
+ * Only who knows the token is one of ours that should have got in; anybody can connect,
+ * and must not be able to write to the program's stderr by that.
+ */
+static void complain(struct registration *registration, const struct cprof_hello *hello, ssize_t size,
+		     pid_t pid, const char *wrong)
+{
+	bool is_ours = size >= (ssize_t)(offsetof(struct cprof_hello, token) + sizeof hello->token) &&
+		       is_same_token(hello->token, registration->session.token);
+	if (!is_ours)
+		log_info("a stranger (process %d) was turned away: %s", pid, wrong);
+	else if (registration->complaints++ < COMPLAINTS_MAX)
+		log_warn("process %d is not profiled: %s", pid, wrong);
+}
+
 enum received { RECEIVED_NOTHING_YET, RECEIVED_REFUSED, RECEIVED_PROCESS, RECEIVED_COMMAND };
 
 /* Reads the peer's message.  PROCESS: out_handle is set; COMMAND: fd was taken over. */
@@ -216,8 +231,7 @@ static enum received receive(struct registration *registration, int fd, struct c
 	}
 	const char *wrong = judge(registration, hello, size, message.msg_flags, fd_count);
 	if (wrong) {
-		if (registration->complaints++ < COMPLAINTS_MAX)
-			log_warn("process %d is not profiled: %s", peer.pid, wrong);
+		complain(registration, hello, size, peer.pid, wrong);
 		for (size_t i = 0; i < fd_count; i++)
 			close(fds[i]);
 		return RECEIVED_REFUSED;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fake_segment.h"
+#include "log.h"
 #include "registration.h"
 
 static struct fake_session fake_session;
@@ -177,6 +178,28 @@ Test(registration, lets_only_exact_messages_in)
 	}
 	hello = good_hello();
 	cr_expect(gets_in(&hello, sizeof hello, fds, 1));
+}
+
+/* Everybody on the machine can connect; the log is the program's stderr. */
+Test(registration, complains_of_its_own_only)
+{
+	int ends[2];
+	char text[256] = "";
+	open_door();
+	cr_assert_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	log_open(ends[1], LOG_LEVEL_WARN);
+	struct cprof_hello hello = good_hello();
+	hello.token[0] ^= 1;
+	cr_expect(!gets_in(&hello, sizeof hello, &segment.fd, 1));
+	hello.magic++;
+	cr_expect(!gets_in(&hello, sizeof hello, &segment.fd, 1));
+	cr_expect(!gets_in("hello", 5, NULL, 0));
+	cr_expect_eq(read(ends[0], text, sizeof text - 1), -1, "strangers make it say: %s", text);
+	hello = good_hello();
+	hello.version++;
+	cr_expect(!gets_in(&hello, sizeof hello, &segment.fd, 1));
+	cr_expect_gt(read(ends[0], text, sizeof text - 1), 0);
+	cr_expect(strstr(text, "it uses another version of libcprof.so than this collector"), "%s", text);
 }
 
 Test(registration, believes_first_only_of_the_root_pid)
