@@ -122,7 +122,7 @@ if "$python" -c 'import test.test_thread' 2>/dev/null; then
 		expect "python3: each test has the same result" diff "$TMP/python.plain.results" "$TMP/python.seen.results"
 		expect "python3: settles" settle
 		expect_all_valid python3
-		expect_range "python3: waits" 100 "$(waited python3)" 100000000
+		expect_range "python3: waits" 20 "$(waited python3)" 100000000
 	else
 		skip_check "python3's tests fail here without cprof"
 	fi
