@@ -53,7 +53,7 @@ static uint64_t shown_address(const struct profile *profile, uint64_t frame)
 static void write_line(struct text_buffer *text, uint64_t address, const char *name, uint64_t offset,
 		       const char *file, uint32_t line)
 {
-	text_buffer_format(text, "#\t%#" PRIx64 "\t%s+%#" PRIx64, address, name, offset);
+	text_buffer_format(text, "#\t%#" PRIx64 "\t%s+0x%" PRIx64, address, name, offset);
 	if (file)
 		text_buffer_format(text, "\t%s:%" PRIu32, file, line);
 	text_buffer_string(text, "\n");

@@ -65,10 +65,10 @@ wait_until 10 curl -sf -o /dev/null "http://127.0.0.1:$our_port/debug/pprof/" ||
 # ask WHO PORT METHOD PATH: the answer to $TMP/WHO.{status,headers,body}.
 ask()
 {
-	local method=(-X "$3")
-	[[ $3 == HEAD ]] && method=(--head)
-	[[ $3 == POST ]] && method=(--data-binary 0x1)
-	curl -s --path-as-is "${method[@]}" -D "$TMP/$1.head" -o "$TMP/$1.body" -w '%{http_code}' --max-time 20 \
+	local options=(-X "$3")
+	[[ $3 == HEAD ]] && options=(--head)
+	[[ $3 == POST ]] && options=(--data-binary 0x1)
+	curl -s --path-as-is "${options[@]}" -D "$TMP/$1.head" -o "$TMP/$1.body" -w '%{http_code}' --max-time 20 \
 		"http://127.0.0.1:$2$4" >"$TMP/$1.status" || true
 	# Length and transfer are the servers' own business.
 	tr -d '\r' <"$TMP/$1.head" | grep -E '^[A-Za-z-]+: ' |
