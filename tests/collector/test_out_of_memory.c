@@ -12,12 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fake_image.h"
 #include "fixture.h"
 #include "image.h"
 #include "perf_map.h"
 #include "pprof.h"
+#include "thread_dump.h"
 
 static unsigned long allowed = -1UL; /* allocations that succeed from now on */
 
@@ -197,4 +199,23 @@ Test(out_of_memory, images_answer_with_what_they_have, .init = fixture_begin, .f
 		image_close_all();
 		cr_assert_lt(n, 200);
 	}
+}
+
+/* Of ourselves: the reader is a child of ours, and fails in the same way. */
+Test(out_of_memory, dumps_threads, .timeout = 120)
+{
+	bool is_done = false;
+	for (unsigned long n = 0; n < 300 && !is_done; n++) {
+		struct thread_dump dump = {0};
+		struct thread_dump_source source = {
+			.peer_pid = getpid(), .pid = (uint32_t)getpid(), .name = "we", .root_fd = -1};
+		allowed = n;
+		int error = thread_dump_take(&source, NULL, NULL, &dump);
+		is_done = allowed > 0;
+		allowed = -1UL;
+		cr_assert(error == 0 || error == -ENOMEM, "%lu: %d", n, error);
+		cr_expect(error || dump.sample_count >= 1);
+		thread_dump_free(&dump);
+	}
+	image_close_all();
 }
