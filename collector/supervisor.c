@@ -244,6 +244,8 @@ int supervisor_run(int (*work)(const struct inheritance *inheritance, void *argu
 			/* A stopped supervisor must not stop the worker. */
 			if (worker == 0)
 				setsockopt(link[1], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+			/* Of the process: a later worker has inherited the supervisor's. */
+			prctl(PR_SET_NAME, "cprof-collector");
 			*out_is_worker = true;
 			return work(&kept, argument);
 		}

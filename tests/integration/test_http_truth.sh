@@ -38,15 +38,15 @@ watches() { curl -s "$url/metrics" | grep -q "^cprof_profile_requests_active $1$
 start_steps CPROF_HTTP=$port CPROF_HEAP_RATE=1 CPROF_BLOCK_RATE=1
 tell "alloc 500 64" # before anybody watches
 tell "alloc 7 1000"
-curl -s -o "$TMP/heap.delta" "$url/debug/pprof/heap?seconds=3" &
-curl -s -o "$TMP/allocs.delta" "$url/debug/pprof/allocs?seconds=3" &
-curl -s -o "$TMP/created.delta" "$url/debug/pprof/threadcreate?seconds=3" &
+curl -s -o "$TMP/heap.delta" "$url/debug/pprof/heap?seconds=8" &
+curl -s -o "$TMP/allocs.delta" "$url/debug/pprof/allocs?seconds=8" &
+curl -s -o "$TMP/created.delta" "$url/debug/pprof/threadcreate?seconds=8" &
 expect "three requests watch" wait_until 10 watches 3
 tell "alloc 1000 100"
 tell "free 400"
 tell "threads 5"
 wait %2 %3 %4 2>/dev/null || true
-expect "answered" wait_until 20 watches 0
+expect "answered" wait_until 30 watches 0
 wait_until 5 test -s "$TMP/created.delta" || true
 heap=$TMP/heap.delta
 expect "difference of the heap" "$PPROFQ" "$heap" check
@@ -57,7 +57,7 @@ expect_equal "bytes more in use" 60000 "$(query "$heap" has allocate_blocks inus
 expect_equal "the same under allocs" 1000 "$(query "$TMP/allocs.delta" has allocate_blocks alloc_objects)"
 expect_equal "threads started meanwhile" 5 "$(query "$TMP/created.delta" total threadcreate)"
 # What is freed is a difference too.
-curl -s -o "$heap" "$url/debug/pprof/heap?seconds=2" &
+curl -s -o "$heap" "$url/debug/pprof/heap?seconds=4" &
 expect "a request watches" wait_until 10 watches 1
 tell "free 500"
 wait_until 20 watches 0 || true
@@ -69,7 +69,7 @@ curl -s -o "$TMP/threads" "$url/debug/pprof/threads"
 expect "threads" "$PPROFQ" "$TMP/threads" check
 expect_equal "all of them" 6 "$("$PPROFQ" "$TMP/threads" total threads)"
 expect_equal "where they wait" 5 "$("$PPROFQ" "$TMP/threads" has wait_for_ever threads)"
-curl -s -o "$TMP/threads.delta" "$url/debug/pprof/goroutine?seconds=2" &
+curl -s -o "$TMP/threads.delta" "$url/debug/pprof/goroutine?seconds=4" &
 expect "a request watches" wait_until 10 watches 1
 tell "threads 2"
 wait_until 20 watches 0 || true
