@@ -6,6 +6,7 @@
 
 #include <time.h>
 
+#include "real.h"
 #include "segment.h"
 
 /* Below this, blocks of a page are sampled more often than not. */
@@ -14,7 +15,7 @@
 static uint64_t monotonic_ns(void)
 {
 	struct timespec now = {0};
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	(void)real.clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 

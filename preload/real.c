@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
+#include <gnu/lib-names.h>
 #include <link.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include "bootstrap.h"
 #include "cprof_atomic.h"
 #include "cprof_compiler.h"
+#include "sys.h"
 
 enum { UNRESOLVED, RESOLVING, RESOLVED };
 static atomic_u32 progress;
@@ -102,9 +104,15 @@ REAL_COND_FUNCTIONS(BOOT)
 REAL_LATE_WAIT_FUNCTIONS(BOOT)
 #undef BOOT
 
+static int boot_clock_gettime(clockid_t clock, struct timespec *out_now)
+{
+	return (int)sys_call2(SYS_clock_gettime, clock, (long)out_now);
+}
+
 /* Until somebody resolves; afterwards only what is still missing is called through these. */
 #define BOOT(type, name, parameters, ...) .name = boot_##name,
-struct real real = {REAL_MALLOC_FUNCTIONS(BOOT) REAL_WAIT_FUNCTIONS(BOOT) REAL_COND_FUNCTIONS(BOOT)
+struct real real = {.clock_gettime = boot_clock_gettime,
+		    REAL_MALLOC_FUNCTIONS(BOOT) REAL_WAIT_FUNCTIONS(BOOT) REAL_COND_FUNCTIONS(BOOT)
 			    REAL_LATE_WAIT_FUNCTIONS(BOOT)};
 #undef BOOT
 
@@ -168,6 +176,15 @@ bool real_resolve(void)
 	return true;
 }
 
+/* The handle is not closed: this may run while dlclose is still to be found, and libc stays. */
+static void find_clock(void)
+{
+	void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+	void *found = libc ? dlsym(libc, "clock_gettime") : NULL;
+	if (found)
+		real.clock_gettime = (int (*)(clockid_t, struct timespec *))(uintptr_t)found;
+}
+
 void real_resolve_optional(void)
 {
 	static atomic_u32 was_done;
@@ -179,6 +196,7 @@ void real_resolve_optional(void)
 	REAL_CXX_DELETE_FUNCTIONS(RESOLVE)
 	REAL_OPTIONAL_FUNCTIONS(RESOLVE)
 	REAL_LATE_WAIT_FUNCTIONS(RESOLVE)
+	find_clock();
 	real_judge_cxx();
 	errno = saved_errno;
 }

@@ -190,6 +190,8 @@ struct real {
 #undef REAL_FIELD
 	/* Not in a list: the header declares it variadic. */
 	long (*syscall)(long, long, long, long, long, long, long);
+	/* libc's own, whoever interposes it: such a one may tell another time, and may lock. */
+	int (*clock_gettime)(clockid_t, struct timespec *);
 	/* operator new is the next allocator's own; else it calls malloc and counts there. */
 	bool cxx_counts;
 };

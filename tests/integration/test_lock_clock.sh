@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A preloaded clock_gettime that locks, and tells another time (as libfaketime does): waits for its lock
+# do not ask it for the time, and waits last as long as they do.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+
+clock=$VICTIMS/libother_clock.so
+
+# under NAME PRELOAD: every wait recorded.
+under()
+{
+	fresh_out
+	expect_equal "$1: exit status" 0 "$(status_of profiled LD_PRELOAD="$2" CPROF_BLOCK_RATE=1 "$VICTIMS/other_clock")"
+	expect_equal "$1: output" "done" "$(<"$TMP/stdout")"
+	expect "$1: settles" settle
+	expect_all_valid "$1"
+	expect_equal "$1: the wait" 1 "$(query "$(profile other_clock block)" has wait_once contentions)"
+	expect_range "$1: its delay" 150000000 "$(query "$(profile other_clock block)" has wait_once delay)" 20000000000
+}
+
+under "clock in front" "$clock:$CPROF_LIB"
+under "clock behind" "$CPROF_LIB:$clock"
+finish
