@@ -198,14 +198,17 @@ static inline void holder_end(struct holder *h)
 struct waiter {
 	struct other call;
 	pthread_t thread;
-	volatile pid_t tid;
+	pid_t tid;
+	bool is_over;
 };
 
 static inline void *waiter_main(void *argument)
 {
 	struct waiter *w = (struct waiter *)argument;
 	__atomic_store_n(&w->tid, thread_id(), __ATOMIC_RELEASE);
-	return other_main(&w->call);
+	other_main(&w->call);
+	__atomic_store_n(&w->is_over, true, __ATOMIC_RELEASE);
+	return NULL;
 }
 
 static inline void waiter_begin(struct waiter *w, int (*call)(void *), void *argument)

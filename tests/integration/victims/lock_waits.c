@@ -483,7 +483,7 @@ static void joins(void)
 	SAY(pthread_tryjoin_np(w.thread, NULL));
 	SAY(pthread_timedjoin_np(w.thread, NULL, SOON(CLOCK_REALTIME)));
 	sem_post(&sem);
-	while (__atomic_load_n(&w.call.errno_after, __ATOMIC_ACQUIRE) == 0)
+	while (!__atomic_load_n(&w.is_over, __ATOMIC_ACQUIRE))
 		nap(1);
 }
 
