@@ -2,8 +2,8 @@
 #
 # One flat makefile.  Sources are found by wildcard: a file is in the build as soon as
 # it lies in its room.  The words to know: make, make test, make demo, make lint,
-# make bench, make accuracy, make install.  Variables: BUILD=dir, V=1 (show commands), SAN=asan|ubsan|tsan,
-# T=name (run only the tests whose name contains it), BENCH=name, PREFIX=, DESTDIR=.
+# make soak, make bench, make accuracy, make install.  Variables: BUILD=dir, V=1 (show commands),
+# SAN=asan|ubsan|tsan, T=name (run only the tests whose name contains it), BENCH=name, PREFIX=, DESTDIR=.
 
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
@@ -90,7 +90,7 @@ quiet = $(if $(V),,@printf '  %-6s %s\n' $(1) '$@';)
 
 # ---- what to make -------------------------------------------------------------------
 
-.PHONY: all deps test unit integration lint format bench bench-readme accuracy demo install clean test-programs unit-programs
+.PHONY: all deps test soak unit integration lint format bench bench-readme accuracy demo install clean test-programs unit-programs
 all: $(LIBRARY) $(COLLECTOR) $(TOOL)
 
 $(LIBRARY): $(PRELOAD_OBJ) preload/exports.map
@@ -177,6 +177,7 @@ $(BUILD)/tests/victims/%: tests/integration/victims/%.rs Makefile
 HOSTILE := $(BUILD)/tests/victims/hostile
 $(HOSTILE)/early_constructor: $(HOSTILE)/libearly.so
 $(HOSTILE)/malloc_in_dlsym: $(HOSTILE)/libslow_malloc.so
+$(filter $(HOSTILE)/%,$(VICTIMS)): VICTIM_FLAGS += -fno-builtin-malloc -fno-builtin-free
 $(HOSTILE)/early_constructor $(HOSTILE)/malloc_in_dlsym: VICTIM_LIBS = -L$(HOSTILE) -Wl,-rpath,$(abspath $(HOSTILE))
 
 test-programs: $(SUPPORT_PROGRAMS) $(VICTIMS)
@@ -206,6 +207,12 @@ unit: $(UNIT_TESTS)
 
 integration: all test-programs
 	@$(RUN_TESTS) $(INTEGRATION)
+
+# Everything again and again in random order: make soak SOAK_SECONDS=3600 T=name
+SOAK_SECONDS ?= 600
+soak: deps
+	@$(MAKE) --no-print-directory all test-programs
+	@BUILD='$(abspath $(BUILD))' tests/soak.sh $(SOAK_SECONDS) $(T)
 
 demo: deps
 	@$(MAKE) --no-print-directory all

@@ -19,7 +19,7 @@ packages=(
 	redis-server redis-tools sqlite3 nginx-light wrk python3 libpython3.11-testsuite
 	memcached mariadb-server-core mariadb-client-core
 	libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4
-	strace util-linux procps file elfutils ca-certificates curl git perl bzip2 xz-utils dwz llvm clang
+	strace util-linux procps file elfutils ca-certificates curl git perl bzip2 xz-utils dwz llvm clang stress-ng
 )
 
 if [[ ${1:-} == bench ]]; then

@@ -60,6 +60,7 @@ hostile no-descriptors "$HOSTILE/no_descriptors"
 # ---- memory and libraries
 hostile no-memory "$HOSTILE/no_memory"
 hostile allocators-mixed "$HOSTILE/allocators_mixed"
+hostile many-stacks CPROF_MEM=4M "$HOSTILE/many_stacks" 30000
 hostile loads-unloads "$HOSTILE/loads_unloads" "$HOSTILE/libpiece.so" 25
 hostile finds-by-runpath "$HOSTILE/finds_by_runpath" "$HOSTILE/libfinder.so" "$HOSTILE/libpiece.so"
 hostile static-children "$HOSTILE/starts_strangers" "$HOSTILE/static_child" "$HOSTILE/static_pie_child"
