@@ -11,6 +11,7 @@
 #include "cpu_timer.h"
 #include "process.h"
 #include "segment.h"
+#include "stray.h"
 #include "sys.h"
 
 __thread struct thread_tls thread_tls;
@@ -98,6 +99,8 @@ void thread_attach(struct cprof_thread *slot, const struct unwind_bounds *bounds
 void thread_detach(void)
 {
 	struct cprof_thread *slot = thread_tls.slot;
+	if (slot)
+		stray_leave(load_relaxed(&slot->tid)); /* its own */
 	cpu_timer_stop();
 	thread_tls.state = THREAD_GONE;
 	thread_tls.slot = NULL;
@@ -112,6 +115,7 @@ void thread_forget(void)
 {
 	for (int32_t i = 0; i < POOL_COUNT; i++)
 		store_relaxed(&pool[i].taken, UINT32_C(0)); /* whoever had them is not here */
+	stray_forget();
 	thread_tls.slot = NULL;
 	thread_tls.state = THREAD_NEW;
 	thread_tls.drawn_rate_bytes = 0;
@@ -132,7 +136,20 @@ static void attach_unknown(void)
 	uint64_t here = (uint64_t)(uintptr_t)&bounds;
 	if (bounds.high == 0 && here >= thread_main_bounds.low && here < thread_main_bounds.high)
 		bounds = thread_main_bounds;
-	thread_attach(NULL, &bounds);
+	uint32_t tid = thread_id();
+	if (tid == 0 || tid == (uint32_t)sys_call0(SYS_getpid)) {
+		thread_attach(NULL, &bounds);
+		return;
+	}
+	int stray = stray_begin(tid);
+	if (stray >= 0) {
+		thread_attach(NULL, &bounds);
+		stray_remember(stray, thread_tls.slot, thread_tls.has_timer ? thread_tls.timer_id : -1);
+	} else {
+		segment_count(CPROF_THREADS_NO_SLOT, 1);
+		thread_tls.bounds = bounds;
+		thread_tls.state = THREAD_LIVE;
+	}
 }
 
 static void borrow_from_pool(struct guard *guard)

@@ -20,6 +20,7 @@ hostile threads-at-once "$HOSTILE/threads_many" at-once 400
 hostile threads-cancelled "$HOSTILE/cancel_everywhere"
 hostile threads-signalled "$HOSTILE/thread_signals"
 hostile threads-own-stacks "$HOSTILE/own_stacks"
+hostile threads-stray "$HOSTILE/stray_threads" "$HOSTILE/libpiece.so"
 hostile threads-ends "$HOSTILE/thread_ends"
 
 # ---- control flow
