@@ -47,34 +47,34 @@ blocks_found()
 # tormented NAME SIGNALS MISSING_MAX COMMAND...: so many blocks of a round may be missing; 0: none.
 tormented()
 {
-	local name=$1 signals=$2 missing_max=$3 round seen found owes file bad=0 lost=0 kept=0 shell_pid
+	local name=$1 senders=$2 missing_max=$3 round seen found owes file wrong=0 lost=0 kept=0 shell_pid
 	shift 3
 	hostile_run "" "$TMP/plain" "$@" >"$TMP/plain.status"
 	for ((round = 0; round < ROUNDS; round++)); do
 		fresh_out
 		rm -f "$TMP/over"
-		torment "$signals" &
+		torment "$senders" &
 		shell_pid=$!
 		seen=$(hostile_run "$CPROF_LIB" "$TMP/seen" CPROF_OUT="$OUT" "${EVERYTHING[@]}" "$@")
 		touch "$TMP/over"
 		wait $shell_pid || true
 		our_collectors | xargs -r kill -CONT 2>/dev/null || true
 		if ! settle; then
-			bad=$((bad + 1))
+			wrong=$((wrong + 1))
 			echo "      | round $round: the collector does not end"
 		fi
 		if [[ $seen != "$(<"$TMP/plain.status")" ]] || ! diff <(sort "$TMP/plain.out") <(sort "$TMP/seen.out") >"$TMP/difference"; then
-			bad=$((bad + 1))
+			wrong=$((wrong + 1))
 			echo "      | round $round: status $seen: $(head -3 "$TMP/difference" | xargs)"
 		fi
 		if grep -v '^cprof: ' "$TMP/seen.err"; then
-			bad=$((bad + 1))
+			wrong=$((wrong + 1))
 		fi
 		owes=$(owed "$TMP/seen.out")
 		found=$(blocks_found)
 		for file in "$OUT"/*.pb.gz; do
 			[[ ! -e $file ]] || "$PPROFQ" "$file" check >/dev/null 2>&1 || {
-				bad=$((bad + 1))
+				wrong=$((wrong + 1))
 				echo "      | round $round: not valid: $(basename "$file")"
 			}
 		done
@@ -83,10 +83,10 @@ tormented()
 		else
 			lost=$((lost + 1))
 			echo "      | round $round: $found of $owes blocks; $(ls -A "$OUT" | wc -l) files; $(head -2 "$TMP/seen.err")"
-			((found < owes && owes - found <= missing_max)) || bad=$((bad + 1))
+			((found < owes && owes - found <= missing_max)) || wrong=$((wrong + 1))
 		fi
 	done
-	expect_equal "$name: something wrong, of $ROUNDS rounds ($kept complete, $lost not)" 0 "$bad"
+	expect_equal "$name: something wrong, of $ROUNDS rounds ($kept complete, $lost not)" 0 "$wrong"
 }
 
 # A child whose registration is under way in the moment of the kill may be lost with its 3 blocks.
