@@ -37,9 +37,6 @@ mv "$TMP/view" "$TMP/plain"
 profiled CPROF_BLOCK_RATE=1 "$VICTIMS/self_view" >"$TMP/view" 2>&1 </dev/null || fail "self_view: exit status $?"
 mv "$TMP/view" "$TMP/seen"
 expect "self_view: the view is the same" diff <(allowed "$TMP/plain") <(allowed "$TMP/seen")
-bounded env "$VICTIMS/own_signals" >"$TMP/plain"
-profiled CPROF_BLOCK_RATE=1 "$VICTIMS/own_signals" >"$TMP/seen" || fail "own_signals: exit status $?"
-expect "own_signals: the same" diff "$TMP/plain" "$TMP/seen"
 
 # ---- others' programs ----
 seq 1 400000 >"$TMP/numbers"
