@@ -45,7 +45,9 @@ class Target:
     benchmark: str
     metric: str
     variant: str
-    form: str  # what is limited: "added", "ratio" (at most), "share" (of the baseline, at least), "value"
+    # What is limited: at most "added", "ratio", "value"; at least "share" (of the baseline), "scaling" (of the
+    # same at the benchmark's first point).
+    form: str
     limit: float
     point: object = None
     peers: tuple = ()
@@ -211,6 +213,8 @@ TARGETS = (
     Target("malloc(64) and free, every allocation", "malloc_pair", "ns", "cprof_exact", "added", 50, peers=_EXACT),
     Target("mixed sizes, every allocation", "malloc_mixed", "ns", "cprof_exact", "added", 50, peers=_EXACT),
     Target("malloc(64) and free, 64 threads", "malloc_threads", "ns", "cprof", "added", 0.8, point=64),
+    Target("every allocation, two threads' throughput", "malloc_threads", "pairs", "cprof_exact", "scaling", 1.8,
+           point=2, peers=("plain",)),
     Target("unwinding a frame, seen before", "unwind", "warm", "cprof", "value", 3,
            peers=("libunwind", "libgcc")),
     Target("unwinding a frame, first sight", "unwind", "cold", "cprof", "value", 40, peers=("libunwind", "libgcc")),

@@ -45,12 +45,14 @@ def _in_form(form, value, unit):
         return f"{(value - 1) * 100:+.1f} %"
     if form == "share":
         return f"{value * 100:.1f} %"
+    if form == "scaling":
+        return f"{value:.2f} x"
     return f"{_NUMBER(value)} {unit}"
 
 
 def _limit(target, unit):
-    if target.form == "share":
-        return f"≥ {target.limit * 100:.0f} %"
+    if target.form in ("share", "scaling"):
+        return "≥ " + _in_form(target.form, target.limit, unit)
     return "≤ " + _in_form(target.form, target.limit, unit)
 
 

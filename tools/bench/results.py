@@ -64,13 +64,16 @@ class Results:
         return name if any(key[0] == benchmark and key[2] == name for key in self.values) else None
 
     def against(self, form, benchmark, point, variant, metric):
-        """The spread of a variant's "added" or "ratio", or of its "value"."""
+        """The spread of a variant's figure in the form of a target."""
         values = self.get(benchmark, point, variant, metric)
         if not values:
             return None
         if form == "value":
             return spread(values)
-        base = self.get(benchmark, point, self.baseline(benchmark, variant), metric)
+        if form == "scaling":
+            base = self.get(benchmark, by_name[benchmark].points[0], variant, metric)
+        else:
+            base = self.get(benchmark, point, self.baseline(benchmark, variant), metric)
         if not base:
             return None
         pairs = list(zip(values, base))
@@ -100,13 +103,14 @@ def verdicts(results):
         measured = results.against(target.form, *where, target.variant, target.metric)
         if not measured:
             continue
-        is_met = measured.median >= target.limit if target.form == "share" else measured.median <= target.limit
+        more_is_better = target.form in ("share", "scaling")
+        is_met = measured.median >= target.limit if more_is_better else measured.median <= target.limit
         peers = []
         for peer in target.peers:
             value = results.against(target.form, *where, peer, target.metric)
             if value:
                 peers.append((VARIANTS[peer].title if peer in VARIANTS else peer, value))
-        peers.sort(key=lambda peer: peer[1].median, reverse=target.form == "share")
+        peers.sort(key=lambda peer: peer[1].median, reverse=more_is_better)
         base = results.baseline(target.benchmark, target.variant)
         found.append(Verdict(target, results.spread(*where, base, target.metric) if base else None,
                              results.spread(*where, target.variant, target.metric), measured, is_met, peers))
