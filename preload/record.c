@@ -15,6 +15,9 @@
 
 /* In how many places the totals of one key may be. */
 #define TOTALS_SHARES 4u
+/* Slots lie an odd number of these apart, so that neighbours have different shares. */
+#define SLOT_UNIT_BYTES 8192u
+_Static_assert(sizeof(struct cprof_thread) % (2 * SLOT_UNIT_BYTES) == SLOT_UNIT_BYTES, "no division needed");
 
 /* Walks behind the frames that are there already, and interns all of them. */
 static uint32_t walk_and_intern(const struct guard *guard, uint32_t frame_count,
@@ -111,7 +114,7 @@ static bool totals_add_at(uint64_t hash, uint64_t key, uint64_t weight, uint64_t
  */
 static void totals_add(const struct cprof_thread *slot, uint64_t key, uint64_t weight, uint64_t value)
 {
-	uint64_t share = (uint64_t)(uintptr_t)slot / sizeof *slot % TOTALS_SHARES;
+	uint64_t share = (uint64_t)(uintptr_t)slot / SLOT_UNIT_BYTES % TOTALS_SHARES;
 	if (!totals_add_at(cprof_mix64(key + share), key, weight, value) &&
 	    !totals_add_at(cprof_mix64(key), key, weight, value))
 		count_lost((enum cprof_kind)cprof_total_key_kind(key), weight, value);
