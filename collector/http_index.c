@@ -29,6 +29,7 @@ static const char head[] =
 	"th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0; "
 	"border-bottom: 1px solid var(--line); }\n"
 	"th { font-weight: 600; color: var(--soft); }\n"
+	"th.n { width: 1%; }\n"
 	".n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }\n"
 	"td p { margin: .1rem 0 0; font-size: .9rem; }\n"
 	"code { font-size: .9rem; overflow-wrap: anywhere; }\n"
