@@ -169,11 +169,25 @@ static void end_counted(const struct http_turn *turn, const struct http_request 
 
 /* ---- spans of time --------------------------------------------------------------------------- */
 
+/* Half a minute would go by for nothing. */
+static bool has_cpu_samples(const struct client *client, struct http_reply *out_reply)
+{
+	const struct cprof_control *control = segment_reader_control(&client->reader);
+	if (load_relaxed(&control->cpu_hz)) /* a setting orders nothing */
+		return true;
+	http_reply_pprof_error(out_reply, 500, "Could not enable CPU profiling: %s",
+			       control->cpu_hz_at_start ? "it is switched off (cprof set PID cpu_hz=100)"
+							: "the program was started with CPROF_CPU_HZ=0");
+	return false;
+}
+
 bool http_serve_begin(const struct http_turn *turn, const struct http_request *request,
 		      struct http_watch *out_watch, struct http_reply *out_reply)
 {
 	struct client *client = http_serve_target(turn, request, out_reply);
 	if (!client)
+		return false;
+	if (request->kind == PROFILE_CPU && !has_cpu_samples(client, out_reply))
 		return false;
 	*out_watch = (struct http_watch){.client_id = client->handle.id};
 	memcpy(out_watch->process, out_reply->process, sizeof out_watch->process);

@@ -384,7 +384,8 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 	commands_close(&loop.commands);
 	http_close(loop.http);
 	interval_close(loop.interval);
-	http_config_unlisten(&config->http);
+	if (config->http.is_on)
+		http_config_unlisten(&config->http);
 	free(loop.arrived);
 	free(loop.poll_fds);
 	image_close_all();

@@ -200,6 +200,13 @@ static bool ignore(const char *value)
 	return true;
 }
 
+/* The collector judges it, see ignore(). */
+static bool set_http(const char *value)
+{
+	config.is_served = *value != '\0';
+	return true;
+}
+
 /* LOG comes first, so that it governs the lines about the others. */
 static const struct variable {
 	const char *name;
@@ -225,7 +232,7 @@ static const struct variable {
 	{"CPROF_COLLECTOR", set_collector, "a path"},
 	{"CPROF_DEBUGINFOD", set_debuginfod, "0 or 1; using 0"},
 	{"CPROF_RUN", ignore, ""},
-	{"CPROF_HTTP", ignore, ""},
+	{"CPROF_HTTP", set_http, ""},
 	{"CPROF_HTTP_USER", ignore, ""},
 	{"CPROF_HTTP_PASSWORD_FILE", ignore, ""},
 	{"CPROF_HTTP_CMDLINE", ignore, ""},
@@ -273,7 +280,8 @@ void config_read(char *const *environment)
 
 bool config_has_profiles(void)
 {
-	return config.cpu_hz || config.heap_rate_bytes || config.block_rate_ns || config.mutex_fraction;
+	return config.cpu_hz || config.heap_rate_bytes || config.block_rate_ns || config.mutex_fraction ||
+	       config.is_served;
 }
 
 /* Matches one character against the set behind '['; *pattern is moved behind its ']'. */

@@ -34,6 +34,7 @@ struct config {
 	int snapshot_signal; /* 0: none */
 	bool follow;
 	bool debuginfod;
+	bool is_served; /* CPROF_HTTP is set: the collector shows more than what is recorded */
 	enum config_segment segment;
 	enum log_level log_level;
 };
@@ -43,7 +44,7 @@ extern struct config config;
 /* Reads the variables from `environment`. */
 void config_read(char *const *environment);
 
-/* Whether any profile is asked for. */
+/* Whether any profile is asked for, or somebody may ask. */
 bool config_has_profiles(void);
 
 /* Shell-like pattern match: * ? [a-z] [!a-z] and backslash. */

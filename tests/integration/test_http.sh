@@ -69,7 +69,8 @@ expect "is a profile" "$PPROFQ" "$TMP/body" check
 expect_equal "its name" 'attachment; filename="heap-delta"' "$(header Content-Disposition)"
 
 # Symbols by address, as pprof asks for them.
-address=$(curl -s "$url/debug/pprof/heap?debug=1" | awk '$1 == "#" && $3 ~ /^main\+/ { print $2; exit }')
+curl -s -o "$TMP/heap.txt" "$url/debug/pprof/heap?debug=1"
+address=$(awk '$1 == "#" && $3 ~ /^main\+/ { print $2; exit }' "$TMP/heap.txt")
 expect_equal "symbol by GET" 200 "$(status "$url/debug/pprof/symbol?$address+0x1")"
 expect_equal "knows main, and not 0x1" "num_symbols: 1 $address main" "$(xargs <"$TMP/body")"
 expect_equal "symbol by POST" 200 "$(status -d "$address" "$url/debug/pprof/symbol")"
@@ -97,7 +98,7 @@ done
 
 # A client that hangs up ends its profile; a second one is not in its way.
 curl -s --max-time 1 -o /dev/null "$url/debug/pprof/profile?seconds=60" || true
-is_quiet() { curl -s "$url/metrics" | grep -q '^cprof_profile_requests_active 0$'; }
+is_quiet() { curl -s "$url/metrics" | grep '^cprof_profile_requests_active 0$' >/dev/null; }
 expect "nobody is watched for a client that is gone" wait_until 10 is_quiet
 curl -s -o "$TMP/first" "$url/debug/pprof/profile?seconds=2" &
 first=$!
@@ -122,7 +123,7 @@ kill -CONT "$redis_pid"
 kill $load_pid
 curl -s -o "$TMP/last" -w '%{http_code}' "$url/debug/pprof/profile?seconds=60" >"$TMP/last.code" &
 last=$!
-is_watched() { curl -s "$url/metrics" | grep -q '^cprof_profile_requests_active 1$'; }
+is_watched() { curl -s "$url/metrics" | grep '^cprof_profile_requests_active 1$' >/dev/null; }
 wait_until 10 is_watched || fail "the last profile has begun"
 stop_redis
 wait $last || true
@@ -170,6 +171,23 @@ wait_until 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" || fail "a port that is 
 refused "a port that is taken" "Address already in use" CPROF_HTTP=$port
 kill $taken
 
+# ---- nothing is recorded, but threads can be asked for ------------------------------------------
+
+fresh_out
+LIMIT=100 profiled CPROF_HTTP=$port CPROF_CPU_HZ=0 CPROF_HEAP_RATE=0 sleep 60 &
+shell_pid=$!
+expect "served without any profile" wait_until 10 curl -sf -o "$TMP/body" "$url/debug/pprof/threads?debug=2"
+expect "one thread" grep -q '^thread [0-9]* "sleep"' "$TMP/body"
+pid=$(awk '$1 == "thread" { print $2; exit }' "$TMP/body")
+expect_equal "no CPU profile" 500 "$(status "$url/debug/pprof/profile?seconds=1")"
+expect "says why" grep -q '^Could not enable CPU profiling: .*CPROF_CPU_HZ=0' "$TMP/body"
+expect_equal "as pprof understands" 1 "$(header X-Go-Pprof)"
+expect_equal "an empty heap" 200 "$(status "$url/debug/pprof/heap")"
+expect "is valid" "$PPROFQ" "$TMP/body" check
+kill "$pid"
+wait $shell_pid || true
+expect "settles" settle
+
 # ---- a unix socket, and several processes ------------------------------------------------------
 
 fresh_out
@@ -180,6 +198,13 @@ shell_pid=$!
 unix() { curl -s --unix-socket "$TMP/run/sock" "$@"; }
 has_three() { [[ $(unix http://x/metrics | awk '$1 == "cprof_processes" { print $2 }') == 3 ]]; }
 expect "three processes" wait_until 10 has_three
+refused_beside() { cd "$TMP/run"; profiled CPROF_HTTP=unix:sock sh -c 'exit 0' 2>"$TMP/beside"; }
+expect "a second one runs without it" refused_beside
+has_line() { grep -q 'Address already in use' "$TMP/beside"; }
+expect "and says so" wait_until 10 has_line
+has_one() { [[ $(our_collectors | wc -l) == 1 ]]; }
+expect "it ends" wait_until 10 has_one
+expect "the first one's is still there" has_three
 expect_equal "only its owner may connect" 600 "$(stat -c %a "$TMP/run/sock")"
 unix http://x/debug/pprof/ >"$TMP/body"
 expect_equal "the index lists them" 3 "$(grep -c 'href="?pid=' "$TMP/body")"

@@ -31,7 +31,7 @@ stop_steps()
 	expect "settles" settle
 }
 
-watches() { curl -s "$url/metrics" | grep -q "^cprof_profile_requests_active $1$"; }
+watches() { curl -s "$url/metrics" | grep "^cprof_profile_requests_active $1$" >/dev/null; }
 
 # ---- differences -----------------------------------------------------------------------------
 
