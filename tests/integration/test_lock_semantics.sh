@@ -51,7 +51,8 @@ matrix()
 }
 
 matrix lock_mutexes 1000 100 0
-matrix lock_waits 500 100 0
+matrix lock_waits 400 50 0
+matrix lock_joins 100 20 0
 matrix lock_futexes 70 10 0
 matrix lock_cancels 200 50 0
 matrix lock_places 150 20 4 "$VICTIMS/liblock_plugin.so"
