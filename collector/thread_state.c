@@ -102,7 +102,9 @@ static void take_status_line(struct text line, struct thread_state *state)
 		uint64_t pid = number_of(line, 10);
 		state->tracer_pid = pid > UINT32_MAX ? UINT32_MAX : (uint32_t)pid;
 	} else if (skip_prefix(&line, "SigPnd:") || skip_prefix(&line, "ShdPnd:")) {
-		state->has_signals = state->has_signals || number_of(line, 16) != 0;
+		state->pending |= number_of(line, 16);
+	} else if (skip_prefix(&line, "SigBlk:")) {
+		state->blocked = number_of(line, 16);
 	} else if (skip_prefix(&line, "voluntary_ctxt_switches:") ||
 		   skip_prefix(&line, "nonvoluntary_ctxt_switches:")) {
 		state->switches += number_of(line, 10);

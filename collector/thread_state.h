@@ -23,7 +23,8 @@ struct thread_state {
 	uint32_t tid;                 /* as the process sees it; 0: not said */
 	uint32_t tracer_pid;          /* who debugs it; 0: nobody */
 	uint64_t switches;            /* how often it left the CPU: a thread that has run since has more */
-	bool has_signals;             /* pending for the thread or its process */
+	uint64_t pending;             /* signals, for the thread or its process */
+	uint64_t blocked;             /* signals: pending ones of these interrupt nothing */
 };
 
 /* 0, or -EINVAL if the text has no state. */

@@ -68,7 +68,7 @@ static void mend_call(pid_t tid)
 	    (int64_t)user.rax != -EINTR)
 		return;
 	/* With a signal waiting the call would have ended like this all the same. */
-	if (thread_state_read_status(tid, tid, &state) || state.has_signals)
+	if (thread_state_read_status(tid, tid, &state) || state.pending & ~state.blocked)
 		return;
 	user.rax = user.orig_rax;
 	user.rip -= CALL_INSTRUCTION_BYTES;

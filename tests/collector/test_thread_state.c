@@ -27,8 +27,8 @@ Test(thread_state, reads_a_status)
 {
 	struct thread_state state;
 	cr_assert_eq(parse_status("Name:\tnet worker\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t100\n"
-				  "TracerPid:\t17\nNSpid:\t4711\t12\t7\nSigPnd:\t0000000000000000\n"
-				  "ShdPnd:\t0000000000000200\nvoluntary_ctxt_switches:\t41\n"
+				  "TracerPid:\t17\nNSpid:\t4711\t12\t7\nSigPnd:\t0000000000004000\n"
+				  "ShdPnd:\t0000000000000200\nSigBlk:\t0000000100000800\nvoluntary_ctxt_switches:\t41\n"
 				  "nonvoluntary_ctxt_switches:\t1\n",
 				  &state),
 		     0);
@@ -37,7 +37,8 @@ Test(thread_state, reads_a_status)
 	cr_expect_eq(state.tid, 7);
 	cr_expect_eq(state.tracer_pid, 17);
 	cr_expect_eq(state.switches, 42);
-	cr_expect(state.has_signals);
+	cr_expect_eq(state.pending, 0x4200);
+	cr_expect_eq(state.blocked, 0x100000800);
 }
 
 Test(thread_state, does_not_take_a_name_for_a_line)

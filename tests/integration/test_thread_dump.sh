@@ -125,6 +125,19 @@ for program in thread_waits thread_waits_framed; do
 	done
 done
 
+# ---- calls that a stop ends, caught on their way in, while a blocked signal is pending -------------------
+
+start short CPROF_CPU_HZ=0 "$VICTIMS/short_calls" 4
+expect "short calls: ready" wait_until 10 says short ready
+for ((i = 0; i < 200; i++)); do
+	dump || break
+done
+status=0
+wait "$victim" || status=$?
+expect_equal "short calls: $i dumps, nobody noticed" "ready interrupted 0 status 0" "$(xargs <"$TMP/short.out") status $status"
+settle || fail "short calls: settles"
+fresh_out
+
 # ---- many threads, and threads that come and go -------------------------------------------------------
 
 start many "$VICTIMS/thread_many" 1000
