@@ -12,7 +12,7 @@
 
 static int count;
 
-static void *half(void *unused)
+static FRAME void *half(void *unused)
 {
 	for (int i = 0; i < count / 2; i++)
 		free(malloc((size_t)i % 500));
