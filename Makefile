@@ -257,7 +257,7 @@ install: all
 	install -D -m 755 $(TOOL) '$(DESTDIR)$(PREFIX)/bin/cprof'
 	install -D -m 755 $(COLLECTOR) '$(DESTDIR)$(PREFIX)/libexec/cprof/cprof-collector'
 	install -D -m 644 tools/cprof.1 '$(DESTDIR)$(PREFIX)/share/man/man1/cprof.1'
-	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/cprof' share/cprof/alerts.yml share/cprof/alerts_test.yml
+	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/cprof' $(wildcard share/cprof/*)
 
 clean:
 	rm -rf $(BUILD)

@@ -117,6 +117,9 @@ expect "served again after the worker's death" wait_until 10 curl -sf -o /dev/nu
 # A program that is stopped can still be asked.
 kill -STOP "$redis_pid"
 expect_equal "heap of a stopped program" 200 "$(status "$url/debug/pprof/heap")"
+expect_equal "its threads" 200 "$(status "$url/debug/pprof/threads?debug=2")"
+expect "with their stacks" grep -qE '^main\(' "$TMP/body"
+expect_equal "its metrics" 200 "$(status "$url/metrics")"
 kill -CONT "$redis_pid"
 
 # Everything ends while somebody watches: he gets what there is.

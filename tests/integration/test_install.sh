@@ -9,6 +9,9 @@ expect "make install" make --no-print-directory -C "$HERE/../.." BUILD="$BUILD" 
 for file in lib/libcprof.so bin/cprof libexec/cprof/cprof-collector; do
 	expect "$file is there" test -x "$prefix/$file"
 done
+for file in alerts.yml alerts_test.yml dashboard.json; do
+	expect "share/cprof/$file is there" test -r "$prefix/share/cprof/$file"
+done
 rm -rf "$TMP/staged"
 expect "make install with DESTDIR" make --no-print-directory -C "$HERE/../.." BUILD="$BUILD" DESTDIR="$TMP/staged" PREFIX=/usr install
 expect "DESTDIR is honoured" test -x "$TMP/staged/usr/lib/libcprof.so"

@@ -61,6 +61,19 @@ ask()
 is_up() { [[ $(ask 'count(up == 1)') == 2 ]]; }
 expect "Prometheus scrapes both" wait_until 60 is_up
 
+# Each expression of the dashboard is one that Prometheus understands, about metrics that there are.
+python3 - "$share/dashboard.json" >"$TMP/expressions" <<'PY'
+import json, sys
+for panel in json.load(open(sys.argv[1]))["panels"]:
+    for target in panel["targets"]:
+        print(target["expr"].replace("$__rate_interval", "10s").replace("$job", ".*").replace("$instance", ".*"))
+PY
+expect_range "expressions of the dashboard" 8 "$(wc -l <"$TMP/expressions")" 100
+answers() { [[ $(curl -s --get --data-urlencode "query=count($1)" "$server/api/v1/query") == *'"value":'* ]]; }
+while read -r expression; do
+	expect "the dashboard's ${expression%%\{*}" wait_until 20 answers "$expression"
+done <"$TMP/expressions"
+
 # Keeps growing until somebody notices.
 rounds=0
 fires() { [[ -n $(ask 'ALERTS{alertname="CprofMemoryLeak", alertstate="firing", job="leaks"}') ]]; }

@@ -77,6 +77,21 @@ Test(config, unknown_variable_gives_one_line, .init = redirect)
 	cr_assert_stderr_eq_str("cprof: CPROF_HEAPRATE=1: there is no such variable; it is ignored\n");
 }
 
+Test(config, what_the_collector_reads_is_left_to_it, .init = redirect)
+{
+	read_one("CPROF_HTTP_PASSWORD_FILE=/secret");
+	read_one("CPROF_HTTP_USER=a:b");
+	read_one("CPROF_HTTP_CMDLINE=maybe");
+	read_one("CPROF_INTERVAL=never");
+	read_one("CPROF_KEEP=-1");
+	cr_assert_not(config.is_served);
+	read_one("CPROF_HTTP=");
+	cr_assert_not(config.is_served);
+	read_one("CPROF_HTTP=nonsense");
+	cr_assert(config.is_served);
+	cr_assert_stderr_eq_str("");
+}
+
 Test(config, every_kind_of_nonsense_is_refused, .init = redirect)
 {
 	static const char *const entries[] = {
