@@ -145,10 +145,18 @@ static void *main_base(void)
 			real.name = next;                                                        \
 	} while (0);
 
-/* Those whose oldest version must not be had. */
+/*
+ * Those whose oldest version must not be had.  A look-up by version would pass by
+ * interposers behind us that have none.
+ */
 #if defined(__x86_64__)
-#define RESOLVE_COND(type, name, parameters, ...) \
-	real.name = (type(*) parameters)(uintptr_t)dlvsym(RTLD_NEXT, #name, "GLIBC_2.3.2");
+#define RESOLVE_COND(type, name, parameters, ...)                             \
+	do {                                                                  \
+		void *next = dlsym(RTLD_NEXT, #name);                         \
+		if (!next || next == dlvsym(RTLD_NEXT, #name, "GLIBC_2.2.5")) \
+			next = dlvsym(RTLD_NEXT, #name, "GLIBC_2.3.2");       \
+		real.name = (type(*) parameters)(uintptr_t)next;              \
+	} while (0);
 #else
 #define RESOLVE_COND RESOLVE
 #endif

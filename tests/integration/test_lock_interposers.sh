@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A preloaded clock_gettime that locks, and tells another time (as libfaketime does): waits for its lock
-# do not ask it for the time, and waits last as long as they do.
+# Other interposers, in front of us and behind: a clock_gettime that locks and tells another time (as
+# libfaketime does) is not asked for the time of waits, and a pthread_cond_wait without a version is called.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
-clock=$VICTIMS/libother_clock.so
+clock=$VICTIMS/libother_clock.so cond=$VICTIMS/libother_cond.so
 
 # under NAME PRELOAD: every wait recorded.
 under()
@@ -21,4 +21,13 @@ under()
 
 under "clock in front" "$clock:$CPROF_LIB"
 under "clock behind" "$CPROF_LIB:$clock"
+
+for preload in "$cond:$CPROF_LIB" "$CPROF_LIB:$cond"; do
+	for rate in 0 1; do
+		expect_equal "${preload##*/} last, rate $rate: exit status" 0 \
+			"$(status_of profiled LD_PRELOAD="$preload" CPROF_BLOCK_RATE=$rate "$VICTIMS/cond_once")"
+		expect_equal "${preload##*/} last, rate $rate: called" "interposed yes" "$(<"$TMP/stdout")"
+	done
+done
+settle || fail "condition variables: settles"
 finish
