@@ -86,8 +86,33 @@ static void abandon(const struct publication *stale)
 void contention_thread_ends(struct cprof_thread *slot)
 {
 	struct publication stale;
-	contention_withdraw_all(slot, &stale);
-	abandon(&stale);
+	while (contention_withdraw(slot, &stale))
+		abandon(&stale);
+}
+
+/* Shows the wait, without those that were left. */
+static struct cprof_thread *publish(const struct guard *guard, const struct publication *publication)
+{
+	struct publication stale;
+	if (!guard->slot)
+		return NULL;
+	while (unlikely(contention_take_stale(guard->slot, publication->sp, &guard->bounds, &stale)))
+		abandon(&stale);
+	return contention_publish(guard->slot, publication) ? guard->slot : NULL;
+}
+
+/* Takes the wait away, with those in it that were left. False: it was itself taken for one of them. */
+static bool withdraw(const struct contention_wait *wait)
+{
+	struct publication inner;
+	if (!wait->slot)
+		return true;
+	if (unlikely(!contention_is_shown(wait->slot, wait->start_ns, wait->regs->sp)))
+		return false;
+	while (contention_withdraw(wait->slot, &inner) &&
+	       unlikely(inner.since_ns != wait->start_ns || inner.sp != wait->regs->sp))
+		abandon(&inner);
+	return true;
 }
 
 void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait what, const void *object,
@@ -116,9 +141,7 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 		.sp = regs->sp,
 		.fp = regs->fp,
 	};
-	struct publication stale;
-	contention_publish(&out_wait->published, guard.slot, &publication, &stale);
-	abandon(&stale);
+	out_wait->slot = publish(&guard, &publication);
 	out_wait->function = function;
 	out_wait->regs = regs;
 	out_wait->is_walked = out_wait->rate_ns == 1;
@@ -164,8 +187,7 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 	    !guard_enter(&guard))
 		return;
 	uint64_t now = now_ns();
-	contention_withdraw(&wait->published);
-	if (wait->waiters) {
+	if (likely(withdraw(wait)) && wait->waiters) {
 		if (end == CONTENTION_ACQUIRED)
 			charge_acquisition(&guard, wait, now);
 		else if (end == CONTENTION_GAVE_UP)

@@ -58,7 +58,7 @@ struct contention_wait {
 	uint64_t start_ns;
 	uint64_t rate_ns;
 	struct lock_waiters *waiters; /* the lock's entry, or NULL */
-	struct published published;
+	struct cprof_thread *slot;    /* that shows it, or NULL */
 };
 
 /*

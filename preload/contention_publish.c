@@ -3,9 +3,11 @@
  * The writer's side of the sequence lock.  A handler that interrupts the writer finds
  * the sequence odd and shows nothing of its own waits.
  *
- * A wait that this one interrupted has its caller's frame above ours.  What was shown by
- * frames that are gone is known by lying below, or where we are; a wait that begins
- * deeper takes it for one that it interrupted, until one begins higher up.
+ * A wait that a handler's wait interrupted has its caller's frame above that, or on another
+ * stack.  One that was left has not: see thread_has_left().  One that was left deeper in the
+ * stack than the next wait is found by a later one, or by the end of one around it.  It may
+ * be wrong where a program changes stacks in handlers; so a wait that ends looks whether it
+ * was taken for one that was left.
  *
  * Context: any (async-signal-safe).
  */
@@ -14,6 +16,8 @@
 #include <stddef.h>
 
 #include "cprof_compiler.h"
+#include "thread.h"
+#include "thread_private.h"
 
 static void read_shown(const struct cprof_waiting *shown, struct publication *out_publication)
 {
@@ -27,10 +31,20 @@ static void read_shown(const struct cprof_waiting *shown, struct publication *ou
 	out_publication->fp = load_relaxed(&shown->fp);
 }
 
+/* What is written between these two is not read by others. */
+static void write_begin(struct cprof_waiting *shown)
+{
+	store_relaxed(&shown->sequence, load_relaxed(&shown->sequence) + 1); /* only this thread writes it */
+	fence_signal();
+}
+
+static void write_end(struct cprof_waiting *shown)
+{
+	store_release(&shown->sequence, load_relaxed(&shown->sequence) + 1); /* after all fields */
+}
+
 static void show(struct cprof_waiting *shown, const struct publication *publication)
 {
-	uint32_t sequence = load_relaxed(&shown->sequence); /* only this thread writes it */
-	store_relaxed(&shown->sequence, sequence + 1);
 	/* Release, each: a reader that sees the new field sees the odd sequence. */
 	store_release(&shown->what, publication->what);
 	store_release(&shown->object, publication->object);
@@ -39,7 +53,6 @@ static void show(struct cprof_waiting *shown, const struct publication *publicat
 	store_release(&shown->pc, publication->pc);
 	store_release(&shown->sp, publication->sp);
 	store_release(&shown->fp, publication->fp);
-	store_release(&shown->sequence, sequence + 2);
 }
 
 static bool is_being_written(const struct cprof_waiting *shown)
@@ -47,40 +60,72 @@ static bool is_being_written(const struct cprof_waiting *shown)
 	return load_relaxed(&shown->sequence) % 2 != 0; /* by the code that this handler interrupted */
 }
 
-void contention_publish(struct published *out_published, struct cprof_thread *slot,
-			const struct publication *publication, struct publication *out_stale)
+static bool shows_nothing(const struct cprof_waiting *shown)
 {
-	out_published->slot = NULL;
-	out_stale->what = CPROF_WAIT_NONE;
-	if (!slot || is_being_written(&slot->waiting))
-		return;
-	out_published->slot = slot;
-	out_published->outer.what = load_relaxed(&slot->waiting.what); /* as all of them */
-	if (unlikely(out_published->outer.what != CPROF_WAIT_NONE)) {
-		read_shown(&slot->waiting, &out_published->outer);
-		if (out_published->outer.sp <= publication->sp) {
-			*out_stale = out_published->outer;
-			out_published->outer.what = CPROF_WAIT_NONE;
-		}
-	}
-	show(&slot->waiting, publication);
+	return load_relaxed(&shown->what) == CPROF_WAIT_NONE; /* as in read_shown() */
 }
 
-void contention_withdraw(const struct published *published)
+bool contention_publish(struct cprof_thread *slot, const struct publication *publication)
 {
-	if (!published->slot)
-		return;
-	struct cprof_waiting *shown = &published->slot->waiting;
-	if (unlikely(published->outer.what != CPROF_WAIT_NONE)) {
-		show(shown, &published->outer);
-		return;
-	}
-	/* The other fields mean nothing without it, and one store needs no sequence. */
-	store_release(&shown->what, (uint32_t)CPROF_WAIT_NONE);
+	struct cprof_waiting *shown = &slot->waiting;
+	struct thread_private *private = thread_private_of(slot);
+	if (unlikely(is_being_written(shown)))
+		return false;
+	bool interrupts = !shows_nothing(shown);
+	if (unlikely(interrupts && private->outer_count >= CONTENTION_OUTER_MAX))
+		return false;
+	write_begin(shown);
+	if (unlikely(interrupts))
+		read_shown(shown, &private->outer[private->outer_count++]);
+	show(shown, publication);
+	write_end(shown);
+	return true;
 }
 
-void contention_withdraw_all(struct cprof_thread *slot, struct publication *out_stale)
+bool contention_take_stale(struct cprof_thread *slot, uint64_t sp, const struct unwind_bounds *bounds,
+			   struct publication *out_stale)
 {
-	read_shown(&slot->waiting, out_stale);
+	const struct cprof_waiting *shown = &slot->waiting;
+	if (likely(shows_nothing(shown)) || is_being_written(shown) ||
+	    !thread_has_left(load_relaxed(&shown->sp), sp, bounds)) /* as in read_shown() */
+		return false;
+	return contention_withdraw(slot, out_stale);
+}
+
+bool contention_is_shown(struct cprof_thread *slot, uint64_t since_ns, uint64_t sp)
+{
+	const struct cprof_waiting *shown = &slot->waiting;
+	const struct thread_private *private = thread_private_of(slot);
+	if (shows_nothing(shown))
+		return false;
+	if (likely(load_relaxed(&shown->since_ns) == since_ns && load_relaxed(&shown->sp) == sp))
+		return true;
+	for (uint32_t i = 0; i < private->outer_count; i++)
+		if (private->outer[i].since_ns == since_ns && private->outer[i].sp == sp)
+			return true;
+	return false;
+}
+
+bool contention_withdraw(struct cprof_thread *slot, struct publication *out_publication)
+{
+	struct cprof_waiting *shown = &slot->waiting;
+	struct thread_private *private = thread_private_of(slot);
+	if (shows_nothing(shown))
+		return false;
+	read_shown(shown, out_publication);
+	if (likely(private->outer_count == 0)) {
+		/* The other fields mean nothing without it, and one store needs no sequence. */
+		store_release(&shown->what, (uint32_t)CPROF_WAIT_NONE);
+		return true;
+	}
+	write_begin(shown);
+	show(shown, &private->outer[--private->outer_count]);
+	write_end(shown);
+	return true;
+}
+
+void contention_show_nothing(struct cprof_thread *slot)
+{
 	store_release(&slot->waiting.what, (uint32_t)CPROF_WAIT_NONE);
+	thread_private_of(slot)->outer_count = 0;
 }

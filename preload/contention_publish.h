@@ -7,6 +7,8 @@
 #ifndef PRELOAD_CONTENTION_PUBLISH_H
 #define PRELOAD_CONTENTION_PUBLISH_H
 
+#include <stdbool.h>
+
 #include "cprof_shm.h"
 #include "unwind.h"
 
@@ -21,22 +23,26 @@ struct publication {
 	uint64_t fp;
 };
 
-struct published {
-	struct cprof_thread *slot; /* NULL: nothing was published */
-	struct publication outer;  /* the wait that this one interrupted */
-};
+/* Waits that others interrupted and that are to be shown again: deeper ones are not shown. */
+#define CONTENTION_OUTER_MAX 3u
+
+/* Shows a wait until it is withdrawn, in place of the one that it interrupted. False: it cannot be shown. */
+bool contention_publish(struct cprof_thread *slot, const struct publication *publication);
 
 /*
- * Shows a wait.  What a wait showed that was left by a jump, a cancellation or an
- * exception is taken away and comes out as *out_stale, else with `what` NONE.
+ * Before a wait of a caller at `sp` is shown: takes away the innermost one, if that was left
+ * by a jump, a cancellation or an exception.  False: there is none.
  */
-void contention_publish(struct published *out_published, struct cprof_thread *slot,
-			const struct publication *publication, struct publication *out_stale);
+bool contention_take_stale(struct cprof_thread *slot, uint64_t sp, const struct unwind_bounds *bounds,
+			   struct publication *out_stale);
 
-/* The wait ended: shows what was shown before. */
-void contention_withdraw(const struct published *published);
+/* Whether the wait that began then, by a caller at `sp`, is still among those that are shown. */
+bool contention_is_shown(struct cprof_thread *slot, uint64_t since_ns, uint64_t sp);
 
-/* The thread ends, or begins: it waits for nothing. */
-void contention_withdraw_all(struct cprof_thread *slot, struct publication *out_stale);
+/* Takes the innermost wait away and shows the one that it interrupted. False: there is none. */
+bool contention_withdraw(struct cprof_thread *slot, struct publication *out_publication);
+
+/* The thread begins. */
+void contention_show_nothing(struct cprof_thread *slot);
 
 #endif

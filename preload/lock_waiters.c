@@ -110,12 +110,20 @@ static uint32_t take_owed(struct lock_waiters *entry)
 	return atomic_exchange_explicit(&entry->owed, UINT32_C(0), memory_order_relaxed);
 }
 
+/* Whether anybody is in an entry with this word. */
+static bool has_waiters(uint64_t word)
+{
+	return number_of(word) != 0 && number_of(word) != NUMBER_CLAIMED;
+}
+
 /* Takes one out who leaves uncharged what was waited from `since` on. */
 static void leave(struct lock_waiters *entry, uint64_t since)
 {
 	uint64_t word = load_acquire(&entry->word);
 	uint64_t next;
 	do {
+		if (unlikely(!has_waiters(word)))
+			return;
 		next = word_of(number_of(word) - 1, word - since);
 		/* A wait that is owed keeps the entry, even if it took no time. */
 		if (next == 0 && load_relaxed(&entry->owed) != 0)
@@ -223,6 +231,10 @@ bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_
 	uint64_t next;
 	int64_t units;
 	do {
+		if (unlikely(!has_waiters(word))) {
+			segment_count(CPROF_WAITS_UNTRACKED, (uint32_t)waits);
+			return false;
+		}
 		units = uncharged_units(word, now);
 		uint64_t others = number_of(word) - 1;
 		next = word_of(others, units >= 0 ? others * now : word - now);
@@ -258,7 +270,7 @@ void lock_waiters_cancel(struct lock_waiters *entry, uint64_t start_ns)
 void lock_waiters_abandon(const void *lock, uint64_t start_ns)
 {
 	struct lock_waiters *entry = find(bucket_of(lock), lock);
-	if (entry && number_of(load_acquire(&entry->word)) - 1 < NUMBER_CLAIMED - 1)
+	if (entry)
 		leave(entry, start_ns >> UNIT_SHIFT);
 }
 
@@ -312,8 +324,7 @@ void lock_waiters_release_undo(const struct lock_release *release)
 	uint64_t units = release->charge.delay_ns >> UNIT_SHIFT;
 	uint64_t word = load_acquire(&entry->word);
 	/* Without a waiter it may be another lock's by now; then nobody is left to be charged. */
-	while (number_of(word) > 0 && number_of(word) < NUMBER_CLAIMED &&
-	       !replace(entry, &word, word_of(number_of(word), word - units)))
+	while (has_waiters(word) && !replace(entry, &word, word_of(number_of(word), word - units)))
 		;
 	add_relaxed(&entry->owed, (uint32_t)release->charge.waits); /* a count */
 }

@@ -105,7 +105,7 @@ void lock_waiters_give_up(struct lock_waiters *entry, uint64_t now_ns);
 /* It was no wait after all: what was charged for it meanwhile is given back. */
 void lock_waiters_cancel(struct lock_waiters *entry, uint64_t start_ns);
 
-/* The same for a wait that was left by a jump: the lock is found by its address. */
+/* The same for a wait that was left, which does not end any more: the lock is found by its address. */
 void lock_waiters_abandon(const void *lock, uint64_t start_ns);
 
 /*

@@ -7,6 +7,8 @@
  */
 #include "thread.h"
 
+#include <signal.h>
+
 #include "contention.h"
 #include "cpu_timer.h"
 #include "process.h"
@@ -87,6 +89,7 @@ void thread_attach(struct cprof_thread *slot, const struct unwind_bounds *bounds
 		store_relaxed(&slot->tid, thread_id()); /* published by state */
 		store_relaxed(&slot->stack_low, bounds->low);
 		store_relaxed(&slot->stack_high, bounds->high);
+		contention_show_nothing(slot);
 		store_release(&slot->state, (uint32_t)CPROF_THREAD_LIVE);
 	}
 	thread_tls.slot = slot;
@@ -150,6 +153,25 @@ static void attach_unknown(void)
 		thread_tls.bounds = bounds;
 		thread_tls.state = THREAD_LIVE;
 	}
+}
+
+static bool is_within(const struct unwind_bounds *bounds, uint64_t address)
+{
+	return address >= bounds->low && address < bounds->high;
+}
+
+bool thread_has_left(uint64_t frame, uint64_t here, const struct unwind_bounds *bounds)
+{
+	bool is_on_own_stack = is_within(bounds, here);
+	if (is_on_own_stack == is_within(bounds, frame) ? here < frame : !is_on_own_stack)
+		return false;
+	/* An alternate stack may lie above what it interrupts, even in the thread's own: in main()'s frame. */
+	stack_t alternate;
+	if (!process_may_call() || sys_call2(SYS_sigaltstack, 0, (long)&alternate) != 0)
+		return false;
+	uint64_t low = (uint64_t)(uintptr_t)alternate.ss_sp;
+	const struct unwind_bounds handlers = {.low = low, .high = low + alternate.ss_size};
+	return !(alternate.ss_flags & SS_ONSTACK) || is_within(&handlers, frame);
 }
 
 static void borrow_from_pool(struct guard *guard)

@@ -80,6 +80,12 @@ void thread_detach(void);
 /* In a forked child, before its first recording: forgets what belongs to the parent. */
 void thread_forget(void);
 
+/*
+ * Whether code that runs at the stack address `here` shows that a frame at `frame` is gone,
+ * as after a jump: it has not interrupted that.  For rare cases: may ask the kernel.
+ */
+bool thread_has_left(uint64_t frame, uint64_t here, const struct unwind_bounds *bounds);
+
 /* The main thread's stack, measured at start. */
 extern struct unwind_bounds thread_main_bounds;
 

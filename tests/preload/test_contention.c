@@ -460,6 +460,39 @@ Test(contention, handlers_wait_replaces_the_interrupted_one_and_puts_it_back)
 	cr_expect_not(is_shown(CPROF_WAIT_MUTEX, &shared));
 }
 
+static char stacks[2][64 << 10] __attribute__((aligned(4096)));
+
+static void *lock_shared_with_an_alternate_stack(void *unused)
+{
+	const stack_t alternate = {.ss_sp = stacks[1], .ss_size = sizeof stacks[1]};
+	cr_assert_eq(sigaltstack(&alternate, NULL), 0);
+	return lock_shared(unused);
+}
+
+Test(contention, handlers_wait_on_a_stack_above_leaves_the_interrupted_one_alone)
+{
+	pthread_t thread;
+	pthread_attr_t attributes;
+	const struct sigaction action = {.sa_handler = wait_in_a_handler, .sa_flags = SA_ONSTACK};
+	sigaction(SIGUSR2, &action, NULL);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstack(&attributes, stacks[0], sizeof stacks[0]);
+	cprof_test_pthread_mutex_lock(&shared);
+	cprof_test_pthread_mutex_lock(&outer);
+	pthread_create(&thread, &attributes, lock_shared_with_an_alternate_stack, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	pthread_kill(thread, SIGUSR2);
+	until_shown(CPROF_WAIT_MUTEX, &outer);
+	cr_expect_eq(lock_waiters_look(&shared), 1);
+	cprof_test_pthread_mutex_unlock(&outer);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	cprof_test_pthread_mutex_unlock(&shared);
+	pthread_join(thread, NULL);
+	cr_expect_eq(BLOCKED(pthread_mutex_lock), 2);
+	cr_expect_eq(CHARGED(pthread_mutex_unlock), 2);
+	cr_expect_not(lock_waiters_look(&shared));
+}
+
 /* ---- rates ----------------------------------------------------------------------------------- */
 
 Test(contention, nothing_is_recorded_while_it_is_off)

@@ -120,6 +120,19 @@ Test(lock_waiters, what_was_no_wait_leaves_nothing)
 	cr_assert_not(lock_waiters_look(lock_at(1)));
 }
 
+/* One that was taken for one that was left, though it was not. */
+Test(lock_waiters, wait_that_ends_twice_breaks_nothing)
+{
+	struct lock_charge charge;
+	struct lock_releaser releaser;
+	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
+	lock_waiters_abandon(lock_at(1), START);
+	cr_assert_not(lock_waiters_acquire(entry, START, START + US, &charge, &releaser));
+	lock_waiters_cancel(entry, START);
+	cr_assert_not(lock_waiters_look(lock_at(1)));
+	cr_assert_eq(lock_waiters_join(lock_at(1), START), entry, "and can be used");
+}
+
 Test(lock_waiters, what_was_charged_for_no_wait_is_given_back)
 {
 	struct lock_charge charge;
