@@ -286,6 +286,7 @@ void client_finish(struct client *client, void (*tick)(void *), void *tick_arg)
 
 void client_close(struct client *client)
 {
+	window_close(&client->top);
 	module_rows_free(&client->rows);
 	segment_reader_close(&client->reader);
 	client_handle_close(&client->handle);

@@ -10,6 +10,7 @@
 #include "registration.h"
 #include "snapshot.h"
 #include "thread_dump.h"
+#include "window.h"
 
 struct client {
 	struct client *next; /* the loop's list */
@@ -20,6 +21,7 @@ struct client {
 	uint64_t clock_ns;         /* the process's CPU clock when last read, 0: never */
 	uint64_t clock_at_ns;      /* monotonic time of that */
 	uint64_t end_monotonic_ns; /* 0 while the image runs */
+	struct window top;         /* since the last `cprof top` command */
 	bool is_corrupt_reported;
 	bool is_damage_reported;
 };

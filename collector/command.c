@@ -76,7 +76,7 @@ static const char *judge(const struct cprof_command *command, size_t size, const
 	if (command->version != CPROF_SHM_VERSION)
 		return "its collector is of another version of cprof";
 	if (size != sizeof *command || command->what < CPROF_COMMAND_LIST ||
-	    command->what > CPROF_COMMAND_SNAPSHOT)
+	    command->what > CPROF_COMMAND_TOP)
 		return "the collector does not understand the command";
 	return NULL;
 }
@@ -127,7 +127,7 @@ bool commands_take(struct commands *commands, int fd, const void *message, size_
 
 static enum command_stage stage_of(const struct command_peer *peer)
 {
-	if (peer->command.what != CPROF_COMMAND_SNAPSHOT)
+	if (peer->command.what == CPROF_COMMAND_LIST || peer->command.what == CPROF_COMMAND_SET)
 		return COMMAND_IS_QUICK;
 	return peer->is_checked ? COMMAND_IS_LONG : COMMAND_IS_NEW;
 }

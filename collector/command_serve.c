@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "command_snapshot.h"
+#include "command_top.h"
 #include "process_info.h"
 #include "rates.h"
 
@@ -88,6 +89,8 @@ void command_serve(struct command_peer *peer, struct client *clients, void (*tic
 		return;
 	if (peer->command.what == CPROF_COMMAND_SET)
 		serve_set(peer, client);
+	else if (peer->command.what == CPROF_COMMAND_TOP)
+		command_top(peer, client, tick, tick_arg);
 	else
 		command_snapshot(peer, client, tick, tick_arg);
 }

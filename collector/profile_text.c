@@ -91,6 +91,23 @@ void profile_text_frame(const struct profile *profile, uint64_t frame, struct te
 		text_buffer_format(text, "#\t%#" PRIx64 "\n", address);
 }
 
+const char *profile_text_name_of(const struct profile *profile, uint64_t frame)
+{
+	struct image_line lines[IMAGE_LINES_MAX];
+	uint64_t address = shown_address(profile, frame);
+	uint32_t id = cprof_frame_module(frame);
+	const struct profile_module *module = id == CPROF_MODULE_NONE ? NULL : find_module(profile, id);
+	if (!address)
+		return NULL;
+	address--; /* into the call */
+	if (!module)
+		return profile->jit ? perf_map_find(profile->jit, address) : NULL;
+	if (module->image && image_symbolise(module->image, address - module->bias, lines, IMAGE_LINES_MAX) &&
+	    lines[0].name)
+		return lines[0].name;
+	return base_name(module->path);
+}
+
 const char *profile_text_name_at(const struct profile *profile, uint64_t address)
 {
 	struct image_line lines[IMAGE_LINES_MAX];

@@ -22,6 +22,9 @@ void profile_text_write(const struct profile *profile, const char *name, void (*
 /* One frame's lines, "#\t0xpc\tname+0xoffset\tfile:line", one for each inlined function too. */
 void profile_text_frame(const struct profile *profile, uint64_t frame, struct text_buffer *text);
 
+/* The name of a frame's innermost function; NULL: it has none, or is not shown. */
+const char *profile_text_name_of(const struct profile *profile, uint64_t frame);
+
 /*
  * The name of the code at an address of the running process, or NULL.  Lives as long as
  * the image or map that it comes from.

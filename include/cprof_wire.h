@@ -52,9 +52,10 @@ _Static_assert(sizeof(struct cprof_hello) == 40, "layout");
 #define CPROF_COMMAND_MAGIC UINT64_C(0x31444d4346525043) /* "CPRFCMD1" in memory */
 
 enum cprof_command_what {
-	CPROF_COMMAND_LIST = 1,    /* a PROCESS answer for each process of the tree */
-	CPROF_COMMAND_SET = 2,     /* a PROCESS answer with the rates that are in force now */
-	CPROF_COMMAND_SNAPSHOT = 3 /* a FILE answer for each profile that was written */
+	CPROF_COMMAND_LIST = 1,     /* a PROCESS answer for each process of the tree */
+	CPROF_COMMAND_SET = 2,      /* a PROCESS answer with the rates that are in force now */
+	CPROF_COMMAND_SNAPSHOT = 3, /* a FILE answer for each profile that was written */
+	CPROF_COMMAND_TOP = 4       /* TEXT: what it did since the same command before */
 };
 
 /* Kinds of a snapshot: bits. */

@@ -21,6 +21,7 @@ static const struct command {
 	{"list", cmd_list, "show the live profiled processes, their rates, samples and losses"},
 	{"set", cmd_set, "change the rates of a live process: cprof set PID heap_rate=64K"},
 	{"snapshot", cmd_snapshot, "write profiles of a live process, or show what its threads do"},
+	{"top", cmd_top, "show where a live process spends its time, anew each second"},
 	{"recover", cmd_recover, "write profiles from a segment file that was kept (.NAME.PID.cprof)"},
 };
 

@@ -121,7 +121,7 @@ Test(command, another_version_or_shape_is_told_so)
 	expect_refused(send_as(geteuid(), &command, sizeof command), -EPROTO, "another version");
 	command = good_command(CPROF_COMMAND_LIST);
 	expect_refused(send_as(geteuid(), &command, sizeof command - 8), -EPROTO, "does not understand");
-	command.what = CPROF_COMMAND_SNAPSHOT + 1;
+	command.what = CPROF_COMMAND_TOP + 1;
 	expect_refused(send_as(geteuid(), &command, sizeof command), -EPROTO, "does not understand");
 	cr_expect(commands_are_done(&commands));
 }
