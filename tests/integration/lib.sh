@@ -163,7 +163,7 @@ wait_until()
 our_collectors()
 {
 	local at=${1:-$TMP} pid
-	for pid in $(ps -eo pid=,comm= | awk '$2 ~ /^cprof-collect/ { print $1 }'); do
+	for pid in $(ps -eo pid=,comm= | awk '$2 ~ /^cprof-(collect|supervis)/ { print $1 }'); do
 		if grep -qz "^CPROF_OUT=$at" "/proc/$pid/environ" 2>/dev/null; then
 			echo "$pid"
 		fi

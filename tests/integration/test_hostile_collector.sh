@@ -8,7 +8,16 @@ source "$(dirname "$0")/lib.sh"
 source "$HERE/hostile.sh"
 
 RANDOM=${SEED:-4711}
-ROUNDS=${ROUNDS:-12}
+ROUNDS=${ROUNDS:-4}
+
+# aims: the collector's processes that are aimed at; WORKERS=1: those that do the work, not the one that guards them.
+aims()
+{
+	local pid
+	for pid in $(our_collectors); do
+		if [[ -z ${WORKERS:-} || $(cat "/proc/$pid/comm" 2>/dev/null) == cprof-collector ]]; then echo "$pid"; fi
+	done
+}
 
 # torment SIGNALS: until the file $TMP/over is there, sends a random one of them to a random process of the collector's.
 torment()
@@ -17,7 +26,7 @@ torment()
 	read -ra signals <<<"$1"
 	while [[ ! -e $TMP/over ]]; do
 		sleep "0.0$((RANDOM % 9 + 1))"
-		mapfile -t pids < <(our_collectors)
+		mapfile -t pids < <(aims)
 		((${#pids[@]})) || continue
 		kill "-${signals[RANDOM % ${#signals[@]}]}" "${pids[RANDOM % ${#pids[@]}]}" 2>/dev/null || true
 	done
@@ -90,7 +99,9 @@ tormented()
 }
 
 # A child whose registration is under way in the moment of the kill may be lost with its 3 blocks.
-tormented "one process of the collector killed" "KILL" 6 "$HOSTILE/fork_storm" 6
+WORKERS=1 tormented "workers killed" "KILL" 6 "$HOSTILE/fork_storm" 6
 tormented "stopped and continued" "STOP CONT CONT" 0 "$HOSTILE/fork_storm" 6
-tormented "stopped, continued and killed" "STOP CONT KILL" 6 "$HOSTILE/fork_storm" 6
+WORKERS=1 tormented "workers stopped, continued and killed" "STOP CONT KILL" 6 "$HOSTILE/fork_storm" 6
+# With guard and worker gone nobody holds the 24 children's 72 blocks; the first process keeps its own.
+tormented "all of the collector killed" "KILL" 72 "$HOSTILE/fork_storm" 6
 finish

@@ -19,6 +19,7 @@ int main(int argc, char **argv)
 		return 3;
 	}
 	unlink("doomed");
+	hostile_works();
 	const pid_t child = fork();
 	if (child == 0) {
 		if (mkdir("gone", 0700) || chdir("gone") || rmdir("../gone"))
@@ -34,6 +35,5 @@ int main(int argc, char **argv)
 	int status = 0;
 	waitpid(child, &status, 0);
 	say("child %d\n", WEXITSTATUS(status));
-	hostile_works();
 	return 0;
 }
