@@ -124,6 +124,15 @@ bool contention_withdraw(struct cprof_thread *slot, struct publication *out_publ
 	return true;
 }
 
+void contention_mend(struct cprof_thread *slot)
+{
+	struct publication torn;
+	if (!is_being_written(&slot->waiting))
+		return;
+	write_end(&slot->waiting);
+	(void)contention_withdraw(slot, &torn);
+}
+
 void contention_show_nothing(struct cprof_thread *slot)
 {
 	store_release(&slot->waiting.what, (uint32_t)CPROF_WAIT_NONE);

@@ -15,6 +15,7 @@
 #include "segment.h"
 #include "stray.h"
 #include "sys.h"
+#include "thread_private.h"
 
 __thread struct thread_tls thread_tls;
 
@@ -184,24 +185,52 @@ static void borrow_from_pool(struct guard *guard)
 		}
 }
 
+/* Whether the guard at `holder` is no more, as it lies below a newer one in the thread's own stack. */
+static bool is_left(const struct unwind_bounds *bounds, uint64_t holder, uint64_t here)
+{
+	return is_within(bounds, holder) && is_within(bounds, here) && thread_has_left(holder, here, bounds);
+}
+
+/* The level of a guard at `here`, when there are `level` others. */
+static COLD uint32_t level_within(struct cprof_thread *slot, uint32_t level, uint64_t here)
+{
+	if (!slot)
+		return level;
+	const uint64_t *holders = thread_private_of(slot)->holders;
+	while (level > 0 && is_left(&thread_tls.bounds, holders[level - 1], here))
+		level--;
+	if (level == 0)
+		contention_mend(slot);
+	return level;
+}
+
 bool guard_enter(struct guard *out_guard)
 {
 	if (unlikely(!process_is_recording()) && !process_ensure_recording())
 		return false;
 	if (unlikely(thread_tls.state == THREAD_NEW))
 		attach_unknown();
-	uint32_t level = thread_tls.nesting++;
-	fence_signal(); /* a handler from here on must use the next level */
 	struct cprof_thread *slot = thread_tls.slot;
+	uint64_t here = (uint64_t)(uintptr_t)out_guard;
+	uint32_t level = thread_tls.nesting;
+	if (unlikely(level != 0))
+		level = level_within(slot, level, here);
 	out_guard->slot = slot;
 	out_guard->frames = NULL;
-	out_guard->pool_index = -1;
 	out_guard->bounds = thread_tls.bounds;
-	if (likely(slot != NULL)) {
-		if (likely(level < CPROF_SCRATCH_LEVELS))
-			out_guard->frames = slot->scratch[level].frames;
-	} else {
+	out_guard->pool_index = -1;
+	out_guard->level = level;
+	if (unlikely(!slot)) {
 		borrow_from_pool(out_guard);
+	} else if (likely(level < CPROF_SCRATCH_LEVELS)) {
+		uint64_t *holder = &thread_private_of(slot)->holders[level];
+		/* Twice: a handler in between finds this one; of one before that, what it wrote goes. */
+		*holder = here;
+		fence_signal();
+		thread_tls.nesting = (uint8_t)(level + 1);
+		fence_signal(); /* a handler from here on must use the next level */
+		*holder = here;
+		out_guard->frames = slot->scratch[level].frames;
 	}
 	return true;
 }
@@ -211,5 +240,5 @@ void guard_leave(struct guard *guard)
 	if (unlikely(guard->pool_index >= 0))
 		store_release(&pool[guard->pool_index].taken, UINT32_C(0)); /* pairs with the exchange */
 	fence_signal(); /* the scratch is free before the level is */
-	thread_tls.nesting--;
+	thread_tls.nesting = (uint8_t)guard->level;
 }

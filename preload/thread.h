@@ -53,12 +53,14 @@ struct guard {
 	uint64_t *frames;          /* CPROF_STACK_FRAMES_MAX words, or NULL: record without a stack */
 	struct unwind_bounds bounds;
 	int32_t pool_index; /* of the borrowed scratch, or -1 */
+	uint32_t level;     /* how many guards this one interrupted */
 };
 
 /*
  * Begins a recording on this thread: makes sure that the process has a segment and
  * the thread a slot.  False: nothing may be recorded (no segment, cprof is off, or
- * still starting).  Nests: a handler may enter while the thread is inside.
+ * still starting).  Nests: a handler may enter while the thread is inside.  If it jumps
+ * out of there, its level is free again once the thread has left that part of its stack.
  */
 bool guard_enter(struct guard *out_guard);
 void guard_leave(struct guard *guard);

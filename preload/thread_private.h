@@ -11,6 +11,7 @@
 #include "cprof_shm.h"
 
 struct thread_private {
+	uint64_t holders[CPROF_SCRATCH_LEVELS]; /* where the guard of each level lies, or lay */
 	uint32_t outer_count;
 	struct publication outer[CONTENTION_OUTER_MAX]; /* waits that handlers' waits interrupted */
 };

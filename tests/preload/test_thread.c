@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Guards: each level has its own scratch, and one that was left by a jump gives its level back. */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "contention_publish.h"
+#include "cprof_compiler.h"
+#include "own_segment.h"
+
+static void open_segment(void)
+{
+	pthread_attr_t attributes;
+	void *low;
+	size_t bytes;
+	own_segment_open(UINT64_C(16) << 20);
+	cr_assert_eq(pthread_getattr_np(pthread_self(), &attributes), 0);
+	cr_assert_eq(pthread_attr_getstack(&attributes, &low, &bytes), 0);
+	const struct unwind_bounds bounds = {
+		.low = (uint64_t)(uintptr_t)low,
+		.high = (uint64_t)(uintptr_t)low + bytes,
+	};
+	thread_attach(NULL, &bounds);
+}
+
+TestSuite(thread, .init = open_segment);
+
+/* Enters from a frame that is `depth` deeper than the caller's, and never leaves. */
+static NOINLINE void enter_and_be_left(int depth)
+{
+	char deeper[256];
+	struct guard guard;
+	__asm__ volatile("" : : "r"(deeper) : "memory");
+	if (depth > 0)
+		enter_and_be_left(depth - 1);
+	else
+		cr_assert(guard_enter(&guard));
+	__asm__ volatile("" : : "r"(deeper) : "memory"); /* no tail call */
+}
+
+/* The level of a guard that is entered here, in the caller's frame or above what it calls. */
+static NOINLINE uint32_t level_here(void)
+{
+	struct guard guard;
+	cr_assert(guard_enter(&guard));
+	guard_leave(&guard);
+	return guard.level;
+}
+
+Test(thread, guards_nest_each_with_its_own_scratch)
+{
+	struct guard guards[CPROF_SCRATCH_LEVELS + 1];
+	for (uint32_t i = CPROF_SCRATCH_LEVELS; i + 1 > 0; i--) /* as in a stack, the first one lies above */
+		cr_assert(guard_enter(&guards[i]));
+	for (uint32_t i = 0; i < CPROF_SCRATCH_LEVELS; i++)
+		cr_expect_eq(guards[CPROF_SCRATCH_LEVELS - i].frames, thread_tls.slot->scratch[i].frames);
+	cr_expect_null(guards[0].frames, "too deep");
+	for (uint32_t i = 0; i <= CPROF_SCRATCH_LEVELS; i++)
+		guard_leave(&guards[i]);
+	cr_expect_eq(level_here(), 0);
+}
+
+Test(thread, guard_that_was_left_gives_its_level_back)
+{
+	for (int i = 0; i < 1000; i++)
+		enter_and_be_left(1);
+	cr_expect_eq(level_here(), 0);
+	for (int i = 0; i < 1000; i++)
+		enter_and_be_left(i % 4);
+	cr_expect_eq(level_here(), 0);
+}
+
+Test(thread, guard_around_those_that_were_left_stays)
+{
+	struct guard guard;
+	cr_assert(guard_enter(&guard));
+	for (int i = 0; i < 10; i++)
+		enter_and_be_left(2);
+	cr_expect_eq(level_here(), 1);
+	guard_leave(&guard);
+	cr_expect_eq(level_here(), 0);
+}
+
+static uint32_t handlers_level;
+
+static void enter_in_a_handler(int signal)
+{
+	(void)signal;
+	handlers_level = level_here();
+}
+
+/* In the thread's own stack, above the frames that it interrupts. */
+Test(thread, guard_is_not_left_for_an_alternate_stack_above_it)
+{
+	static const struct sigaction action = {.sa_handler = enter_in_a_handler, .sa_flags = SA_ONSTACK};
+	char bytes[32768];
+	struct guard guard;
+	const stack_t alternate = {.ss_sp = bytes, .ss_size = sizeof bytes};
+	cr_assert_eq(sigaltstack(&alternate, NULL), 0);
+	sigaction(SIGUSR1, &action, NULL);
+	enter_and_be_left(0); /* below `bytes` */
+	raise(SIGUSR1);
+	cr_expect_eq(handlers_level, 1);
+	cr_assert(guard_enter(&guard));
+	guard_leave(&guard);
+	cr_expect_eq(guard.level, 0, "not in the handler");
+}
+
+Test(thread, what_a_jump_left_half_shown_does_not_stay)
+{
+	struct publication shown = {.what = CPROF_WAIT_MUTEX, .since_ns = 1, .sp = 1};
+	struct cprof_waiting *waiting = &thread_tls.slot->waiting;
+	cr_assert(contention_publish(thread_tls.slot, &shown));
+	enter_and_be_left(1);
+	add_relaxed(&waiting->sequence, UINT32_C(1)); /* as in the middle of it */
+	cr_assert_not(contention_publish(thread_tls.slot, &shown));
+	cr_expect_eq(level_here(), 0);
+	cr_expect_eq(load_relaxed(&waiting->what), CPROF_WAIT_NONE);
+	cr_expect(contention_publish(thread_tls.slot, &shown));
+	cr_expect_eq(load_relaxed(&waiting->sequence) % 2, 0);
+}
