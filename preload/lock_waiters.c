@@ -7,14 +7,19 @@
  * mark its word is set to CLAIMED, then the key is changed.  A waiter that found the
  * entry by its old key either comes before that, and CLAIMED cannot be set, or finds
  * CLAIMED; in the time between, it sees the new key after its CAS and goes away again.
+ * All this with signals blocked: a handler that jumped away would leave the bucket marked
+ * for ever.  It is rare, as an entry stays with its lock until another one needs the place.
  *
  * Context: any (async-signal-safe).
  */
 #include "lock_waiters.h"
 
+#include <signal.h>
 #include <stddef.h>
 
+#include "process.h"
 #include "segment.h"
+#include "sys.h"
 
 #define UNIT_SHIFT 4
 #define NUMBER_SHIFT 48
@@ -183,6 +188,29 @@ static struct lock_waiters *claim(struct bucket *bucket, const void *lock, uint6
 	return entry;
 }
 
+/* The kernel's signal masks. */
+static uint64_t set_mask(uint64_t mask)
+{
+	uint64_t before = mask;
+	if (process_may_call())
+		(void)sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, (long)&before, sizeof mask);
+	return before;
+}
+
+/* False: somebody else has inserted since `inserting` was read. */
+static NOINLINE bool insert(struct bucket *bucket, uint32_t inserting, const void *lock, uint64_t now,
+			    struct lock_waiters **out_entry)
+{
+	uint64_t mask = set_mask(~UINT64_C(0));
+	bool is_mine = cas_acq_rel(&bucket->inserting, &inserting, inserting + 1);
+	if (is_mine) {
+		*out_entry = claim(bucket, lock, now);
+		store_release(&bucket->inserting, inserting + 2); /* after the key */
+	}
+	(void)set_mask(mask);
+	return is_mine;
+}
+
 struct lock_waiters *lock_waiters_join(const void *lock, uint64_t now_ns)
 {
 	struct bucket *bucket = bucket_of(lock);
@@ -195,11 +223,8 @@ struct lock_waiters *lock_waiters_join(const void *lock, uint64_t now_ns)
 				return entry;
 			continue;
 		}
-		/* The handler of a signal may find what it interrupted here: it does not wait for it. */
-		if (inserting % 2 != 0 || !cas_acq_rel(&bucket->inserting, &inserting, inserting + 1))
+		if (inserting % 2 != 0 || !insert(bucket, inserting, lock, now, &entry))
 			continue;
-		entry = claim(bucket, lock, now);
-		store_release(&bucket->inserting, inserting + 2); /* after the key */
 		if (unlikely(!entry))
 			break;
 		return entry;

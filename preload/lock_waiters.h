@@ -30,6 +30,9 @@
  *
  *   If B comes before C, C sees B and so A; else B takes it.
  *
+ * A handler that interrupts a wait between its join and its being shown (contention.c), and
+ * jumps away, leaves its count behind: some tens of instructions.
+ *
  * The table is private to the process.  A lock's entry is found by address among the
  * slots of one bucket; it is given to another lock when nobody waits for it.
  *

@@ -6,7 +6,10 @@
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/time.h>
 
 #include "lock_waiters.h"
 
@@ -351,6 +354,45 @@ Test(lock_waiters, forked_child_knows_nobody)
 	cr_assert_not(lock_waiters_look(lock_at(1)));
 	cr_assert_not(lock_waiters_release_begin(lock_at(1), START + US, 0, &release));
 	cr_assert(lock_waiters_join(lock_at(1), START));
+}
+
+static sigjmp_buf way_out;
+static volatile sig_atomic_t may_jump;
+
+static void jump(int signal)
+{
+	(void)signal;
+	if (may_jump)
+		siglongjmp(way_out, 1);
+}
+
+/* Which lock comes next, and how often a handler jumped away from one. */
+static volatile uint64_t next_lock, jumps;
+
+Test(lock_waiters, jump_out_of_a_handler_at_any_moment_leaves_no_place_unusable)
+{
+	const struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
+	signal(SIGALRM, jump);
+	setitimer(ITIMER_REAL, &often, NULL);
+	if (sigsetjmp(way_out, 1) != 0) {
+		may_jump = 0;
+		jumps++;
+		lock_waiters_abandon(lock_at(next_lock), START); /* one that it left entered */
+	}
+	while (jumps < 1000) {
+		next_lock++;
+		may_jump = 1;
+		struct lock_waiters *entry = lock_waiters_join(lock_at(next_lock), START);
+		if (entry)
+			lock_waiters_cancel(entry, START);
+		may_jump = 0;
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	for (uint64_t n = 0; n < 10 * LOCK_WAITERS_BUCKETS; n++) {
+		struct lock_waiters *entry = lock_waiters_join(lock_at(n), START);
+		cr_assert(entry, "lock %d", (int)n);
+		lock_waiters_cancel(entry, START);
+	}
 }
 
 /* ---- threads ---------------------------------------------------------------------------- */
