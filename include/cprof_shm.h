@@ -381,7 +381,7 @@ enum cprof_counter {
 	CPROF_LOST_BLOCK_NS,      /* the same as nanoseconds waited */
 	CPROF_LOST_MUTEX_WAITS,   /* mutex samples dropped: waits */
 	CPROF_LOST_MUTEX_NS,      /* the same as nanoseconds waited */
-	CPROF_WAITS_UNTRACKED,    /* waits that are charged to no holder: the table of waiters was full */
+	CPROF_WAITS_UNTRACKED,    /* waits charged to no holder: the table of waiters was full, or the release is not seen */
 	CPROF_LOST_THREAD_STARTS, /* threads missing from the threadcreate profile */
 	CPROF_RECORDS_TORN, /* ring records that were being written at the moment of death; by the collector */
 	CPROF_COUNTER_COUNT

@@ -12,6 +12,7 @@
 #include "contention.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <time.h>
 
 #include "process.h"
@@ -19,6 +20,12 @@
 #include "record.h"
 #include "segment.h"
 #include "thread.h"
+
+/*
+ * So much uncharged is no mere remainder: of a release between the failed try and the join, or of
+ * one that woke nobody.
+ */
+#define UNSEEN_NS_MIN UINT64_C(100000)
 
 static const atomic_u32 off_word;
 
@@ -65,8 +72,10 @@ struct contention_sample contention_sample(uint64_t waits, uint64_t delay_ns, ui
 
 enum contention_end contention_end_of(int error)
 {
-	if (error == 0 || error == EOWNERDEAD)
+	if (error == 0)
 		return CONTENTION_ACQUIRED;
+	if (error == EOWNERDEAD)
+		return CONTENTION_INHERITED;
 	return error == ETIMEDOUT ? CONTENTION_GAVE_UP : CONTENTION_NO_WAIT;
 }
 
@@ -75,6 +84,15 @@ static bool is_lock(uint32_t what)
 {
 	return what == CPROF_WAIT_MUTEX || what == CPROF_WAIT_RWLOCK_READ ||
 	       what == CPROF_WAIT_RWLOCK_WRITE || what == CPROF_WAIT_SPIN;
+}
+
+/* As glibc keeps it in the lock. Of a spin lock nobody knows. */
+static bool is_shared(uint32_t what, const void *lock)
+{
+	const int kind_shared = 128; /* PTHREAD_MUTEX_PSHARED_BIT */
+	if (what == CPROF_WAIT_MUTEX)
+		return (((const pthread_mutex_t *)lock)->__data.__kind & kind_shared) != 0;
+	return what != CPROF_WAIT_SPIN && ((const pthread_rwlock_t *)lock)->__data.__shared != 0;
 }
 
 static void abandon(const struct publication *stale)
@@ -115,6 +133,15 @@ static bool withdraw(const struct contention_wait *wait)
 	return true;
 }
 
+static void join(struct contention_wait *wait, uint32_t what, const void *lock)
+{
+	wait->waiters = lock_waiters_join(lock, wait->start_ns);
+	if (unlikely(!wait->waiters))
+		return;
+	wait->releases = lock_waiters_releases(wait->waiters);
+	wait->is_shared = is_shared(what, lock);
+}
+
 void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait what, const void *object,
 			   const void *function, const struct unwind_regs *regs)
 {
@@ -130,7 +157,7 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	out_wait->rate_ns = load_relaxed(&control->block_rate_ns);
 	out_wait->waiters = NULL;
 	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
-		out_wait->waiters = lock_waiters_join(object, out_wait->start_ns);
+		join(out_wait, what, object);
 	/* What is shown is known to who releases, too. */
 	const struct publication publication = {
 		.what = what,
@@ -159,9 +186,26 @@ static void record_charge(const struct guard *guard, struct lock_releaser releas
 			   charge.delay_ns * releaser.scale);
 }
 
+/*
+ * Whether the holder released where it is not seen.  Less than the rate may be uncharged at any
+ * time: see contention_release_begin().
+ */
+static bool is_unseen(const struct contention_wait *wait, uint64_t now)
+{
+	if (likely(lock_waiters_releases(wait->waiters) != wait->releases))
+		return false;
+	uint64_t uncharged_ns = lock_waiters_uncharged_ns(wait->waiters, now);
+	return (wait->rate_ns <= 1 || uncharged_ns >= wait->rate_ns) &&
+	       (wait->is_shared || uncharged_ns >= UNSEEN_NS_MIN);
+}
+
 /* To the release that ended the wait. */
 static void charge_acquisition(const struct guard *guard, struct contention_wait *wait, uint64_t now)
 {
+	if (unlikely(is_unseen(wait, now))) {
+		lock_waiters_acquire_unseen(wait->waiters, now);
+		return;
+	}
 	struct lock_charge charge;
 	struct lock_releaser releaser;
 	if (lock_waiters_acquire(wait->waiters, wait->start_ns, now, &charge, &releaser))
@@ -190,6 +234,8 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 	if (likely(withdraw(wait)) && wait->waiters) {
 		if (end == CONTENTION_ACQUIRED)
 			charge_acquisition(&guard, wait, now);
+		else if (end == CONTENTION_INHERITED)
+			lock_waiters_acquire_unseen(wait->waiters, now);
 		else if (end == CONTENTION_GAVE_UP)
 			lock_waiters_give_up(wait->waiters, now);
 		else

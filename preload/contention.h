@@ -15,6 +15,12 @@
  * the same reason, and to save reading the clock, one that wakes nobody, because who
  * waits has been woken already and is on its way, is charged at rate 1 only.
  *
+ * A holder may release where it is not seen: in another process, by code that does not
+ * call us.  Who then gets the lock has found no release since its wait began, and much
+ * that is uncharged; that is charged to nobody, and counted, or its own next release
+ * would have to take it.  Where a lock changes hands both here and there, the last
+ * release here is charged.
+ *
  * An interposed function looks at one word and passes the call on by a jump.  Only when
  * the word is set its watched_ twin tries first; only a failed try comes here.
  *
@@ -58,6 +64,8 @@ struct contention_wait {
 	uint64_t start_ns;
 	uint64_t rate_ns;
 	struct lock_waiters *waiters; /* the lock's entry, or NULL */
+	uint32_t releases;            /* of it, so far */
+	bool is_shared;               /* by processes */
 	struct cprof_thread *slot;    /* that shows it, or NULL */
 };
 
@@ -69,9 +77,10 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 			   const void *function, const struct unwind_regs *regs);
 
 enum contention_end {
-	CONTENTION_ACQUIRED, /* it waited, and has what it waited for */
-	CONTENTION_GAVE_UP,  /* it waited in vain: a timeout, a signal */
-	CONTENTION_NO_WAIT   /* it failed at once */
+	CONTENTION_ACQUIRED,  /* it waited, and has what it waited for */
+	CONTENTION_INHERITED, /* the same, but its holder died with it */
+	CONTENTION_GAVE_UP,   /* it waited in vain: a timeout, a signal */
+	CONTENTION_NO_WAIT    /* it failed at once */
 };
 void contention_wait_end(struct contention_wait *wait, enum contention_end end);
 

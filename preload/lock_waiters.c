@@ -40,7 +40,8 @@ struct lock_waiters {
 	atomic_u32 scale;    /* of that release; written before the stack id */
 	atomic_u32 owed;     /* waits that ended uncharged, written before the word that leaves their time */
 	uint32_t filter;     /* index; written with the key */
-	atomic_u64 left;     /* to the releaser: number << 48 | units */
+	atomic_u32 releases;
+	atomic_u64 left; /* to the releaser: number << 48 | units */
 };
 
 static struct bucket {
@@ -241,6 +242,21 @@ static struct lock_charge take_left(struct lock_waiters *entry)
 	return (struct lock_charge){.waits = number_of(left), .delay_ns = (left & SUM_MASK) << UNIT_SHIFT};
 }
 
+/* Takes out one who has the lock, with all that is uncharged. False: nobody was in. */
+static bool take_out(struct lock_waiters *entry, uint64_t now, int64_t *out_units)
+{
+	uint64_t word = load_acquire(&entry->word);
+	uint64_t next;
+	do {
+		if (unlikely(!has_waiters(word)))
+			return false;
+		*out_units = uncharged_units(word, now);
+		uint64_t others = number_of(word) - 1;
+		next = word_of(others, *out_units >= 0 ? others * now : word - now);
+	} while (!replace(entry, &word, next));
+	return true;
+}
+
 bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_t now_ns,
 			  struct lock_charge *out_charge, struct lock_releaser *out_releaser)
 {
@@ -252,18 +268,11 @@ bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_
 		return false;
 	}
 	uint64_t waits = 1 + take_owed(entry);
-	uint64_t word = load_acquire(&entry->word);
-	uint64_t next;
 	int64_t units;
-	do {
-		if (unlikely(!has_waiters(word))) {
-			segment_count(CPROF_WAITS_UNTRACKED, (uint32_t)waits);
-			return false;
-		}
-		units = uncharged_units(word, now);
-		uint64_t others = number_of(word) - 1;
-		next = word_of(others, units >= 0 ? others * now : word - now);
-	} while (!replace(entry, &word, next));
+	if (unlikely(!take_out(entry, now, &units))) {
+		segment_count(CPROF_WAITS_UNTRACKED, waits);
+		return false;
+	}
 	*out_charge = (struct lock_charge){.waits = waits, .delay_ns = ns_of(units)};
 	if ((uint32_t)released == STACK_PENDING) {
 		uint64_t left = word_of(waits, units > 0 ? (uint64_t)units : 0);
@@ -279,6 +288,23 @@ bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_
 		.scale = load_relaxed(&entry->scale) /* written before `released` */
 	};
 	return true;
+}
+
+uint32_t lock_waiters_releases(const struct lock_waiters *entry)
+{
+	return load_relaxed(&entry->releases); /* the lock itself orders a release before what follows it */
+}
+
+uint64_t lock_waiters_uncharged_ns(const struct lock_waiters *entry, uint64_t now_ns)
+{
+	return ns_of(uncharged_units(load_acquire(&entry->word), now_ns >> UNIT_SHIFT));
+}
+
+void lock_waiters_acquire_unseen(struct lock_waiters *entry, uint64_t now_ns)
+{
+	int64_t units;
+	segment_count(CPROF_WAITS_UNTRACKED, UINT64_C(1) + take_owed(entry));
+	(void)take_out(entry, now_ns >> UNIT_SHIFT, &units);
 }
 
 void lock_waiters_give_up(struct lock_waiters *entry, uint64_t now_ns)
@@ -310,6 +336,8 @@ bool lock_waiters_release_begin(const void *lock, uint64_t now_ns, uint64_t dela
 	uint64_t number;
 	uint32_t owed = 0;
 	int64_t units;
+	if (has_waiters(word))
+		add_relaxed(&entry->releases, UINT32_C(1)); /* see lock_waiters_releases() */
 	do {
 		number = number_of(word);
 		units = uncharged_units(word, now);

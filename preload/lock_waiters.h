@@ -102,6 +102,15 @@ struct lock_waiters *lock_waiters_join(const void *lock, uint64_t now_ns);
 bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_t now_ns,
 			  struct lock_charge *out_charge, struct lock_releaser *out_releaser);
 
+/* How many releases there were while somebody waited: a wait compares it with that at its start. */
+uint32_t lock_waiters_releases(const struct lock_waiters *entry);
+
+/* What all waiters have waited since they were last charged. */
+uint64_t lock_waiters_uncharged_ns(const struct lock_waiters *entry, uint64_t now_ns);
+
+/* As lock_waiters_acquire(), of a holder that did not release where it is seen: charged to nobody (counted). */
+void lock_waiters_acquire_unseen(struct lock_waiters *entry, uint64_t now_ns);
+
 /* The wait ended without the lock: it is left to the holder's release. */
 void lock_waiters_give_up(struct lock_waiters *entry, uint64_t now_ns);
 

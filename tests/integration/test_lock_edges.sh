@@ -25,6 +25,12 @@ counts()
 		index($0, start) == 1 { sum += value } END { print sum + 0 }') $(query "$1" has "$2" contentions)"
 }
 
+# untracked: how many waits the mutex profile says are charged to no holder.
+untracked()
+{
+	query "$mutex" comments | sed -n 's/^cprof: \([0-9]*\) waits are charged to no holder.*/\1/p'
+}
+
 edge lifetimes
 expect "$mode: same output" diff "$TMP/plain" "$TMP/stdout"
 expect_range "$mode: waits" 500 "$(query "$block" total contentions)" 20000
@@ -43,7 +49,7 @@ expect_equal "$mode: each was let in by another's release or wait" 10 "$(query "
 edge crowd
 expect_equal "$mode: every wait is recorded" "1300 1300" "$(counts "$block" waits_for_own pthread_mutex_lock)"
 charged=$(query "$mutex" has releases_own contentions)
-said=$(query "$mutex" comments | sed -n 's/^cprof: \([0-9]*\) waits are charged to no holder.*/\1/p')
+said=$(untracked)
 expect_equal "$mode: charged, or said not to be" 1300 $((charged + ${said:-0}))
 expect_range "$mode: charged" 500 "$charged" 1300
 
@@ -63,15 +69,18 @@ expect_equal "$mode: the release" 1 "$(query "$mutex" total contentions)"
 edge jumps-anywhere
 expect_equal "$mode: exact again afterwards" "1 1" "$(counts "$block" outer_waits pthread_mutex_lock)"
 
-# All that waited is charged, each wait once, its time to 2 %.
+# All that waited is charged, each wait once, its time to 2 %.  A thread that is interrupted at a bad moment
+# may take a release for one that is not seen: that is rare, and said.
 edge hammer
 expect "$mode: same output" diff "$TMP/plain" "$TMP/stdout"
 waits_for_locks()
 {
 	"$PPROFQ" "$block" stacks "$1" | awk '/ pthread_(mutex|rwlock)_[a-z]*lock;/ { sum += $1 } END { print sum + 0 }'
 }
-waits=$(waits_for_locks contentions) delay=$(waits_for_locks delay)
+waits=$(waits_for_locks contentions) delay=$(waits_for_locks delay) said=$(untracked)
+said=${said:-0}
 expect_range "$mode: waits" 100 "$waits" 40000
-expect_equal "$mode: as many are charged" "$waits" "$(query "$mutex" total contentions)"
+expect_equal "$mode: as many are charged" "$waits" $(($(query "$mutex" total contentions) + said))
+expect_range "$mode: said not to be" 0 "$said" $((waits / 100))
 expect_range "$mode: as long, ns" $((delay * 98 / 100)) "$(query "$mutex" total delay)" $((delay * 102 / 100))
 finish

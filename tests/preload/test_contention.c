@@ -493,6 +493,91 @@ Test(contention, handlers_wait_on_a_stack_above_leaves_the_interrupted_one_alone
 	cr_expect_not(lock_waiters_look(&shared));
 }
 
+/* ---- releases that are not seen ------------------------------------------------------------------ */
+
+static uint64_t untracked(void)
+{
+	return load_relaxed(&segment_control()->counters[CPROF_WAITS_UNTRACKED]);
+}
+
+static void init_shared(int pshared, int robust)
+{
+	pthread_mutexattr_t attributes;
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setpshared(&attributes, pshared);
+	pthread_mutexattr_setrobust(&attributes, robust);
+	pthread_mutex_init(&shared, &attributes);
+}
+
+/* Another thread waits for `shared` until `release` is called; which is not charged, nor is the other's unlock. */
+static void expect_charged_to_nobody(int (*release)(pthread_mutex_t *))
+{
+	pthread_t thread;
+	real.pthread_mutex_lock(&shared);
+	pthread_create(&thread, NULL, lock_shared, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	usleep(2000);
+	release(&shared);
+	pthread_join(thread, NULL);
+	cr_expect_eq(BLOCKED(pthread_mutex_lock), 1);
+	cr_expect_eq(sum_of(CPROF_KIND_MUTEX, NULL).records, 0);
+	cr_expect_eq(untracked(), 1);
+	cr_expect_not(lock_waiters_look(&shared));
+}
+
+Test(contention, wait_for_a_release_that_is_not_seen_is_charged_to_nobody)
+{
+	expect_charged_to_nobody(real.pthread_mutex_unlock);
+}
+
+Test(contention, the_same_of_a_mutex_between_processes)
+{
+	init_shared(PTHREAD_PROCESS_SHARED, PTHREAD_MUTEX_STALLED);
+	expect_charged_to_nobody(real.pthread_mutex_unlock);
+}
+
+Test(contention, mutex_between_processes_is_charged_to_a_release_that_is_seen)
+{
+	pthread_t thread;
+	init_shared(PTHREAD_PROCESS_SHARED, PTHREAD_MUTEX_STALLED);
+	cprof_test_pthread_mutex_lock(&shared);
+	pthread_create(&thread, NULL, lock_shared, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	cprof_test_pthread_mutex_unlock(&shared);
+	pthread_join(thread, NULL);
+	cr_expect_eq(CHARGED(pthread_mutex_unlock), 1);
+	cr_expect_eq(untracked(), 0);
+}
+
+static sem_t is_held, may_die;
+
+static void *die_with_it(void *unused)
+{
+	real.pthread_mutex_lock(&shared);
+	sem_post(&is_held);
+	while (real.sem_wait(&may_die) != 0)
+		;
+	return unused;
+}
+
+Test(contention, wait_for_a_holder_that_died_is_charged_to_nobody)
+{
+	pthread_t holder, thread;
+	sem_init(&is_held, 0, 0);
+	sem_init(&may_die, 0, 0);
+	init_shared(PTHREAD_PROCESS_PRIVATE, PTHREAD_MUTEX_ROBUST);
+	pthread_create(&holder, NULL, die_with_it, NULL);
+	sem_wait(&is_held);
+	pthread_create(&thread, NULL, lock_shared, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &shared);
+	sem_post(&may_die);
+	pthread_join(holder, NULL);
+	pthread_join(thread, NULL);
+	cr_expect_eq(BLOCKED(pthread_mutex_lock), 1);
+	cr_expect_eq(sum_of(CPROF_KIND_MUTEX, NULL).records, 0);
+	cr_expect_eq(untracked(), 1);
+}
+
 /* ---- rates ----------------------------------------------------------------------------------- */
 
 Test(contention, nothing_is_recorded_while_it_is_off)

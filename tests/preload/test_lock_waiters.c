@@ -12,6 +12,7 @@
 #include <sys/time.h>
 
 #include "lock_waiters.h"
+#include "own_segment.h"
 
 #define US UINT64_C(1024) /* a ticket's unit; a multiple of the sums' 16 ns */
 #define START (UINT64_C(1000000) * US)
@@ -162,6 +163,36 @@ Test(lock_waiters, acquisition_after_an_unseen_release_is_left_to_the_next)
 	charge = release_at(lock_at(1), START + 50 * US, site);
 	cr_assert_eq(charge.waits, 1);
 	cr_assert_eq(charge.delay_ns, 3 * US);
+}
+
+Test(lock_waiters, releases_are_counted_while_somebody_waits)
+{
+	struct lock_release release;
+	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
+	uint32_t before = lock_waiters_releases(entry);
+	cr_assert_not(lock_waiters_release_begin(lock_at(1), START + US, 10 * US, &release), "not charged");
+	cr_assert_eq(lock_waiters_releases(entry), before + 1);
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + 20 * US, 10 * US, &release));
+	cr_assert_eq(lock_waiters_releases(entry), before + 2);
+	lock_waiters_release_end(&release, site);
+}
+
+Test(lock_waiters, acquisition_from_who_is_not_seen_to_release_leaves_nothing)
+{
+	own_segment_open(UINT64_C(4) << 20);
+	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
+	lock_waiters_join(lock_at(1), START);
+	lock_waiters_give_up(lock_waiters_join(lock_at(1), START), START + US);
+	cr_assert_eq(lock_waiters_uncharged_ns(entry, START + 300 * US), 601 * US);
+	uint64_t untracked = load_relaxed(&segment_control()->counters[CPROF_WAITS_UNTRACKED]);
+	lock_waiters_acquire_unseen(entry, START + 300 * US);
+	cr_assert_eq(load_relaxed(&segment_control()->counters[CPROF_WAITS_UNTRACKED]), untracked + 2);
+	/* The other one waits for us from now on. */
+	struct lock_charge charge = release_at(lock_at(1), START + 310 * US, site);
+	cr_assert_eq(charge.waits, 0);
+	cr_assert_eq(charge.delay_ns, 10 * US);
+	lock_waiters_acquire_unseen(entry, START + 310 * US);
+	cr_assert_not(lock_waiters_look(lock_at(1)));
 }
 
 Test(lock_waiters, acquisition_during_the_releasers_walk_is_left_to_it)
