@@ -143,8 +143,9 @@ void segment_file_save(void)
 			(void)sys_call3(SYS_unlinkat, AT_FDCWD, (long)path, 0);
 	}
 	if (sys_is_error(error))
-		LOG(LOG_ERROR, "the collector is gone and ", path,
+		LOG(LOG_ERROR, "the collector cannot be reached and ", path,
 		    " cannot be written: ", log_error_text(error), "; the profiles are lost");
 	else
-		LOG(LOG_WARN, "the collector is gone; the data are in ", path, ", see `cprof recover`");
+		LOG(LOG_WARN, "the collector cannot be reached; the data are in ", path,
+		    ", see `cprof recover`");
 }
