@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The child has a copy of all that the parent knows, and writes nothing but the
- * readings; the parent waits for it, with a limit, and ticks.
+ * readings; the parent waits for it and ticks.  When there is no more time the child
+ * ends by itself, having let go of all threads; the parent ends it only if it hangs.
  *
  * Context: collector, main thread; read_all(): the child.
  */
@@ -25,6 +26,7 @@
 #define THREADS_MAX 65536u
 #define CRASHES_MAX 16
 #define DEADLINE_MS 5000
+#define GRACE_MS 1000 /* for what is under way at the deadline; half of it for threads stopped late */
 #define TICK_MS 10
 
 static int64_t monotonic_ms(void)
@@ -34,8 +36,13 @@ static int64_t monotonic_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static _Noreturn void read_all(struct thread_look *look, struct thread_readings *readings, size_t first)
+/* The child's exit status: all done, or there was no time for it. */
+enum { EXIT_DONE, EXIT_LATE };
+
+static _Noreturn void read_all(struct thread_look *look, struct thread_readings *readings, size_t first,
+			       int64_t deadline_ms)
 {
+	size_t i = first;
 	/* What we copy of our parent's descriptors must not outlive anything. */
 	int kept = look->segment ? look->segment->fd : 0;
 	if (kept > 3)
@@ -44,7 +51,7 @@ static _Noreturn void read_all(struct thread_look *look, struct thread_readings 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "cprof-collector");
 	prctl(PR_SET_TIMERSLACK, 1); /* a stopped thread waits for us */
-	for (size_t i = first; i < readings->count; i++) {
+	for (; i < readings->count && monotonic_ms() < deadline_ms; i++) {
 		struct thread_reading *reading = &readings->items[i];
 		store_release(&reading->progress, (uint32_t)THREAD_BEGUN);
 		thread_look_at(look, reading);
@@ -53,7 +60,8 @@ static _Noreturn void read_all(struct thread_look *look, struct thread_readings 
 		store_release(&reading->progress, (uint32_t)THREAD_DONE);
 		thread_stop_release_late(&look->late);
 	}
-	_exit(0);
+	thread_stop_await_late(&look->late, (deadline_ms + GRACE_MS / 2) * 1000000);
+	_exit(i == readings->count ? EXIT_DONE : EXIT_LATE);
 }
 
 /* ---- parent -------------------------------------------------------------------------------- */
@@ -139,7 +147,7 @@ static bool wait_for(pid_t child, int64_t deadline_ms, void (*tick)(void *), voi
 			break;
 		if (tick)
 			tick(tick_arg);
-		if (monotonic_ms() < deadline_ms)
+		if (monotonic_ms() < deadline_ms + GRACE_MS)
 			continue;
 		*out_is_late = true;
 		kill(child, SIGKILL);
@@ -149,7 +157,8 @@ static bool wait_for(pid_t child, int64_t deadline_ms, void (*tick)(void *), voi
 	}
 	if (pidfd >= 0)
 		close(pidfd);
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	*out_is_late = *out_is_late || (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_LATE);
+	return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_DONE;
 }
 
 /* The first thread that was not reached yet. */
@@ -180,7 +189,7 @@ int thread_reader_run(pid_t pid, const struct remote_objects *objects, const str
 	     !error && next < readings.count && readings.crashes < CRASHES_MAX && !readings.is_late;) {
 		pid_t child = fork();
 		if (child == 0)
-			read_all(look, &readings, next);
+			read_all(look, &readings, next, deadline_ms);
 		if (child < 0) {
 			error = -errno;
 		} else if (!wait_for(child, deadline_ms, tick, tick_arg, &readings.is_late) &&

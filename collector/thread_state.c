@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -83,6 +84,25 @@ static uint32_t last_number_of(struct text line)
 	}
 }
 
+/* Sets of signals. */
+struct signal_sets {
+	uint64_t pending, shared_pending, blocked, caught, ignored;
+};
+
+static void take_signals(struct text line, struct signal_sets *sets)
+{
+	if (skip_prefix(&line, "SigPnd:"))
+		sets->pending = number_of(line, 16);
+	else if (skip_prefix(&line, "ShdPnd:"))
+		sets->shared_pending = number_of(line, 16);
+	else if (skip_prefix(&line, "SigBlk:"))
+		sets->blocked = number_of(line, 16);
+	else if (skip_prefix(&line, "SigIgn:"))
+		sets->ignored = number_of(line, 16);
+	else if (skip_prefix(&line, "SigCgt:"))
+		sets->caught = number_of(line, 16);
+}
+
 static void take_status_line(struct text line, struct thread_state *state)
 {
 	if (skip_prefix(&line, "Name:")) {
@@ -101,10 +121,9 @@ static void take_status_line(struct text line, struct thread_state *state)
 	} else if (skip_prefix(&line, "TracerPid:")) {
 		uint64_t pid = number_of(line, 10);
 		state->tracer_pid = pid > UINT32_MAX ? UINT32_MAX : (uint32_t)pid;
-	} else if (skip_prefix(&line, "SigPnd:") || skip_prefix(&line, "ShdPnd:")) {
-		state->pending |= number_of(line, 16);
-	} else if (skip_prefix(&line, "SigBlk:")) {
-		state->blocked = number_of(line, 16);
+	} else if (skip_prefix(&line, "Threads:")) {
+		uint64_t count = number_of(line, 10);
+		state->thread_count = count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 	} else if (skip_prefix(&line, "voluntary_ctxt_switches:") ||
 		   skip_prefix(&line, "nonvoluntary_ctxt_switches:")) {
 		state->switches += number_of(line, 10);
@@ -114,15 +133,21 @@ static void take_status_line(struct text line, struct thread_state *state)
 int thread_state_parse_status(const char *text, size_t size, struct thread_state *out_state)
 {
 	struct thread_state state = {.state = '?'};
+	struct signal_sets sets = {0};
 	const char *end = text + size;
 	while (text < end) {
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		const char *line_end = newline ? newline : end;
 		take_status_line((struct text){text, line_end}, &state);
+		take_signals((struct text){text, line_end}, &sets);
 		text = newline ? newline + 1 : end;
 	}
 	if (state.state == '?')
 		return -EINVAL;
+	state.process_signals = sets.shared_pending & ~sets.blocked & sets.caught;
+	/* Explicitly ignored it is not even sent. */
+	state.drops_sigchld = !((sets.blocked | sets.caught | sets.ignored) & UINT64_C(1) << (SIGCHLD - 1));
+	state.signals = state.process_signals | (sets.pending & ~sets.blocked & sets.caught);
 	*out_state = state;
 	return 0;
 }
@@ -207,6 +232,12 @@ int thread_state_read_call(pid_t pid, pid_t tid, struct thread_call *out_call)
 	char text[CALL_BYTES];
 	ssize_t size = read_file(pid, tid, "syscall", text, sizeof text);
 	return size < 0 ? (int)size : thread_state_parse_call(text, (size_t)size, out_call);
+}
+
+bool thread_state_has_children(pid_t pid, pid_t tid)
+{
+	char first;
+	return read_file(pid, tid, "children", &first, 1) > 0;
 }
 
 void thread_state_read_wchan(pid_t pid, pid_t tid, char out_name[THREAD_NAME_BYTES])

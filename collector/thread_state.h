@@ -23,8 +23,10 @@ struct thread_state {
 	uint32_t tid;                 /* as the process sees it; 0: not said */
 	uint32_t tracer_pid;          /* who debugs it; 0: nobody */
 	uint64_t switches;            /* how often it left the CPU: a thread that has run since has more */
-	uint64_t pending;             /* signals, for the thread or its process */
-	uint64_t blocked;             /* signals: pending ones of these interrupt nothing */
+	uint64_t signals;             /* pending for it or its process, open and handled; bit number - 1 */
+	uint64_t process_signals;     /* those of them that any thread of the process may take */
+	uint32_t thread_count;        /* of its process */
+	bool drops_sigchld;           /* it is neither blocked nor has an action */
 };
 
 /* 0, or -EINVAL if the text has no state. */
@@ -59,6 +61,9 @@ bool thread_state_is_same_call(const struct thread_call *a, const struct thread_
  */
 int thread_state_read_status(pid_t pid, pid_t tid, struct thread_state *out_state);
 int thread_state_read_call(pid_t pid, pid_t tid, struct thread_call *out_call);
+
+/* Whether the thread has made a process that nobody has waited for; false also if that is not told. */
+bool thread_state_has_children(pid_t pid, pid_t tid);
 
 /*
  * The name of the kernel function that the thread sleeps in, "" if it is not told.

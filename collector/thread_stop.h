@@ -2,7 +2,10 @@
 /*
  * Stops a thread for as long as it takes to copy its registers and its stack, some
  * 50 us (ptrace).  For threads that run, and for those in system calls that the kernel
- * restarts.
+ * restarts.  A call of another kind that a stop ends all the same is made anew: a thread
+ * sees no EINTR that is our doing.  What remains: while the main thread is stopped the
+ * kernel queues signals without effect that somebody sends to the process (SIGWINCH,
+ * SIGURG), and another thread may be woken for them, whose call we do not hold.
  *
  * Context: one thread of a process whose end lets go of whatever it has stopped.
  */
@@ -31,7 +34,7 @@ struct thread_stop_late {
 /*
  * Stops the thread, copies, and lets it go on.  `assumed`: the call that the decision
  * was made for; a thread that is found elsewhere is let go at once (-EAGAIN).
- * Other errors: -EPERM (also where somebody else traces it), -ESRCH, -ETIMEDOUT: it
+ * Other errors: -EBUSY: another thread might notice; -EPERM (also where somebody else traces it), -ESRCH, -ETIMEDOUT: it
  * did not come to a stop in time; it is then in `late`.
  */
 int thread_stop_copy(pid_t tid, const struct thread_call *assumed, unsigned char *stack, size_t capacity,
@@ -39,5 +42,11 @@ int thread_stop_copy(pid_t tid, const struct thread_call *assumed, unsigned char
 
 /* Lets go of those that have stopped meanwhile. */
 void thread_stop_release_late(struct thread_stop_late *late);
+
+/*
+ * Lets go of all of them, by this moment of CLOCK_MONOTONIC.  What is left then is let
+ * go by our end, and a call that its stop has ended may be seen to end.
+ */
+void thread_stop_await_late(struct thread_stop_late *late, int64_t deadline_ns);
 
 #endif

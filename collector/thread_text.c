@@ -94,7 +94,7 @@ const char *thread_text_error(int error)
 	case -EAGAIN:
 		return "it moved while it was read";
 	case -EBUSY:
-		return "it runs, and is stopped or traced by somebody else";
+		return "it cannot be stopped: somebody else traces it, or other threads would notice";
 	case -ETIMEDOUT:
 		return "it did not come to a stop in time";
 	case -ENOENT:

@@ -26,19 +26,28 @@ static int parse_call(const char *text, struct thread_call *out_call)
 Test(thread_state, reads_a_status)
 {
 	struct thread_state state;
-	cr_assert_eq(parse_status("Name:\tnet worker\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t100\n"
-				  "TracerPid:\t17\nNSpid:\t4711\t12\t7\nSigPnd:\t0000000000004000\n"
-				  "ShdPnd:\t0000000000000200\nSigBlk:\t0000000100000800\nvoluntary_ctxt_switches:\t41\n"
-				  "nonvoluntary_ctxt_switches:\t1\n",
-				  &state),
-		     0);
+	cr_assert_eq(
+		parse_status(
+			"Name:\tnet worker\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t100\n"
+			"TracerPid:\t17\nThreads:\t12\nNSpid:\t4711\t12\t7\nSigPnd:\t8000000000000033\n"
+			"ShdPnd:\t0000000000000f00\nSigBlk:\t0000000000000110\n"
+			"SigIgn:\tffffffffffffffff\nSigCgt:\t8000000000000321\nvoluntary_ctxt_switches:\t41\n"
+			"nonvoluntary_ctxt_switches:\t1\n",
+			&state),
+		0);
 	cr_expect_str_eq(state.name, "net worker");
 	cr_expect_eq(state.state, 'S');
 	cr_expect_eq(state.tid, 7);
 	cr_expect_eq(state.tracer_pid, 17);
 	cr_expect_eq(state.switches, 42);
-	cr_expect_eq(state.pending, 0x4200);
-	cr_expect_eq(state.blocked, 0x100000800);
+	cr_expect_eq(state.process_signals, 0x200, "neither blocked (0x100) nor without a handler (0xc00)");
+	cr_expect_eq(state.signals, 0x8000000000000221);
+	cr_expect_eq(state.thread_count, 12);
+	cr_expect(!state.drops_sigchld, "ignored: not sent");
+	cr_assert_eq(parse_status("State:\tS\nSigBlk:\t0000000000000000\n", &state), 0);
+	cr_expect(state.drops_sigchld);
+	cr_assert_eq(parse_status("State:\tS\nSigCgt:\t0000000000010000\n", &state), 0);
+	cr_expect(!state.drops_sigchld);
 }
 
 Test(thread_state, does_not_take_a_name_for_a_line)
