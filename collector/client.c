@@ -229,6 +229,16 @@ void client_answer(struct client *client, void (*tick)(void *), void *tick_arg)
 	report_damage(client, 0);
 }
 
+/*
+ * Whether peer_pid names the process.  A pid without its process may be another's by
+ * now, and so may it be in a /proc that is not ours.
+ */
+static bool is_named_by_pid(const struct client *client)
+{
+	return is_nameable(client) &&
+	       (client->handle.pidfd < 0 || pidfd_pid(client->handle.pidfd) == client->handle.peer_pid);
+}
+
 int client_dump_threads(struct client *client, void (*tick)(void *), void *tick_arg,
 			struct thread_dump *out_dump)
 {
@@ -240,12 +250,16 @@ int client_dump_threads(struct client *client, void (*tick)(void *), void *tick_
 		.reader = &client->reader,
 		.rows = &client->rows,
 	};
-	/* A pid without its process may be another's by now, and so may it be in a /proc that is not ours. */
-	if (!is_nameable(client) ||
-	    (client->handle.pidfd >= 0 && pidfd_pid(client->handle.pidfd) != client->handle.peer_pid))
+	if (!is_named_by_pid(client))
 		return -ESRCH;
 	client_update_modules(client);
-	return thread_dump_take(&source, tick, tick_arg, out_dump);
+	int error = thread_dump_take(&source, tick, tick_arg, out_dump);
+	/* Asked again after all was read: it was this process's then. */
+	if (!error && !is_named_by_pid(client)) {
+		thread_dump_free(out_dump);
+		error = -ESRCH;
+	}
+	return error;
 }
 
 int client_snapshot(struct client *client, const struct snapshot_request *request, void (*tick)(void *),
