@@ -47,7 +47,7 @@ static const struct {
 	{CPROF_THREADS_NO_TIMER, IN_CPU,
 	 "threads are not in the CPU profile: they got no timer (RLIMIT_SIGPENDING?)"},
 	{CPROF_NESTED_TOO_DEEP, IN_ALL,
-	 "samples had no room for a stack: nested signal handlers, or a small alternate stack"},
+	 "samples had no room for a stack: nested signal handlers, or a stack near its end"},
 	{CPROF_RECORDS_TORN, IN_ALL,
 	 "samples were being written when their thread or process ended, and are lost"},
 };

@@ -35,9 +35,6 @@
 /* How often a timer at rest, which records nothing, looks whether it is wanted. */
 #define REST_PERIOD_NS NS_PER_S
 
-/* What a sample may need below the handler's first frame, a cold rule and a new module included. */
-#define SAMPLE_STACK_BYTES 2560
-
 /* Marks our timers' signals: no program passes this address. */
 static const char timer_mark;
 
@@ -137,7 +134,7 @@ static bool has_room(const ucontext_t *context)
 	uint64_t low = (uint64_t)(uintptr_t)context->uc_stack.ss_sp;
 	uint64_t here = (uint64_t)(uintptr_t)__builtin_frame_address(0);
 	bool is_on_it = here >= low && here - low < context->uc_stack.ss_size;
-	return !is_on_it || here - low >= SAMPLE_STACK_BYTES;
+	return !is_on_it || here - low >= RECORD_STACK_BYTES;
 }
 
 /* Arms the timer at a new rate, if it may be.  Returns the nanoseconds that are to be added, see above. */

@@ -36,9 +36,17 @@ static uint32_t walk_and_intern(const struct guard *guard, uint32_t frame_count,
 	return stack;
 }
 
-static bool has_frames(const struct guard *guard)
+static ALWAYS_INLINE bool has_room(const struct guard *guard)
 {
-	if (likely(guard->frames != NULL))
+	uint64_t here = (uint64_t)(uintptr_t)__builtin_frame_address(0);
+	/* Below the lower bound, where the bounds are not known or it is another stack, it is a large number. */
+	return here - guard->bounds.low >= RECORD_STACK_BYTES;
+}
+
+/* Whether anything can be unwound. */
+static ALWAYS_INLINE bool has_frames(const struct guard *guard)
+{
+	if (likely(guard->frames && has_room(guard)))
 		return true;
 	segment_count(CPROF_NESTED_TOO_DEEP, 1);
 	segment_count(CPROF_STACKS_MISSING, 1);

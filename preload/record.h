@@ -10,7 +10,13 @@
 
 #include "thread.h"
 
-/* Unwinds and interns.  0 (counted): the event is kept without a stack. */
+/* What this may need of the stack, a cold rule and a new module included. */
+#define RECORD_STACK_BYTES 2560
+
+/*
+ * Unwinds and interns.  0 (counted): the event is kept without a stack, as when there is no
+ * room for the unwinding itself in the thread's own.
+ */
 uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs);
 
 /*

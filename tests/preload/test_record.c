@@ -17,6 +17,25 @@ static void open_segment(void)
 
 TestSuite(record, .init = open_segment);
 
+Test(record, nothing_is_unwound_at_the_end_of_the_stack)
+{
+	struct guard guard;
+	struct unwind_regs regs;
+	uint64_t here = (uint64_t)(uintptr_t)__builtin_frame_address(0);
+	const void *function = (const void *)(uintptr_t)&pthread_create;
+	unwind_regs_of_caller(&regs);
+	cr_assert(guard_enter(&guard));
+	guard.bounds = (struct unwind_bounds){.low = here - 1024, .high = here + 4096};
+	cr_expect_eq(record_stack_above(&guard, function, &regs), 0);
+	cr_expect_eq(record_stack(&guard, &regs), 0);
+	cr_expect_eq(load_relaxed(&segment_control()->counters[CPROF_STACKS_MISSING]), 2);
+	guard.bounds.low = here - 65536;
+	cr_expect_neq(record_stack_above(&guard, function, &regs), 0);
+	guard.bounds = (struct unwind_bounds){.low = 0, .high = 0};
+	cr_expect_neq(record_stack_above(&guard, function, &regs), 0, "not known");
+	guard_leave(&guard);
+}
+
 /* What a reader counts for a key: rings and all places in the totals. */
 static uint64_t sum_of(uint64_t key, uint64_t *out_weight)
 {
