@@ -153,7 +153,8 @@ Test(comments, show_lost_waits_in_their_own_profile)
 	cr_expect(has_line("cprof: about 3 waits (2.000 s) are lost"));
 	cr_expect_eq(strncmp(head_of(PROFILE_MUTEX, 1, 1), "# cprof ", 8), 0, "%s", comments.lines[0]);
 	cr_expect_eq(comments.count, 2);
-	cr_expect(has_line("cprof: 4 waits are charged to no holder: its release is not seen, or the table of waiters was full"));
+	cr_expect(has_line("cprof: 4 waits are charged to no holder: its release is not seen, or the table "
+			   "of waiters was full"));
 	comments_build(PROFILE_CPU, &control, &cpu, &no_clock, &comments);
 	cr_expect_eq(comments.count, 1);
 }
