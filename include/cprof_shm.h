@@ -361,27 +361,27 @@ _Static_assert(sizeof(struct cprof_module) == 128, "layout");
 
 /* Why something is missing.  Each is shown in the profiles; none is ever reset. */
 enum cprof_counter {
-	CPROF_LOST_CPU_NS,       /* CPU samples dropped, as nanoseconds of CPU time */
-	CPROF_LOST_CPU_SAMPLES,  /* the same as expiries */
-	CPROF_LOST_ALLOC_BLOCKS, /* heap samples dropped: estimated blocks */
-	CPROF_LOST_ALLOC_BYTES,  /* the same as bytes */
-	CPROF_LOST_LIVE_BLOCKS,  /* counted as allocated but not in the live table (full) */
-	CPROF_STACKS_TRUNCATED,  /* samples whose stack was deeper than CPROF_STACK_FRAMES_MAX */
-	CPROF_STACKS_BROKEN,     /* samples whose walk did not reach the first frame */
-	CPROF_STACKS_MISSING,    /* samples kept without a stack */
-	CPROF_STACK_TABLE_FULL,  /* of these, because the stack table was full */
-	CPROF_TOTALS_FULL,       /* samples that found no room in the totals */
-	CPROF_MODULES_FULL,      /* frames whose module found no row */
-	CPROF_THREADS_NO_SLOT,   /* threads for which no slot was free */
-	CPROF_THREADS_NO_TIMER,  /* threads whose CPU timer could not be made */
-	CPROF_THREADS_STARTED,   /* not a loss: threads that got a slot */
-	CPROF_NESTED_TOO_DEEP,   /* samples taken in the 4th nesting level: kept without a stack */
-	CPROF_EARLY_ALLOCATIONS, /* allocations before the library was ready */
-	CPROF_LOST_BLOCK_WAITS,  /* block samples dropped: waits */
-	CPROF_LOST_BLOCK_NS,     /* the same as nanoseconds waited */
-	CPROF_LOST_MUTEX_WAITS,  /* mutex samples dropped: waits */
-	CPROF_LOST_MUTEX_NS,     /* the same as nanoseconds waited */
-	CPROF_WAITS_UNTRACKED, /* waits charged to no holder: the table of waiters was full, or the release is not seen */
+	CPROF_LOST_CPU_NS,        /* CPU samples dropped, as nanoseconds of CPU time */
+	CPROF_LOST_CPU_SAMPLES,   /* the same as expiries */
+	CPROF_LOST_ALLOC_BLOCKS,  /* heap samples dropped: estimated blocks */
+	CPROF_LOST_ALLOC_BYTES,   /* the same as bytes */
+	CPROF_LOST_LIVE_BLOCKS,   /* counted as allocated but not in the live table (full) */
+	CPROF_STACKS_TRUNCATED,   /* samples whose stack was deeper than CPROF_STACK_FRAMES_MAX */
+	CPROF_STACKS_BROKEN,      /* samples whose walk did not reach the first frame */
+	CPROF_STACKS_MISSING,     /* samples kept without a stack */
+	CPROF_STACK_TABLE_FULL,   /* of these, because the stack table was full */
+	CPROF_TOTALS_FULL,        /* samples that found no room in the totals */
+	CPROF_MODULES_FULL,       /* frames whose module found no row */
+	CPROF_THREADS_NO_SLOT,    /* threads for which no slot was free */
+	CPROF_THREADS_NO_TIMER,   /* threads whose CPU timer could not be made */
+	CPROF_THREADS_STARTED,    /* not a loss: threads that got a slot */
+	CPROF_NESTED_TOO_DEEP,    /* samples taken in the 4th nesting level: kept without a stack */
+	CPROF_EARLY_ALLOCATIONS,  /* allocations before the library was ready */
+	CPROF_LOST_BLOCK_WAITS,   /* block samples dropped: waits */
+	CPROF_LOST_BLOCK_NS,      /* the same as nanoseconds waited */
+	CPROF_LOST_MUTEX_WAITS,   /* mutex samples dropped: waits */
+	CPROF_LOST_MUTEX_NS,      /* the same as nanoseconds waited */
+	CPROF_WAITS_UNTRACKED,    /* waits charged to no holder: the table was full, or it is not seen */
 	CPROF_LOST_THREAD_STARTS, /* threads missing from the threadcreate profile */
 	CPROF_RECORDS_TORN, /* ring records that were being written at the moment of death; by the collector */
 	CPROF_COUNTER_COUNT
