@@ -6,6 +6,7 @@
 
 #include <time.h>
 
+#include "process.h"
 #include "real.h"
 #include "segment.h"
 
@@ -21,7 +22,9 @@ static uint64_t monotonic_ns(void)
 
 uint64_t malloc_time_begin(void)
 {
-	return thread_tls.drawn_rate_bytes < TIMED_RATE_MIN_BYTES ? 0 : monotonic_ns();
+	/* Where the vdso has no clock, reading it is a system call, which a filter may kill for. */
+	bool is_timed = thread_tls.drawn_rate_bytes >= TIMED_RATE_MIN_BYTES && process_may_call();
+	return is_timed ? monotonic_ns() : 0;
 }
 
 uint64_t malloc_time_since(uint64_t begin_ns)
