@@ -53,7 +53,8 @@ run_unit()
 	local program=$1 name log start=$SECONDS status=0 synthesis
 	name=${program#"$BUILD"/tests/}
 	log=$logs/${name//\//-}.log
-	timeout -k 10 300 "$program" >"$log" 2>&1 </dev/null || status=$?
+	LSAN_OPTIONS=suppressions=$PWD/tests/support/lsan.supp:print_suppressions=0 \
+		timeout -k 10 300 "$program" >"$log" 2>&1 </dev/null || status=$?
 	synthesis=$(sed 's/\x1b\[[0-9;]*m//g' "$log" |
 		sed -nE 's/.*Synthesis: Tested: ([0-9]+) \| Passing: ([0-9]+) \| Failing: ([0-9]+) \| Crashing: ([0-9]+).*/\1 \2/p' |
 		tail -n 1)
