@@ -92,10 +92,14 @@ done
 
 # ---- every kind of wait, dumped over and over ------------------------------------------------------
 
+# Those of the second program have to be stopped, and a CPU timer that expires in the microseconds
+# between the look at what is pending and the way back to sleep ends the call (README, Limits).
 for program in thread_waits thread_waits_framed; do
+	hz=100
+	[[ $program == thread_waits ]] || hz=0
 	for rate in 0 1; do
 		what="$program at $rate"
-		start waits CPROF_BLOCK_RATE=$rate "$VICTIMS/$program" 6
+		start waits CPROF_CPU_HZ=$hz CPROF_BLOCK_RATE=$rate "$VICTIMS/$program" 6
 		expect "$what: ready" wait_until 10 says waits ready
 		failed=0
 		expect "$what: first dump" dump
