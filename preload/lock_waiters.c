@@ -171,15 +171,24 @@ static struct lock_waiters *seize(struct bucket *bucket)
 	return NULL;
 }
 
+/* Takes what is left to a releaser. */
+static struct lock_charge take_left(struct lock_waiters *entry)
+{
+	/* Acquire and release: of two who look, the later one sees what the earlier one did before. */
+	uint64_t left = atomic_exchange_explicit(&entry->left, UINT64_C(0), memory_order_acq_rel);
+	return (struct lock_charge){.waits = number_of(left), .delay_ns = (left & SUM_MASK) << UNIT_SHIFT};
+}
+
 /* Gives an entry of the bucket to the lock, with its first waiter. */
 static struct lock_waiters *claim(struct bucket *bucket, const void *lock, uint64_t now)
 {
 	struct lock_waiters *entry = seize(bucket);
 	if (!entry)
 		return NULL;
-	uint32_t owed = take_owed(entry);
-	if (unlikely(owed))
-		segment_count(CPROF_WAITS_UNTRACKED, owed);
+	/* What was for the former lock's releases is not this one's. */
+	uint64_t lost = take_owed(entry) + take_left(entry).waits;
+	if (unlikely(lost))
+		segment_count(CPROF_WAITS_UNTRACKED, lost);
 	entry->filter = (uint32_t)(lock_waiters_hash(lock) >> 32) & (LOCK_WAITERS_FILTER_WORDS - 1);
 	store_relaxed(&entry->released, UINT64_C(0)); /* published by the key */
 	/* Release: pairs with find(). */
@@ -232,14 +241,6 @@ struct lock_waiters *lock_waiters_join(const void *lock, uint64_t now_ns)
 	}
 	segment_count(CPROF_WAITS_UNTRACKED, 1);
 	return NULL;
-}
-
-/* Takes what is left to a releaser. */
-static struct lock_charge take_left(struct lock_waiters *entry)
-{
-	/* Acquire and release: of two who look, the later one sees what the earlier one did before. */
-	uint64_t left = atomic_exchange_explicit(&entry->left, UINT64_C(0), memory_order_acq_rel);
-	return (struct lock_charge){.waits = number_of(left), .delay_ns = (left & SUM_MASK) << UNIT_SHIFT};
 }
 
 /* Takes out one who has the lock, with all that is uncharged. False: nobody was in. */
@@ -390,6 +391,7 @@ void lock_waiters_forget(void)
 		for (uint32_t i = 0; i < LOCK_WAITERS_SLOTS; i++) {
 			store_relaxed(&buckets[b].entries[i].word, UINT64_C(0));
 			store_relaxed(&buckets[b].entries[i].owed, UINT32_C(0));
+			store_relaxed(&buckets[b].entries[i].left, UINT64_C(0));
 			store_relaxed(&buckets[b].keys[i], UINT64_C(0));
 		}
 	}

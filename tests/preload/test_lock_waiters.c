@@ -400,6 +400,22 @@ static void jump(int signal)
 /* Which lock comes next, and how often a handler jumped away from one. */
 static volatile uint64_t next_lock, jumps;
 
+/* A parent's release that was still walking its stack at the fork is not there to take it. */
+Test(lock_waiters, forked_child_is_left_nothing)
+{
+	struct lock_charge charge;
+	struct lock_releaser releaser;
+	struct lock_release release;
+	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + 10 * US, 1, &release));
+	cr_assert_not(lock_waiters_acquire(entry, START, START + 12 * US, &charge, &releaser));
+	lock_waiters_forget();
+	entry = lock_waiters_join(lock_at(1), START + 20 * US);
+	cr_expect_eq(release_at(lock_at(1), START + 30 * US, site).delay_ns, 10 * US);
+	cr_expect(lock_waiters_acquire(entry, START + 20 * US, START + 31 * US, &charge, &releaser));
+	cr_expect_eq(charge.waits, 1);
+}
+
 Test(lock_waiters, jump_out_of_a_handler_at_any_moment_leaves_no_place_unusable)
 {
 	const struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
