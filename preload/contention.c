@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #include "process.h"
 #include "real.h"
@@ -44,14 +43,6 @@ void contention_turn_off(void)
 void contention_forget(void)
 {
 	lock_waiters_forget();
-}
-
-/* By the vdso: a fifth of a system call. */
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	(void)real.clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
 struct contention_sample contention_sample(uint64_t waits, uint64_t delay_ns, uint64_t rate_ns,
@@ -153,7 +144,7 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	struct cprof_control *control = segment_control();
 	out_wait->is_watched = true;
 	out_wait->image = control->pid;
-	out_wait->start_ns = now_ns();
+	out_wait->start_ns = real_monotonic_ns();
 	out_wait->rate_ns = load_relaxed(&control->block_rate_ns);
 	out_wait->waiters = NULL;
 	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
@@ -230,7 +221,7 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 	if (!wait->is_watched || !process_is_recording() || segment_control()->pid != wait->image ||
 	    !guard_enter(&guard))
 		return;
-	uint64_t now = now_ns();
+	uint64_t now = real_monotonic_ns();
 	if (likely(withdraw(wait)) && wait->waiters) {
 		if (end == CONTENTION_ACQUIRED)
 			charge_acquisition(&guard, wait, now);
@@ -255,7 +246,7 @@ void contention_release_begin(struct contention_release *out_release, const void
 	const struct cprof_control *control = segment_control();
 	uint64_t rate_ns = load_relaxed(&control->block_rate_ns); /* as in contention_wait_begin() */
 	uint32_t fraction = load_relaxed(&control->mutex_fraction);
-	if (!lock_waiters_release_begin(lock, now_ns(), rate_ns, &out_release->release))
+	if (!lock_waiters_release_begin(lock, real_monotonic_ns(), rate_ns, &out_release->release))
 		return;
 	out_release->is_charged = true;
 	out_release->scale = fraction <= 1 || thread_random() % fraction == 0 ? fraction : 0;

@@ -4,8 +4,6 @@
  */
 #include "malloc_time.h"
 
-#include <time.h>
-
 #include "process.h"
 #include "real.h"
 #include "segment.h"
@@ -13,23 +11,16 @@
 /* Below this, blocks of a page are sampled more often than not. */
 #define TIMED_RATE_MIN_BYTES 4096
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now = {0};
-	(void)real.clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 uint64_t malloc_time_begin(void)
 {
 	/* Where the vdso has no clock, reading it is a system call, which a filter may kill for. */
 	bool is_timed = thread_tls.drawn_rate_bytes >= TIMED_RATE_MIN_BYTES && process_may_call();
-	return is_timed ? monotonic_ns() : 0;
+	return is_timed ? real_monotonic_ns() : 0;
 }
 
 uint64_t malloc_time_since(uint64_t begin_ns)
 {
-	uint64_t now_ns = begin_ns ? monotonic_ns() : 0;
+	uint64_t now_ns = begin_ns ? real_monotonic_ns() : 0;
 	return now_ns > begin_ns ? now_ns - begin_ns : begin_ns != 0;
 }
 

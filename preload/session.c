@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "control.h"
 #include "process.h"
 #include "segment.h"
 #include "sys.h"
@@ -217,26 +218,19 @@ void session_ring_bell(void)
 		(void)sys_call6(SYS_futex, (long)bell, FUTEX_WAKE, INT32_MAX, 0, 0, 0);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	(void)sys_call2(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 int session_finish(uint64_t wait_ns)
 {
 	struct cprof_control *control = segment_control();
 	uint32_t wanted = add_release(&control->final_requested, UINT32_C(1)) + 1;
 	session_ring_bell();
-	uint64_t start = now_ns();
+	uint64_t start = control_clock_ns(CLOCK_MONOTONIC);
 	uint64_t alive_at = start;
 	uint32_t heartbeat = load_relaxed(&control->heartbeat); /* only its changing matters */
 	for (;;) {
 		uint32_t done = load_acquire(&control->final_done); /* pairs with the collector's release */
 		if ((int32_t)(done - wanted) >= 0)                  /* another thread may end too */
 			return 0;
-		uint64_t now = now_ns();
+		uint64_t now = control_clock_ns(CLOCK_MONOTONIC);
 		uint32_t beat = load_relaxed(&control->heartbeat); /* as above */
 		if (beat != heartbeat) {
 			heartbeat = beat;
