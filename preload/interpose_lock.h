@@ -19,6 +19,14 @@
 #include "contention.h"
 #include "real.h"
 
+/* What a result of C11's functions says. */
+static inline enum contention_end interpose_lock_end_of_c11(int result)
+{
+	if (result == thrd_success)
+		return CONTENTION_ACQUIRED;
+	return result == thrd_timedout ? CONTENTION_GAVE_UP : CONTENTION_NO_WAIT;
+}
+
 /* The last of the three. `end_of`: what the real function's result says. */
 #define DEFINE_CONTENDED(name, what, object, end_of, parameters, arguments)           \
 	static NOINLINE int contended_##name parameters                               \

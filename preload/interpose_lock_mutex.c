@@ -87,13 +87,6 @@ DEFINE_WATCHED(pthread_mutex_clocklock,
 	       (mutex, clock, deadline))
 DEFINE_WATCHED(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex))
 
-static enum contention_end end_of_c11(int result)
-{
-	if (result == thrd_success)
-		return CONTENTION_ACQUIRED;
-	return result == thrd_timedout ? CONTENTION_GAVE_UP : CONTENTION_NO_WAIT;
-}
-
 static bool is_last_unlock_c11(const mtx_t *mutex)
 {
 	return interpose_lock_is_last_unlock((const pthread_mutex_t *)(const void *)mutex);
@@ -104,8 +97,8 @@ static bool has_sleeper_c11(const mtx_t *mutex)
 	return interpose_lock_has_sleeper((const pthread_mutex_t *)(const void *)mutex);
 }
 
-DEFINE_CONTENDED(mtx_lock, CPROF_WAIT_MUTEX, mutex, end_of_c11, (mtx_t * mutex), (mutex))
-DEFINE_CONTENDED(mtx_timedlock, CPROF_WAIT_MUTEX, mutex, end_of_c11,
+DEFINE_CONTENDED(mtx_lock, CPROF_WAIT_MUTEX, mutex, interpose_lock_end_of_c11, (mtx_t * mutex), (mutex))
+DEFINE_CONTENDED(mtx_timedlock, CPROF_WAIT_MUTEX, mutex, interpose_lock_end_of_c11,
 		 (mtx_t * mutex, const struct timespec *deadline), (mutex, deadline))
 DEFINE_CHARGED(mtx_unlock, (mtx_t * mutex), (mutex), mutex, is_last_unlock_c11(mutex))
 

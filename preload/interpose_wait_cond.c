@@ -11,13 +11,6 @@
  */
 #include "interpose_lock.h"
 
-static enum contention_end end_of_c11(int result)
-{
-	if (result == thrd_success)
-		return CONTENTION_ACQUIRED;
-	return result == thrd_timedout ? CONTENTION_GAVE_UP : CONTENTION_NO_WAIT;
-}
-
 #define DEFINE_COND_WAIT(name, end_of, parameters, arguments)                                           \
 	static NOINLINE int watched_##name parameters                                                   \
 	{                                                                                               \
@@ -52,6 +45,6 @@ DEFINE_COND_WAIT(pthread_cond_clockwait, contention_end_of,
 		 (pthread_cond_t * cond, pthread_mutex_t *mutex, clockid_t clock,
 		  const struct timespec *deadline),
 		 (cond, mutex, clock, deadline))
-DEFINE_COND_WAIT(cnd_wait, end_of_c11, (cnd_t * cond, mtx_t *mutex), (cond, mutex))
-DEFINE_COND_WAIT(cnd_timedwait, end_of_c11, (cnd_t * cond, mtx_t *mutex, const struct timespec *deadline),
-		 (cond, mutex, deadline))
+DEFINE_COND_WAIT(cnd_wait, interpose_lock_end_of_c11, (cnd_t * cond, mtx_t *mutex), (cond, mutex))
+DEFINE_COND_WAIT(cnd_timedwait, interpose_lock_end_of_c11,
+		 (cnd_t * cond, mtx_t *mutex, const struct timespec *deadline), (cond, mutex, deadline))

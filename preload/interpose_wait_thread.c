@@ -12,11 +12,6 @@ static enum contention_end end_of_barrier(int result)
 	return result == 0 ? CONTENTION_ACQUIRED : CONTENTION_NO_WAIT;
 }
 
-static enum contention_end end_of_c11(int result)
-{
-	return result == thrd_success ? CONTENTION_ACQUIRED : CONTENTION_NO_WAIT;
-}
-
 #define DEFINE_JOIN(name, parameters, arguments, is_fit)                                          \
 	DEFINE_CONTENDED(name, CPROF_WAIT_JOIN, thread, contention_end_of, parameters, arguments) \
 	static NOINLINE int watched_##name parameters                                             \
@@ -33,8 +28,8 @@ DEFINE_JOIN(pthread_clockjoin_np,
 	    (pthread_t thread, void **out_result, clockid_t clock, const struct timespec *deadline),
 	    (thread, out_result, clock, deadline), interpose_lock_has_clock(clock))
 
-DEFINE_CONTENDED(thrd_join, CPROF_WAIT_JOIN, thread, end_of_c11, (thrd_t thread, int *out_result),
-		 (thread, out_result))
+DEFINE_CONTENDED(thrd_join, CPROF_WAIT_JOIN, thread, interpose_lock_end_of_c11,
+		 (thrd_t thread, int *out_result), (thread, out_result))
 
 static NOINLINE int watched_thrd_join(thrd_t thread, int *out_result)
 {
