@@ -79,22 +79,6 @@ static void end(struct command_peer *peer, const struct client *client, const st
 		command_end(peer, 0, "%s", "");
 }
 
-/* The profile that a dump makes; it borrows from the dump. */
-static struct profile profile_of(const struct thread_dump *dump)
-{
-	return (struct profile){
-		.kind = PROFILE_THREADS,
-		.modules = dump->modules,
-		.module_count = dump->module_count,
-		.jit = dump->jit,
-		.samples = dump->samples,
-		.sample_count = dump->sample_count,
-		.time_ns = dump->time_ns,
-		.comments = dump->comments,
-		.comment_count = dump->comment_count,
-	};
-}
-
 void command_snapshot(struct command_peer *peer, struct client *client, void (*tick)(void *), void *tick_arg)
 {
 	uint32_t kinds = peer->command.kinds;
@@ -121,7 +105,7 @@ void command_snapshot(struct command_peer *peer, struct client *client, void (*t
 			return;
 		}
 		if (!error) {
-			threads = profile_of(&dump);
+			threads = thread_dump_profile(&dump);
 			request.threads = &threads;
 		}
 		/* Before the files: they take longer, and may fail. */

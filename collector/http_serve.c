@@ -95,7 +95,7 @@ static void serve_threads(const struct http_turn *turn, const struct http_reques
 		text_buffer_add(&text, dump.text, dump.text_bytes);
 		http_reply_text(out_reply, HTTP_TEXT, &text);
 	} else {
-		struct profile profile = http_threads_describe(&dump);
+		struct profile profile = thread_dump_profile(&dump);
 		reply_profile(turn, request, &profile, out_reply);
 	}
 	thread_dump_free(&dump);

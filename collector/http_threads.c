@@ -12,20 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct profile http_threads_describe(const struct thread_dump *dump)
-{
-	return (struct profile){.kind = PROFILE_THREADS,
-				.modules = dump->modules,
-				.module_count = dump->module_count,
-				.jit = dump->jit,
-				.samples = dump->samples,
-				.sample_count = dump->sample_count,
-				.time_ns = dump->time_ns,
-				.period = 1,
-				.comments = dump->comments,
-				.comment_count = dump->comment_count};
-}
-
 static bool is_same_module(const struct profile_module *a, const struct profile_module *b)
 {
 	return a->bias == b->bias && a->text_start == b->text_start && a->text_end == b->text_end &&
@@ -49,19 +35,13 @@ static uint32_t translate_id(struct profile *profile, struct profile_module *mod
 	return id;
 }
 
-static const struct profile_module *find_module(const struct thread_dump *dump, uint32_t id)
-{
-	for (size_t i = 0; i < dump->module_count; i++)
-		if (dump->modules[i].id == id)
-			return &dump->modules[i];
-	return NULL;
-}
-
 static uint64_t translate(struct profile *profile, struct profile_module *modules,
 			  const struct thread_dump *before, uint64_t frame)
 {
 	uint32_t id = cprof_frame_module(frame);
-	const struct profile_module *former = id == CPROF_MODULE_NONE ? NULL : find_module(before, id);
+	const struct profile_module *former =
+		id == CPROF_MODULE_NONE ? NULL
+					: profile_find_module(before->modules, before->module_count, id);
 	if (!former)
 		return frame;
 	return cprof_frame(translate_id(profile, modules, former), cprof_frame_offset(frame)) |
@@ -71,7 +51,7 @@ static uint64_t translate(struct profile *profile, struct profile_module *module
 int http_threads_subtract(const struct thread_dump *before, const struct thread_dump *now,
 			  struct http_threads_difference *out_difference)
 {
-	struct http_threads_difference d = {.profile = http_threads_describe(now)};
+	struct http_threads_difference d = {.profile = thread_dump_profile(now)};
 	size_t frame_count = 0;
 	size_t sample_count = before->sample_count + now->sample_count;
 	for (size_t i = 0; i < before->sample_count; i++)

@@ -10,9 +10,6 @@
 
 #include "http_serve.h"
 
-/* A dump as a profile that borrows from it. */
-struct profile http_threads_describe(const struct thread_dump *dump);
-
 /*
  * The difference of two dumps of a process, as a profile: who is somewhere is counted
  * there, who was, is taken off.  Equal stacks are left to the encoder to add up.

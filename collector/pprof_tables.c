@@ -161,16 +161,9 @@ static uint32_t add_location(struct pprof_tables *tables, uint32_t module, uint6
 /* Index of the module with this id, PPROF_NO_MODULE if there is none. */
 static uint32_t find_module(const struct profile *profile, uint32_t id)
 {
-	size_t low = 0, high = profile->module_count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (profile->modules[middle].id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < profile->module_count && profile->modules[low].id == id ? (uint32_t)low
-									     : PPROF_NO_MODULE;
+	const struct profile_module *module = profile_find_module(profile->modules, profile->module_count,
+								  id);
+	return module ? (uint32_t)(module - profile->modules) : PPROF_NO_MODULE;
 }
 
 static uint32_t symbolise(struct pprof_tables *tables, uint32_t module_index, uint64_t offset)

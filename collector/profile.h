@@ -31,6 +31,22 @@ struct profile_module {
 	struct image *image; /* borrowed; NULL if it could not be opened */
 };
 
+/* The module with this id, NULL if there is none.  `modules` are sorted by id. */
+static inline const struct profile_module *profile_find_module(const struct profile_module *modules,
+							       size_t module_count, uint32_t id)
+{
+	size_t low = 0;
+	size_t high = module_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (modules[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < module_count && modules[low].id == id ? &modules[low] : NULL;
+}
+
 enum profile_kind {
 	PROFILE_CPU,          /* values: samples/count, cpu/nanoseconds */
 	PROFILE_HEAP,         /* alloc_objects, alloc_space, inuse_objects, inuse_space */

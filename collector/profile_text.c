@@ -25,26 +25,14 @@ enum { CONTENTIONS, DELAY };
 
 /* ---- frames ---------------------------------------------------------------------------------- */
 
-static const struct profile_module *find_module(const struct profile *profile, uint32_t id)
-{
-	size_t low = 0;
-	size_t high = profile->module_count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (profile->modules[middle].id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < profile->module_count && profile->modules[low].id == id ? &profile->modules[low] : NULL;
-}
-
 /* The address as pprof wants it in a text.  0: a frame that is not shown. */
 static uint64_t shown_address(const struct profile *profile, uint64_t frame)
 {
 	uint32_t id = cprof_frame_module(frame);
 	uint64_t address = cprof_frame_offset(frame) + ((frame & CPROF_FRAME_EXACT) != 0);
-	const struct profile_module *module = id == CPROF_MODULE_NONE ? NULL : find_module(profile, id);
+	const struct profile_module *module =
+		id == CPROF_MODULE_NONE ? NULL
+					: profile_find_module(profile->modules, profile->module_count, id);
 	if (module && module->flags & CPROF_MODULE_IS_CPROF)
 		return 0;
 	return module ? module->bias + address : address;
@@ -70,7 +58,9 @@ void profile_text_frame(const struct profile *profile, uint64_t frame, struct te
 	struct image_line lines[IMAGE_LINES_MAX];
 	uint64_t address = shown_address(profile, frame);
 	uint32_t id = cprof_frame_module(frame);
-	const struct profile_module *module = id == CPROF_MODULE_NONE ? NULL : find_module(profile, id);
+	const struct profile_module *module =
+		id == CPROF_MODULE_NONE ? NULL
+					: profile_find_module(profile->modules, profile->module_count, id);
 	size_t count = 0;
 	if (!address)
 		return;
@@ -96,7 +86,9 @@ const char *profile_text_name_of(const struct profile *profile, uint64_t frame)
 	struct image_line lines[IMAGE_LINES_MAX];
 	uint64_t address = shown_address(profile, frame);
 	uint32_t id = cprof_frame_module(frame);
-	const struct profile_module *module = id == CPROF_MODULE_NONE ? NULL : find_module(profile, id);
+	const struct profile_module *module =
+		id == CPROF_MODULE_NONE ? NULL
+					: profile_find_module(profile->modules, profile->module_count, id);
 	if (!address)
 		return NULL;
 	address--; /* into the call */

@@ -276,6 +276,20 @@ int thread_dump_take(const struct thread_dump_source *source, void (*tick)(void 
 	return 0;
 }
 
+struct profile thread_dump_profile(const struct thread_dump *dump)
+{
+	return (struct profile){.kind = PROFILE_THREADS,
+				.modules = dump->modules,
+				.module_count = dump->module_count,
+				.jit = dump->jit,
+				.samples = dump->samples,
+				.sample_count = dump->sample_count,
+				.time_ns = dump->time_ns,
+				.period = 1,
+				.comments = dump->comments,
+				.comment_count = dump->comment_count};
+}
+
 void thread_dump_free(struct thread_dump *dump)
 {
 	if (dump->memory)

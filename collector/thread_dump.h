@@ -59,6 +59,9 @@ struct thread_dump {
 int thread_dump_take(const struct thread_dump_source *source, void (*tick)(void *), void *tick_arg,
 		     struct thread_dump *out_dump);
 
+/* A dump as a profile that borrows from it. */
+struct profile thread_dump_profile(const struct thread_dump *dump);
+
 /* Accepts a zeroed dump. */
 void thread_dump_free(struct thread_dump *dump);
 
