@@ -34,6 +34,13 @@ static const char *const names[CPROF_WAIT_COUNT] = {
 	[CPROF_WAIT_BARRIER] = "barrier",
 	[CPROF_WAIT_JOIN] = "end of thread",
 	[CPROF_WAIT_FUTEX] = "futex",
+	[CPROF_WAIT_READ] = "input",
+	[CPROF_WAIT_WRITE] = "output",
+	[CPROF_WAIT_POLL] = "poll",
+	[CPROF_WAIT_ACCEPT] = "accept",
+	[CPROF_WAIT_CONNECT] = "connect",
+	[CPROF_WAIT_SLEEP] = "sleep",
+	[CPROF_WAIT_CHILD] = "end of process",
 };
 
 /* By their beginnings: variants end in _np, _ex, 64, @version and the like. */

@@ -20,13 +20,14 @@
 #define CPROF_SHM_H
 
 #include "cprof_atomic.h"
+#include "cprof_trace.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file: both ends must be of one build. */
-#define CPROF_SHM_VERSION 4
+#define CPROF_SHM_VERSION 5
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 
@@ -258,6 +259,15 @@ enum cprof_wait {
 	CPROF_WAIT_BARRIER = 7,
 	CPROF_WAIT_JOIN = 8,
 	CPROF_WAIT_FUTEX = 9,
+	/* Calls of the C library that block, watched only while a trace is taken. */
+	CPROF_WAIT_READ = 10,  /* read, recv and their like: object: the descriptor */
+	CPROF_WAIT_WRITE = 11, /* write, send and their like: likewise */
+	CPROF_WAIT_POLL =
+		12, /* poll, select, epoll: object: number of descriptors, or the epoll descriptor */
+	CPROF_WAIT_ACCEPT = 13,  /* object: the descriptor */
+	CPROF_WAIT_CONNECT = 14, /* likewise */
+	CPROF_WAIT_SLEEP = 15,   /* nanosleep and its like, pause, sigwait: object: 0 */
+	CPROF_WAIT_CHILD = 16,   /* the wait family: object: the pid asked for */
 	CPROF_WAIT_COUNT
 };
 
@@ -383,6 +393,7 @@ enum cprof_counter {
 	CPROF_LOST_MUTEX_NS,      /* the same as nanoseconds waited */
 	CPROF_WAITS_UNTRACKED,    /* waits charged to no holder: the table was full, or it is not seen */
 	CPROF_LOST_THREAD_STARTS, /* threads missing from the threadcreate profile */
+	CPROF_LOST_TRACE_EVENTS,  /* dropped in gaps of the trace, see cprof_trace.h */
 	CPROF_RECORDS_TORN, /* ring records that were being written at the moment of death; by the collector */
 	CPROF_COUNTER_COUNT
 };
@@ -461,6 +472,18 @@ struct cprof_control {
 	/* By the program: how long calls of malloc and calloc took, estimated from those that were sampled. */
 	atomic_u64 malloc_calls[CPROF_MALLOC_TIME_BUCKETS];
 	atomic_u64 malloc_ns; /* of all calls together */
+
+	/* Execution trace, see cprof_trace.h. */
+	atomic_u32 trace;           /* bits CPROF_TRACE_*; by the program at start, by the collector later */
+	uint32_t trace_chunk_count; /* by the program, at start: how many chunks are gone round in */
+	uint64_t flight_age_ns;     /* likewise: CPROF_FLIGHT_AGE */
+	atomic_u64 trace_claims;    /* claim numbers handed out */
+	atomic_u64 trace_gap_since_ns; /* not 0: everything is dropped since; cleared by the collector */
+	atomic_u32 flight_requested;   /* number of windows asked for so far; then the bell is rung */
+	atomic_u32 flight_reasons;     /* bits CPROF_FLIGHT_BY_*; taken by the collector */
+	atomic_u32 flights_done;       /* by the collector: number of the last request that was served */
+	atomic_u32 pad_trace;
+	atomic_u64 trace_tasks; /* task ids handed out */
 };
 _Static_assert(CPROF_COUNTER_COUNT <= 32, "counters fit");
 _Static_assert(offsetof(struct cprof_control, magic) == 0, "layout");
@@ -517,6 +540,8 @@ struct cprof_geometry {
 	struct cprof_levels totals;
 	uint64_t live_offset;
 	struct cprof_levels live;
+	uint64_t trace_offset;
+	uint32_t trace_chunk_count; /* at most so many */
 	uint64_t threads_offset;
 	uint32_t thread_count;
 };
@@ -551,18 +576,22 @@ static inline struct cprof_geometry cprof_geometry(uint64_t segment_bytes)
 	g.stack_index_offset = at;
 	g.stack_index = cprof_levels_layout(2 * part / (CPROF_BUCKET_SLOTS * sizeof(cprof_stack_slot)));
 	at += 2 * part;
-	/* 16/64; ids are 32 bits of 8-byte units. */
+	/* 14/64; ids are 32 bits of 8-byte units. */
 	g.frames_offset = at;
-	g.frames_bytes = 16 * part;
+	g.frames_bytes = 14 * part;
 	at += g.frames_bytes;
 	/* 8/64 */
 	g.totals_offset = at;
 	g.totals = cprof_levels_layout(8 * part / sizeof(struct cprof_total_bucket));
 	at += 8 * part;
-	/* 20/64 */
+	/* 18/64 */
 	g.live_offset = at;
-	g.live = cprof_levels_layout(20 * part / sizeof(struct cprof_live_bucket));
-	at += 20 * part;
+	g.live = cprof_levels_layout(18 * part / sizeof(struct cprof_live_bucket));
+	at += 18 * part;
+	/* 4/64; nothing of it is touched without a trace. */
+	g.trace_offset = at;
+	g.trace_chunk_count = (uint32_t)(4 * part / CPROF_TRACE_CHUNK_BYTES);
+	at += 4 * part;
 	/* The rest, about 16/64. */
 	g.threads_offset = at;
 	g.thread_count = (uint32_t)((segment_bytes - at) / sizeof(struct cprof_thread));
