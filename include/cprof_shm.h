@@ -482,8 +482,8 @@ struct cprof_control {
 	atomic_u32 flight_requested;   /* number of windows asked for so far; then the bell is rung */
 	atomic_u32 flight_reasons;     /* bits CPROF_FLIGHT_BY_*; taken by the collector */
 	atomic_u32 flights_done;       /* by the collector: number of the last request that was served */
-	atomic_u32 pad_trace;
-	atomic_u64 trace_tasks; /* task ids handed out */
+	atomic_u32 trace_asked;        /* the bits of `trace` that nobody asked for over HTTP; likewise */
+	atomic_u64 trace_tasks;        /* task ids handed out */
 };
 _Static_assert(CPROF_COUNTER_COUNT <= 32, "counters fit");
 _Static_assert(offsetof(struct cprof_control, magic) == 0, "layout");

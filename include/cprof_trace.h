@@ -32,7 +32,7 @@
  * mark away.  When a thread finds none to take, a gap begins: control.trace_gap_since_ns
  * is set, and every event of every thread is dropped (and counted), until the collector
  * has read everything, and ends the gap.  So what is missing is a span of time, never a
- * single event.
+ * single event.  Without CPROF_TRACE_STREAM the mark UNREAD means nothing, and no gap begins.
  *
  * Times are CLOCK_MONOTONIC in nanoseconds.
  *
@@ -140,7 +140,9 @@ struct cprof_trace_chunk {
 	uint32_t slot;       /* of the thread */
 	uint32_t tid;
 	atomic_u32 used; /* events reserved; may exceed CPROF_TRACE_CHUNK_EVENTS when it is full */
-	uint32_t reserved[9];
+	uint32_t pad;
+	uint64_t previous; /* claim number of the chunk that the thread wrote before this one, 0: none */
+	uint32_t reserved[6];
 	struct cprof_event events[CPROF_TRACE_CHUNK_EVENTS];
 };
 _Static_assert(sizeof(struct cprof_trace_chunk) == CPROF_TRACE_CHUNK_BYTES, "layout");
