@@ -52,11 +52,14 @@ enum cprof_event_kind {
 	CPROF_EVENT_NONE = 0,
 	/* A wait is over: what: enum cprof_wait; flags; a: how long, ns; b: the object; stack. */
 	CPROF_EVENT_WAIT = 1,
-	/* Somebody who waits may go on: what: enum cprof_wait of the waits; b: the object; stack. */
+	/*
+	 * Somebody who waits may go on: what: enum cprof_wait of the waits; a: how many may, 0: all;
+	 * b: the object; stack.  Its time is taken before anybody can: it lies within their waits.
+	 */
 	CPROF_EVENT_WAKE = 2,
 	/* The chunk's thread starts; a: tid of its creator, 0 if not known; stack: of the creating call. */
 	CPROF_EVENT_THREAD_START = 3,
-	CPROF_EVENT_THREAD_END = 4,
+	CPROF_EVENT_THREAD_END = 4, /* b: the thread as its joiner's wait names it, 0: not known */
 	/* Has a name from now on: text. */
 	CPROF_EVENT_THREAD_NAME = 5,
 	/* A sample of CPU time: a: ns; stack. */
