@@ -26,6 +26,13 @@ hostile_run()
 	echo $status
 }
 
+# hostile_seen COMMAND...: under cprof, files to an empty $OUT, the rest in $TMP/seen.{out,err}; the status is printed.
+hostile_seen()
+{
+	fresh_out
+	hostile_run "${BEFORE:+$BEFORE:}$CPROF_LIB${AFTER:+:$AFTER}" "$TMP/seen" CPROF_OUT="$OUT" "${EVERYTHING[@]}" "$@"
+}
+
 # owed FILE: the sum of its "owes N" lines.
 owed()
 {
@@ -42,6 +49,12 @@ held()
 	echo $sum
 }
 
+# burns_unseen: the program says that it used CPU time, and no profile holds a sample of it.
+burns_unseen()
+{
+	[[ $MISSING != *cpu* ]] && grep -q '^burnt$' "$TMP/seen.out" && (($(held cpu samples hostile_burns) == 0))
+}
+
 # What may differ where nothing else is possible: cprof's lines on stderr that match ALLOWED are left out, and kinds in
 # MISSING ("heap", "cpu") owe nothing.
 ALLOWED=
@@ -51,16 +64,15 @@ MISSING=
 # before or after ours.
 hostile()
 {
-	local name=$1 plain seen file line bad=() count=0 owes have
+	local name=$1 plain seen file line bad=() count=0 owes have run=1
 	shift
 	local others=${BEFORE:-}${AFTER:-}
-	fresh_out
 	plain=$(hostile_run "$others" "$TMP/plain" "$@")
 	if ((plain == 77)); then
 		skip_check "$name: cannot run here"
 		return
 	fi
-	seen=$(hostile_run "${BEFORE:+$BEFORE:}$CPROF_LIB${AFTER:+:$AFTER}" "$TMP/seen" CPROF_OUT="$OUT" "${EVERYTHING[@]}" "$@")
+	seen=$(hostile_seen "$@")
 	((plain == 124 || plain == 137)) && bad+=("hangs without cprof")
 	((seen == 124 || seen == 137)) && bad+=("hangs")
 	settle || bad+=("the collector does not end")
@@ -79,9 +91,14 @@ hostile()
 	have=$(held heap alloc_objects hostile_allocates)
 	[[ $MISSING == *heap* ]] && owes=0
 	((owes == have)) || bad+=("$have blocks in the profiles of $owes")
-	if [[ $MISSING != *cpu* ]] && grep -q '^burnt$' "$TMP/seen.out" && (($(held cpu samples hostile_burns) == 0)); then
-		bad+=("no sample of its CPU time")
-	fi
+	# The kernel looks at a thread's timer only when its tick finds that thread running.  Threads that share
+	# a CPU can take turns in step with the tick: 60 ms then pass unseen in up to 8 of 100 runs (120 runs of
+	# three to four spinning threads on two CPUs), so that six runs in a row do in less than one of 10^6.
+	for run in 2 3 4 5 6; do
+		burns_unseen || break
+		hostile_seen "$@" >/dev/null && settle
+	done
+	burns_unseen && bad+=("no sample of its CPU time in $run runs")
 	line=$(printf '%-28s plain %-3s  cprof %-3s  %3d profiles  %5d blocks' "$name" "$plain" "$seen" "$count" "$have")
 	if ((${#bad[@]} == 0)); then
 		pass "$line  same"

@@ -18,7 +18,7 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 static sem_t semaphore;
-static int go_on, handled, stormed, errors;
+static int go_on, interrupted, handled, stormed, errors;
 
 static void on_usr2(int signal)
 {
@@ -47,6 +47,7 @@ static void *waits_cond(void *unused)
 static void *waits_sem(void *out_error)
 {
 	*(const char **)out_error = outcome(sem_wait(&semaphore));
+	__atomic_store_n(&interrupted, 1, __ATOMIC_RELEASE);
 	return NULL;
 }
 
@@ -106,8 +107,11 @@ int main(void)
 
 	sem_init(&semaphore, 0, 0);
 	pthread_create(&thread, NULL, waits_sem, &error);
-	usleep(20000);
-	pthread_kill(thread, SIGUSR2);
+	/* Again and again: a signal that comes before the wait does not end it. */
+	while (!__atomic_load_n(&interrupted, __ATOMIC_ACQUIRE)) {
+		pthread_kill(thread, SIGUSR2);
+		usleep(1000);
+	}
 	pthread_join(thread, NULL);
 	say("sem: %s\n", error);
 
