@@ -14,18 +14,19 @@
  *   producer (program)                         reader (collector)
  *   ------------------                         ------------------
  *   state: CAS s -> new claim | OPEN    (A)    before = load state                (D)
- *   write header, zero kinds, used = 0         used   = load used
- *   pos = used += n (one instruction)          copy header and events
- *   write the event's fields                   kind   = load event.kind           (E)
- *   store event.kind                    (B)    after  = load state (fenced)
+ *   write header, zero kinds, used = 0         used   = load used                 (F)
+ *   write the fields of events[used]           copy header and events
+ *   store event.kind                    (B)    kind   = load event.kind           (E)
+ *   store used += n, text included      (F)    after  = load state (fenced)
  *   store state without OPEN            (C)    before.claim != after.claim: nothing was read
  *
- *   B pairs with E: an event whose kind is 0 is not there yet, or never will be (its
- *   writer died, or a handler jumped away).  C pairs with D: a chunk that is not OPEN is
- *   whole.  A reader that saw the same claim before and after has read one thread's chunk.
+ *   B pairs with E, and F with F: an event that is not whole has the kind 0, or lies beyond
+ *   `used`.  C pairs with D: a chunk that is not OPEN is whole.  A reader that saw the same
+ *   claim before and after has read one thread's chunk.
  *
- * A handler may interrupt its thread at any place: events that it adds lie in the same
- * chunk, or in one that it took; the thread finds its chunk changed and goes on there.
+ * A handler may interrupt its thread at any place: when that holds a recording's guard, the
+ * handler's events lie in another chunk, which it took.  So a thread may have several chunks
+ * open, each the end of a line of chunks (`previous`) in the order of time.
  *
  * While a trace is streamed (CPROF_TRACE_STREAM), a chunk that is closed is marked
  * UNREAD and must not be taken again before the collector has copied it and taken the
@@ -142,9 +143,10 @@ struct cprof_trace_chunk {
 	uint64_t generation; /* of the thread's slot */
 	uint32_t slot;       /* of the thread */
 	uint32_t tid;
-	atomic_u32 used; /* events reserved; may exceed CPROF_TRACE_CHUNK_EVENTS when it is full */
+	atomic_u32 used; /* events that are there, those of text included */
 	uint32_t pad;
-	uint64_t previous; /* claim number of the chunk that the thread wrote before this one, 0: none */
+	/* Claim number of the chunk that the thread filled before it in the same line of events, 0: none. */
+	uint64_t previous;
 	uint32_t reserved[6];
 	struct cprof_event events[CPROF_TRACE_CHUNK_EVENTS];
 };

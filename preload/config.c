@@ -20,11 +20,16 @@
 #define HEAP_RATE_DEFAULT (UINT64_C(512) << 10)
 #define MEM_DEFAULT (UINT64_C(256) << 20)
 #define EXIT_WAIT_DEFAULT_NS (UINT64_C(10) * 1000 * 1000 * 1000)
+#define FLIGHT_AGE_DEFAULT_NS (UINT64_C(10) * 1000 * 1000 * 1000)
+#define FLIGHT_BYTES_DEFAULT (UINT64_C(10) << 20)
+#define FLIGHT_BYTES_MIN (UINT64_C(64) << 10)
 
 struct config config = {
 	.heap_rate_bytes = HEAP_RATE_DEFAULT,
 	.mem_bytes = MEM_DEFAULT,
 	.exit_wait_ns = EXIT_WAIT_DEFAULT_NS,
+	.flight_age_ns = FLIGHT_AGE_DEFAULT_NS,
+	.flight_bytes = FLIGHT_BYTES_DEFAULT,
 	.cpu_hz = CPU_HZ_DEFAULT,
 	.snapshot_signal = SIGUSR1,
 	.follow = true,
@@ -83,6 +88,38 @@ static bool set_mutex_fraction(const char *value)
 		return false;
 	config.mutex_fraction = (uint32_t)fraction;
 	config.mutex_fraction_is_set = true;
+	return true;
+}
+
+static bool set_trace(const char *value)
+{
+	if (text_equals(value, "off"))
+		config.trace = 0;
+	else if (text_equals(value, "flight"))
+		config.trace = CPROF_TRACE_FLIGHT;
+	else if (text_equals(value, "full"))
+		config.trace = CPROF_TRACE_STREAM;
+	else
+		return false;
+	return true;
+}
+
+static bool set_flight_age(const char *value)
+{
+	uint64_t age_ns;
+	if (!cprof_read_duration(value, &age_ns) || age_ns == 0)
+		return false;
+	config.flight_age_ns = age_ns;
+	return true;
+}
+
+static bool set_flight_bytes(const char *value)
+{
+	uint64_t bytes;
+	if (!cprof_read_size(value, &bytes) || bytes < FLIGHT_BYTES_MIN)
+		return false;
+	config.flight_bytes = bytes;
+	config.flight_bytes_is_set = true;
 	return true;
 }
 
@@ -223,6 +260,9 @@ static const struct variable {
 	 CPROF_MUTEX_FRACTION_ACCEPTED "; using 1 with CPROF_BLOCK_RATE, else 0"},
 	{"CPROF_SIGNAL", set_signal,
 	 "USR1, USR2, another catchable signal's name, 34 to 64, or none; using USR1"},
+	{"CPROF_TRACE", set_trace, "off, flight or full; using off"},
+	{"CPROF_FLIGHT_AGE", set_flight_age, "a duration such as 500ms, 10s or 1m; using 10s"},
+	{"CPROF_FLIGHT_BYTES", set_flight_bytes, "a size from 64K on; using 10M"},
 	{"CPROF_FOLLOW", set_follow, "0 or 1; using 1"},
 	{"CPROF_MATCH", set_match, "a glob"},
 	{"CPROF_SKIP", set_skip, "a glob"},
@@ -281,7 +321,7 @@ void config_read(char *const *environment)
 bool config_has_profiles(void)
 {
 	return config.cpu_hz || config.heap_rate_bytes || config.block_rate_ns || config.mutex_fraction ||
-	       config.is_served;
+	       config.trace || config.is_served;
 }
 
 /* Matches one character against the set behind '['; *pattern is moved behind its ']'. */

@@ -31,6 +31,10 @@ struct config {
 	uint32_t mutex_fraction;
 	bool mutex_fraction_is_set;
 	uint32_t cpu_hz;
+	uint32_t trace; /* bits CPROF_TRACE_* */
+	uint64_t flight_age_ns;
+	uint64_t flight_bytes;
+	bool flight_bytes_is_set;
 	int snapshot_signal; /* 0: none */
 	bool follow;
 	bool debuginfod;

@@ -15,6 +15,7 @@
 #include "session.h"
 #include "sys.h"
 #include "text.h"
+#include "trace.h"
 
 /* Set at load. */
 static enum cprof_heap_state heap_state;
@@ -61,6 +62,12 @@ void control_fill(uint32_t pid, bool is_first, uint64_t clock_base_ns)
 		      heap_state == CPROF_HEAP_ON ? config.heap_rate_bytes : UINT64_C(0));
 	store_relaxed(&control->block_rate_ns, config.block_rate_ns);
 	store_relaxed(&control->mutex_fraction, config.mutex_fraction);
-	store_relaxed(&control->contention,
-		      (uint32_t)(config.block_rate_ns != 0 || config.mutex_fraction != 0));
+	store_relaxed(&control->trace, config.trace);
+	store_relaxed(&control->trace_asked, config.trace);
+	/* All there is for a trace that is streamed: the collector may then be late. */
+	control->trace_chunk_count =
+		trace_chunks_for(config.trace & CPROF_TRACE_STREAM ? UINT64_MAX : config.flight_bytes);
+	control->flight_age_ns = config.flight_age_ns;
+	store_relaxed(&control->contention, (uint32_t)(config.block_rate_ns != 0 ||
+						       config.mutex_fraction != 0 || config.trace != 0));
 }

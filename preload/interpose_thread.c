@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <threads.h>
 
@@ -21,6 +22,7 @@
 #include "segment.h"
 #include "signal_mask.h"
 #include "thread.h"
+#include "thread_private.h"
 
 #pragma weak pthread_attr_getsigmask_np /* glibc 2.32 */
 
@@ -34,7 +36,8 @@ struct start {
 	bool sigprof_is_programs;
 	bool is_c11; /* the function returns an int */
 };
-_Static_assert(sizeof(struct start) <= sizeof(((struct cprof_thread *)0)->private_words), "fits the slot");
+_Static_assert(sizeof(struct start) <= offsetof(struct thread_private, trace),
+	       "what outlives a thread is kept");
 
 /* Set once at load. */
 static pthread_key_t end_key;

@@ -38,6 +38,7 @@
 #include "sys.h"
 #include "text.h"
 #include "thread.h"
+#include "trace.h"
 
 #define PAGE_BYTES UINT64_C(4096)
 /* Nothing else is mapped this close below the main thread's stack, whatever RLIMIT_STACK says. */
@@ -161,6 +162,21 @@ static bool begin_tree(uint32_t pid)
 	return true;
 }
 
+/* The first process of a tree says once what its descendants will find too. */
+static void warn_of_small_window(void)
+{
+	uint64_t bytes = (uint64_t)segment_control()->trace_chunk_count * CPROF_TRACE_CHUNK_BYTES;
+	char number[24];
+	struct text text;
+	if (!(config.trace & CPROF_TRACE_FLIGHT) || bytes + CPROF_TRACE_CHUNK_BYTES > config.flight_bytes)
+		return;
+	text_init(&text, number, sizeof number);
+	text_add_u64(&text, bytes >> 10);
+	LOG(config.flight_bytes_is_set ? LOG_WARN : LOG_INFO,
+	    "the segment (CPROF_MEM) has room for a flight recorder of ", number,
+	    "K: CPROF_FLIGHT_BYTES is cut to that");
+}
+
 static void on_exit_hook(void *unused)
 {
 	(void)unused;
@@ -202,6 +218,7 @@ static atomic_u32 *load(void)
 		char entry[160];
 		session_format(entry, sizeof entry);
 		environment_publish(entry);
+		warn_of_small_window();
 	}
 	interpose_thread_load();
 	signals_load();
@@ -230,6 +247,7 @@ void process_load(void)
 		fence_signal();
 		process_word = word;
 		contention_follow_segment();
+		trace_follow_segment();
 		struct guard guard;
 		if (guard_enter(&guard)) /* this thread's slot and timer */
 			guard_leave(&guard);

@@ -21,6 +21,7 @@
 #include "session.h"
 #include "sys.h"
 #include "thread.h"
+#include "trace.h"
 #include "unwind.h"
 
 /* Before there is a page that fork wipes: nothing can fork before this image was loaded. */
@@ -81,6 +82,7 @@ static COLD bool begin_forked_child(void)
 	if (fd < 0) {
 		cpu_timer_stop();
 		contention_turn_off();
+		trace_turn_off();
 		store_release(process_word, (uint32_t)PROCESS_OFF);
 		return false;
 	}
@@ -90,6 +92,7 @@ static COLD bool begin_forked_child(void)
 	contention_forget();
 	control_fill(pid, false, 1); /* its clock began at the fork */
 	contention_follow_segment();
+	trace_follow_segment();
 	process_set_registered(pid, false, session_register(fd, pid, false) == 0);
 	(void)sys_call1(SYS_close, fd);
 	store_release(process_word, (uint32_t)PROCESS_RECORDING); /* the segment is complete */

@@ -63,6 +63,10 @@ static inline struct cprof_live_bucket *segment_live_bucket(uint32_t bucket)
 {
 	return (struct cprof_live_bucket *)(void *)(segment.base + segment.geometry.live_offset) + bucket;
 }
+static inline struct cprof_trace_chunk *segment_trace_chunk(uint32_t index)
+{
+	return (struct cprof_trace_chunk *)(void *)(segment.base + segment.geometry.trace_offset) + index;
+}
 static inline struct cprof_thread *segment_thread(uint32_t slot)
 {
 	return (struct cprof_thread *)(void *)(segment.base + segment.geometry.threads_offset) + slot;

@@ -16,6 +16,7 @@
 #include "stray.h"
 #include "sys.h"
 #include "thread_private.h"
+#include "trace.h"
 
 __thread struct thread_tls thread_tls;
 
@@ -67,6 +68,7 @@ struct cprof_thread *thread_slot_take(void)
 		store_relaxed(&slot_hint, index);
 		segment_raise(&segment_control()->threads_used, index + 1);
 		add_relaxed(&slot->generation, 1); /* for readers of dumps only */
+		trace_slot_begins(slot);
 		/* What the slot's last thread left for dumps; published by LIVE. */
 		store_relaxed(&slot->created_by, UINT32_C(0));
 		store_relaxed(&slot->waiting.what, (uint32_t)CPROF_WAIT_NONE);
@@ -111,6 +113,7 @@ void thread_detach(void)
 	fence_signal(); /* no handler may use the slot any more */
 	if (slot && process_is_recording()) {
 		contention_thread_ends(slot);
+		trace_slot_ends(slot);
 		store_release(&slot->state, (uint32_t)CPROF_THREAD_ENDED); /* after its last record */
 	}
 }

@@ -10,10 +10,18 @@
 #include "contention_publish.h"
 #include "cprof_shm.h"
 
+/* Its chunks of the trace, one for each nesting level. */
+struct thread_trace {
+	uint64_t claims[CPROF_SCRATCH_LEVELS]; /* 0: none; noted before the chunk is claimed */
+	struct cprof_trace_chunk *chunks[CPROF_SCRATCH_LEVELS]; /* that are written to, or NULL */
+	uint32_t rest; /* events to be dropped without a look for a chunk */
+};
+
 struct thread_private {
 	uint64_t holders[CPROF_SCRATCH_LEVELS]; /* where the guard of each level lies, or lay */
 	uint32_t outer_count;
 	struct publication outer[CONTENTION_OUTER_MAX]; /* waits that handlers' waits interrupted */
+	struct thread_trace trace; /* outlives the thread, for whoever gets the slot next */
 };
 _Static_assert(sizeof(struct thread_private) <= sizeof(((struct cprof_thread *)0)->private_words),
 	       "fits the slot");

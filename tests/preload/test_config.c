@@ -43,6 +43,24 @@ Test(config, signals_have_names_and_numbers)
 	cr_assert_eq(config.snapshot_signal, 40);
 }
 
+Test(config, trace_is_off_flight_or_full)
+{
+	read_one("CPROF_TRACE=flight");
+	cr_expect_eq(config.trace, CPROF_TRACE_FLIGHT);
+	cr_expect(config_has_profiles());
+	read_one("CPROF_TRACE=full");
+	cr_expect_eq(config.trace, CPROF_TRACE_STREAM);
+	read_one("CPROF_TRACE=off");
+	cr_expect_eq(config.trace, 0);
+	cr_expect_eq(config.flight_age_ns, UINT64_C(10000000000));
+	cr_expect_eq(config.flight_bytes, UINT64_C(10) << 20);
+	read_one("CPROF_FLIGHT_AGE=2m");
+	cr_expect_eq(config.flight_age_ns, UINT64_C(120000000000));
+	read_one("CPROF_FLIGHT_BYTES=64K");
+	cr_expect_eq(config.flight_bytes, 65536);
+	cr_expect(config.flight_bytes_is_set);
+}
+
 Test(config, out_is_made_absolute)
 {
 	read_one("CPROF_OUT=/var/tmp");
@@ -95,10 +113,11 @@ Test(config, what_the_collector_reads_is_left_to_it, .init = redirect)
 Test(config, every_kind_of_nonsense_is_refused, .init = redirect)
 {
 	static const char *const entries[] = {
-		"CPROF_CPU_HZ=10001",   "CPROF_CPU_HZ=",     "CPROF_CPU_HZ=-1",        "CPROF_HEAP_RATE=1X",
-		"CPROF_HEAP_RATE=2T",   "CPROF_MEM=1K",      "CPROF_MEM=99999999999G", "CPROF_EXIT_WAIT=5",
-		"CPROF_EXIT_WAIT=10 s", "CPROF_SIGNAL=KILL", "CPROF_SIGNAL=9",         "CPROF_SIGNAL=SEGV",
-		"CPROF_FOLLOW=yes",     "CPROF_SEGMENT=shm", "CPROF_LOG=verbose",      "CPROF_DEBUGINFOD=2",
+		"CPROF_CPU_HZ=10001", "CPROF_CPU_HZ=",      "CPROF_CPU_HZ=-1",        "CPROF_HEAP_RATE=1X",
+		"CPROF_HEAP_RATE=2T", "CPROF_MEM=1K",       "CPROF_MEM=99999999999G", "CPROF_EXIT_WAIT=5",
+		"CPROF_TRACE=on",     "CPROF_FLIGHT_AGE=0", "CPROF_FLIGHT_BYTES=4K",  "CPROF_EXIT_WAIT=10 s",
+		"CPROF_SIGNAL=KILL",  "CPROF_SIGNAL=9",     "CPROF_SIGNAL=SEGV",      "CPROF_FOLLOW=yes",
+		"CPROF_SEGMENT=shm",  "CPROF_LOG=verbose",  "CPROF_DEBUGINFOD=2",
 	};
 	for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
 		read_one(entries[i]);
