@@ -61,7 +61,7 @@ static int visit_buckets(const struct segment_reader *reader, const struct cprof
 
 /* Reads one live slot as it was at one moment.  False: nothing (certain) there. */
 static bool read_live_slot(const struct cprof_live_bucket *bucket, uint32_t slot, uint64_t *out_weight,
-			   uint64_t *out_value, uint32_t *out_stack)
+			   uint64_t *out_value, uint64_t *out_stack_label)
 {
 	const struct cprof_live_payload *payload = &bucket->payload[slot];
 	/* Acquire: pairs with the release that publishes the entry; the payload comes after. */
@@ -77,7 +77,7 @@ static bool read_live_slot(const struct cprof_live_bucket *bucket, uint32_t slot
 		if ((again & ~CPROF_LIVE_FLAGS) == (address & ~CPROF_LIVE_FLAGS)) {
 			*out_weight = weight;
 			*out_value = value;
-			*out_stack = (uint32_t)(stack_label >> 32);
+			*out_stack_label = stack_label;
 			return true;
 		}
 		address = again;
@@ -91,10 +91,12 @@ static int visit_live(const struct segment_reader *reader, uint32_t bucket_index
 	for (uint32_t slot = 0; slot < CPROF_BUCKET_SLOTS; slot++) {
 		uint64_t weight;
 		uint64_t value;
-		uint32_t stack;
-		if (!read_live_slot(bucket, slot, &weight, &value, &stack))
+		uint64_t stack_label;
+		if (!read_live_slot(bucket, slot, &weight, &value, &stack_label))
 			continue;
-		struct aggregate_sums *heap = stack_sums_at(sums, stack, PROFILE_HEAP);
+		struct aggregate_sums *heap = stack_sums_at(sums, (uint32_t)(stack_label >> 32),
+							    (uint32_t)stack_label & (CPROF_LABEL_IDS - 1),
+							    PROFILE_HEAP);
 		if (!heap)
 			return -ENOMEM;
 		heap->live_weight += weight;
@@ -127,8 +129,8 @@ static int visit_total(const struct segment_reader *reader, uint32_t bucket_inde
 				  load_relaxed(&halves->collector_weight);
 		uint64_t value = load_relaxed(&halves->producer_value) +
 				 load_relaxed(&halves->collector_value);
-		struct aggregate_sums *total = stack_sums_at(sums, cprof_total_key_stack(key),
-							     profile_of_total[kind]);
+		struct aggregate_sums *total = stack_sums_at(
+			sums, cprof_total_key_stack(key), cprof_total_key_label(key), profile_of_total[kind]);
 		if (!total)
 			return -ENOMEM;
 		total->weight += weight;
@@ -161,13 +163,14 @@ static uint64_t *copy_frames(const struct segment_reader *reader, uint64_t *out_
 
 /* ---- from sums by id to samples by content ------------------------------------------------ */
 
-/* A stack with its sums for one kind; frames points into the copied arena, NULL for "no stack". */
+/* A stack with its sums for labels and one kind; frames points into the copied arena, NULL for "no stack". */
 struct resolved {
+	const struct label_set *labels; /* NULL: none */
 	const uint64_t *frames;
 	uint32_t frame_count;
 	uint16_t flags;
 	uint16_t kind; /* enum profile_kind */
-	uint64_t hash; /* of the stack alone */
+	uint64_t hash; /* of the stack and the labels */
 	struct aggregate_sums sums;
 };
 
@@ -190,22 +193,28 @@ static void resolve(const uint64_t *arena, uint64_t arena_words, uint32_t id, st
 	out_stack->hash = hash;
 }
 
+/* Equal sets of labels are one object. */
 static bool is_same_stack(const struct resolved *a, const struct resolved *b)
 {
-	return a->hash == b->hash && a->kind == b->kind && a->frame_count == b->frame_count &&
-	       a->flags == b->flags &&
+	return a->hash == b->hash && a->kind == b->kind && a->labels == b->labels &&
+	       a->frame_count == b->frame_count && a->flags == b->flags &&
 	       (a->frame_count == 0 || memcmp(a->frames, b->frames, a->frame_count * sizeof *a->frames) == 0);
 }
 
-/* Resolves all ids and merges equal stacks of a kind.  Returns the number of results in out_stacks. */
-static size_t resolve_all(const struct stack_sums *sums, const uint64_t *arena, uint64_t arena_words,
-			  struct resolved *out_stacks, uint32_t *index, size_t index_mask)
+/* Resolves all ids and merges what is equal in all but its sums.  Their number is in *out_count. */
+static int resolve_all(const struct stack_sums *sums, struct aggregate *aggregate, uint64_t arena_words,
+		       struct resolved *out_stacks, size_t *out_count, uint32_t *index, size_t index_mask)
 {
 	size_t count = 0;
 	for (uint32_t i = 0; i < sums->count; i++) {
 		struct resolved stack;
-		resolve(arena, arena_words, sums->entries[i].stack, &stack);
+		resolve(aggregate->frames, arena_words, sums->entries[i].stack, &stack);
 		stack.kind = (uint16_t)sums->entries[i].kind;
+		int error = label_sets_find(&aggregate->labels, sums->entries[i].labels, &stack.labels);
+		if (error)
+			return error;
+		if (stack.labels)
+			stack.hash = cprof_mix64(stack.hash + stack.labels->hash);
 		size_t at = cprof_mix64(stack.hash + stack.kind) & index_mask;
 		while (index[at] && !is_same_stack(&out_stacks[index[at] - 1], &stack))
 			at = (at + 1) & index_mask;
@@ -215,7 +224,8 @@ static size_t resolve_all(const struct stack_sums *sums, const uint64_t *arena, 
 		}
 		stack_sums_add(&out_stacks[index[at] - 1].sums, &sums->entries[i].sums);
 	}
-	return count;
+	*out_count = count;
+	return 0;
 }
 
 static int64_t clamp(uint64_t value)
@@ -248,7 +258,12 @@ static void emit(struct aggregate *aggregate, const struct resolved *stack)
 	struct profile_sample *sample =
 		&aggregate->samples[stack->kind][aggregate->sample_count[stack->kind]++];
 	*sample = (struct profile_sample){
-		.frames = stack->frames, .frame_count = stack->frame_count, .stack_flags = stack->flags};
+		.frames = stack->frames,
+		.frame_count = stack->frame_count,
+		.stack_flags = stack->flags,
+		.label_count = stack->labels ? stack->labels->count : 0,
+		.labels = stack->labels ? stack->labels->labels : NULL,
+	};
 	uint64_t hash = stack->hash;
 	for (size_t i = 0; i < profile_kinds[stack->kind].value_count; i++) {
 		sample->values[i] = values[i];
@@ -291,9 +306,10 @@ static int make_samples(const struct stack_sums *sums, uint64_t arena_words, str
 	uint32_t *index = calloc(index_slots, sizeof *index);
 	int error = stacks && index ? 0 : -ENOMEM;
 	if (!error) {
-		size_t count = resolve_all(sums, aggregate->frames, arena_words, stacks, index,
-					   index_slots - 1);
-		error = emit_all(aggregate, stacks, count);
+		size_t count;
+		error = resolve_all(sums, aggregate, arena_words, stacks, &count, index, index_slots - 1);
+		if (!error)
+			error = emit_all(aggregate, stacks, count);
 	}
 	free(stacks);
 	free(index);
@@ -321,6 +337,8 @@ int aggregate_take(const struct segment_reader *reader, enum ring_owner owner,
 	if (!error)
 		aggregate.frames = copy_frames(reader, &arena_words, &error);
 	if (!error)
+		error = label_sets_read(reader, &aggregate.labels);
+	if (!error)
 		error = make_samples(&sums, arena_words, &aggregate);
 	stack_sums_free(&sums);
 	if (error) {
@@ -334,6 +352,7 @@ int aggregate_take(const struct segment_reader *reader, enum ring_owner owner,
 void aggregate_free(struct aggregate *aggregate)
 {
 	free(aggregate->frames);
+	label_sets_free(&aggregate->labels);
 	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++)
 		free(aggregate->samples[kind]);
 	*aggregate = (struct aggregate){0};

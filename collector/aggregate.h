@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Segment -> what a profile is made of: reads the live table, drains the rings and
- * reads the totals, once and in that order, into private memory, and sums by stack.
+ * reads the totals, once and in that order, into private memory, and sums by stack and labels.
  *
  * Context: collector, main thread.
  */
 #ifndef COLLECTOR_AGGREGATE_H
 #define COLLECTOR_AGGREGATE_H
 
+#include "label_sets.h"
 #include "profile.h"
 #include "ring_consumer.h"
 
@@ -21,7 +22,8 @@ struct aggregate_sums {
 
 /* A moment of a process.  Owns what it points to; holds nothing of PROFILE_THREADS. */
 struct aggregate {
-	uint64_t *frames; /* copy of the frame arena: samples point into it */
+	uint64_t *frames;         /* copy of the frame arena: samples point into it */
+	struct label_sets labels; /* likewise */
 	struct profile_sample *samples[PROFILE_KIND_COUNT];
 	size_t sample_count[PROFILE_KIND_COUNT];
 	uint64_t fingerprint[PROFILE_KIND_COUNT]; /* changes when a sample does */

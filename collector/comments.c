@@ -43,6 +43,8 @@ static const struct {
 	 "threads are not in the CPU profile: no slot was free (CPROF_MEM)"},
 	{CPROF_WAITS_UNTRACKED, IN_MUTEX,
 	 "waits are charged to no holder: its release is not seen, or the table of waiters was full"},
+	{CPROF_LABELS_LOST, IN_ALL & ~IN_THREADCREATE,
+	 "labels were not added: their table is full (CPROF_MEM), or a set has 16 of them"},
 	{CPROF_LOST_THREAD_STARTS, IN_THREADCREATE, "threads were started, but are not in this profile"},
 	{CPROF_THREADS_NO_TIMER, IN_CPU,
 	 "threads are not in the CPU profile: they got no timer (RLIMIT_SIGPENDING?)"},

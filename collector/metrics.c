@@ -206,6 +206,7 @@ static void write_losses(struct text_buffer *text, const struct cprof_process *p
 		{"{table=\"modules\"}", CPROF_MODULES_FULL},
 		{"{table=\"threads\"}", CPROF_THREADS_NO_SLOT},
 		{"{table=\"waiters\"}", CPROF_WAITS_UNTRACKED},
+		{"{table=\"labels\"}", CPROF_LABELS_LOST},
 	};
 	write_counters(text, "cprof_samples_lost_total",
 		       "Events that are missing from a profile, estimated where they were sampled.", lost,

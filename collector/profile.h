@@ -58,7 +58,7 @@ enum profile_kind {
 };
 
 #define PROFILE_VALUES_MAX 4
-#define PROFILE_LABELS_MAX 8 /* of a sample; further ones are not written */
+#define PROFILE_LABELS_MAX CPROF_LABELS_MAX /* of a sample; further ones are not written */
 
 /* What tells apart samples with equal stacks: a text or a number.  In the same order everywhere. */
 struct profile_label {

@@ -142,6 +142,8 @@ static const char *judge(const struct segment_reader *reader)
 		return "it is damaged: it counts more modules than it has room for";
 	if (load_relaxed(&control->stacks_used) > g->frames_bytes / sizeof(uint64_t))
 		return "it is damaged: it counts more stacks than it has room for";
+	if (load_relaxed(&control->labels_used) > g->labels_bytes / sizeof(uint64_t))
+		return "it is damaged: it counts more labels than it has room for";
 	return NULL;
 }
 

@@ -9,16 +9,17 @@
 
 #include <stdlib.h>
 
-static bool is_entry(const struct stack_sums_entry *entry, uint32_t stack, uint32_t kind)
+static bool is_entry(const struct stack_sums_entry *entry, uint32_t stack, uint32_t labels, uint32_t kind)
 {
-	return entry->stack == stack && entry->kind == kind;
+	return entry->stack == stack && entry->labels == labels && entry->kind == kind;
 }
 
-static uint32_t *slot_of(const struct stack_sums *table, uint32_t stack, uint32_t kind)
+static uint32_t *slot_of(const struct stack_sums *table, uint32_t stack, uint32_t labels, uint32_t kind)
 {
 	uint32_t mask = 2 * table->capacity - 1;
-	uint32_t at = (uint32_t)cprof_mix64((uint64_t)kind << 32 | stack) & mask;
-	while (table->index[at] && !is_entry(&table->entries[table->index[at] - 1], stack, kind))
+	uint64_t key = cprof_total_key(stack, kind, labels); /* label ids have 24 bits */
+	uint32_t at = (uint32_t)cprof_mix64(key) & mask;
+	while (table->index[at] && !is_entry(&table->entries[table->index[at] - 1], stack, labels, kind))
 		at = (at + 1) & mask;
 	return &table->index[at];
 }
@@ -39,17 +40,19 @@ static bool grow(struct stack_sums *table)
 	table->index = index;
 	table->capacity = capacity;
 	for (uint32_t i = 0; i < table->count; i++)
-		*slot_of(table, entries[i].stack, entries[i].kind) = i + 1;
+		*slot_of(table, entries[i].stack, entries[i].labels, entries[i].kind) = i + 1;
 	return true;
 }
 
-struct aggregate_sums *stack_sums_at(struct stack_sums *table, uint32_t stack, enum profile_kind kind)
+struct aggregate_sums *stack_sums_at(struct stack_sums *table, uint32_t stack, uint32_t labels,
+				     enum profile_kind kind)
 {
 	if (table->count == table->capacity && !grow(table))
 		return NULL;
-	uint32_t *slot = slot_of(table, stack, kind);
+	uint32_t *slot = slot_of(table, stack, labels, kind);
 	if (!*slot) {
-		table->entries[table->count] = (struct stack_sums_entry){.stack = stack, .kind = kind};
+		table->entries[table->count] =
+			(struct stack_sums_entry){.stack = stack, .labels = labels, .kind = kind};
 		*slot = ++table->count;
 	}
 	return &table->entries[*slot - 1].sums;

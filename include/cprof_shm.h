@@ -27,7 +27,7 @@
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file: both ends must be of one build. */
-#define CPROF_SHM_VERSION 5
+#define CPROF_SHM_VERSION 6
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 
@@ -83,11 +83,38 @@ _Static_assert(sizeof(struct cprof_stack) == 8, "layout");
  */
 typedef atomic_u64 cprof_stack_slot;
 
+/* ---- labels -------------------------------------------------------------------------------- */
+
+#define CPROF_LABEL_KEY_BYTES 128u   /* longer ones are cut */
+#define CPROF_LABEL_VALUE_BYTES 512u /* likewise */
+#define CPROF_LABELS_MAX 16u         /* of a set: one more is not added (counted) */
+
+/*
+ * A set of labels: one label on top of another set; of equal keys the last one counts.
+ * Like a stack it is written before its id is published in the label index, and never
+ * changed after.  The id is its offset in the label arena in units of 8 bytes, below
+ * 2^24; 0 is "no labels" (the arena's first 8 bytes are not used).
+ */
+struct cprof_label_set {
+	uint32_t hash;
+	uint32_t outer;       /* id of the set that this one adds to, 0: none; smaller than its own */
+	uint16_t key_bytes;   /* without a terminator */
+	uint16_t value_bytes; /* likewise */
+	uint16_t depth;       /* labels of this set and those it adds to */
+	char text[];          /* the key, then the value */
+};
+_Static_assert(offsetof(struct cprof_label_set, text) == 14, "layout");
+
+#define CPROF_LABEL_IDS (UINT32_C(1) << 24)
+
+/* A slot of the label index: hash << 32 | set id; 0 is empty.  Insert-only, as the stack index. */
+typedef atomic_u64 cprof_label_slot;
+
 /* ---- levelled hash tables ---------------------------------------------------------------- */
 
 /*
- * The stack index, the totals and the live table are hash tables that grow
- * without moving anything: levels of buckets, each level 8 times as large as the
+ * The stack index, the label index, the totals and the live table are hash tables that
+ * grow without moving anything: levels of buckets, each level 8 times as large as the
  * one before.  A key lives in its bucket of the first level that had room when it
  * came.  A bucket has 8 slots whose keys fill one cache line.  Small programs so
  * touch only the small first levels.  Most of a table is a hole in its file: a
@@ -393,6 +420,7 @@ enum cprof_counter {
 	CPROF_LOST_MUTEX_NS,      /* the same as nanoseconds waited */
 	CPROF_WAITS_UNTRACKED,    /* waits charged to no holder: the table was full, or it is not seen */
 	CPROF_LOST_THREAD_STARTS, /* threads missing from the threadcreate profile */
+	CPROF_LABELS_LOST,        /* labels that were not added: the table or the set was full */
 	CPROF_LOST_TRACE_EVENTS,  /* dropped in gaps of the trace, see cprof_trace.h */
 	CPROF_RECORDS_TORN, /* ring records that were being written at the moment of death; by the collector */
 	CPROF_COUNTER_COUNT
@@ -455,7 +483,8 @@ struct cprof_control {
 	atomic_u32 stack_levels_used;  /* levels of each table that ever held a key: no further ones */
 	atomic_u32 total_levels_used;  /* need to be searched */
 	atomic_u32 live_levels_used;
-	atomic_u32 pad_levels;
+	atomic_u32 label_levels_used;
+	atomic_u64 labels_used;  /* units of 8 bytes of the label arena handed out */
 	atomic_u64 counters[32]; /* enum cprof_counter */
 
 	/* Written by the collector, read by the program. */
@@ -536,6 +565,10 @@ struct cprof_geometry {
 	struct cprof_levels stack_index; /* buckets of 8 cprof_stack_slot: 64 bytes */
 	uint64_t frames_offset;
 	uint64_t frames_bytes;
+	uint64_t label_index_offset;
+	struct cprof_levels label_index; /* buckets of 8 cprof_label_slot */
+	uint64_t labels_offset;
+	uint64_t labels_bytes;
 	uint64_t totals_offset;
 	struct cprof_levels totals;
 	uint64_t live_offset;
@@ -580,6 +613,16 @@ static inline struct cprof_geometry cprof_geometry(uint64_t segment_bytes)
 	g.frames_offset = at;
 	g.frames_bytes = 14 * part;
 	at += g.frames_bytes;
+	/* 1/128: an eighth of that for the index, at least a page; ids have 24 bits. */
+	const uint64_t index_bytes = part / 16 < page ? page : part / 16 / page * page;
+	g.label_index_offset = at;
+	g.label_index = cprof_levels_layout(index_bytes / (CPROF_BUCKET_SLOTS * sizeof(cprof_label_slot)));
+	at += index_bytes;
+	g.labels_offset = at;
+	g.labels_bytes = part / 2 / page * page - index_bytes;
+	if (g.labels_bytes > CPROF_LABEL_IDS * UINT64_C(8))
+		g.labels_bytes = CPROF_LABEL_IDS * UINT64_C(8);
+	at += g.labels_bytes;
 	/* 8/64 */
 	g.totals_offset = at;
 	g.totals = cprof_levels_layout(8 * part / sizeof(struct cprof_total_bucket));
@@ -592,7 +635,7 @@ static inline struct cprof_geometry cprof_geometry(uint64_t segment_bytes)
 	g.trace_offset = at;
 	g.trace_chunk_count = (uint32_t)(4 * part / CPROF_TRACE_CHUNK_BYTES);
 	at += 4 * part;
-	/* The rest, about 16/64. */
+	/* The rest, about 15.5/64. */
 	g.threads_offset = at;
 	g.thread_count = (uint32_t)((segment_bytes - at) / sizeof(struct cprof_thread));
 	return g;

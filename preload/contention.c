@@ -172,9 +172,9 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 static void record_charge(const struct guard *guard, struct lock_releaser releaser, struct lock_charge charge)
 {
 	if (releaser.scale && (charge.waits || charge.delay_ns))
-		record_add(guard, releaser.stack, CPROF_KIND_MUTEX,
-			   charge.waits * CPROF_WEIGHT_ONE * releaser.scale,
-			   charge.delay_ns * releaser.scale);
+		record_add_labelled(guard, releaser.stack, CPROF_KIND_MUTEX, releaser.labels,
+				    charge.waits * CPROF_WEIGHT_ONE * releaser.scale,
+				    charge.delay_ns * releaser.scale);
 }
 
 /*
@@ -262,7 +262,7 @@ void contention_release_end(struct contention_release *release, bool was_release
 		lock_waiters_release_undo(&release->release);
 		return;
 	}
-	struct lock_releaser releaser = {.stack = 0, .scale = release->scale};
+	struct lock_releaser releaser = {.stack = 0, .labels = thread_tls.labels, .scale = release->scale};
 	const struct lock_charge *charge = &release->release.charge;
 	uint64_t rate_ns =
 		load_relaxed(&segment_control()->block_rate_ns); /* as in contention_wait_begin() */

@@ -79,7 +79,7 @@ void heap_record_timed(const void *block, size_t size, const struct unwind_regs 
 		uint32_t stack = record_stack(&guard, regs);
 		/* In this order: a reader never finds more in use than was allocated. */
 		record_add(&guard, stack, CPROF_KIND_ALLOC, w.weight, w.value);
-		live_insert(block, stack, w.weight, w.value);
+		live_insert(block, stack, thread_tls.labels, w.weight, w.value);
 		malloc_time_add(duration_ns, &w);
 	}
 	guard_leave(&guard);

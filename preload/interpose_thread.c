@@ -35,6 +35,7 @@ struct start {
 	bool sigprof_blocked;
 	bool sigprof_is_programs;
 	bool is_c11; /* the function returns an int */
+	uint32_t labels;
 };
 _Static_assert(sizeof(struct start) <= offsetof(struct thread_private, trace),
 	       "what outlives a thread is kept");
@@ -97,6 +98,7 @@ static void *trampoline(void *argument)
 	struct unwind_bounds bounds = bounds_of(&start);
 	thread_tls.sigprof_blocked = start.sigprof_blocked;
 	thread_tls.sigprof_is_programs = start.sigprof_is_programs;
+	thread_tls.labels = start.labels;
 	signal_mask_open_sigprof();
 	thread_attach(slot, &bounds);
 	interpose_thread_watch_end();
@@ -128,7 +130,7 @@ static void record_start(uint32_t stack)
 	struct guard guard;
 	if (!guard_enter(&guard))
 		return;
-	record_add(&guard, stack, CPROF_KIND_THREADCREATE, CPROF_WEIGHT_ONE, 0);
+	record_add_labelled(&guard, stack, CPROF_KIND_THREADCREATE, 0, CPROF_WEIGHT_ONE, 0);
 	guard_leave(&guard);
 }
 
@@ -145,6 +147,7 @@ static struct cprof_thread *prepare(void *(*function)(void *), void *argument, u
 		.stack_bytes = default_stack_bytes,
 		.sigprof_blocked = thread_tls.sigprof_blocked,
 		.sigprof_is_programs = thread_tls.sigprof_is_programs,
+		.labels = thread_tls.labels,
 	};
 	return slot;
 }

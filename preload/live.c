@@ -55,7 +55,7 @@ static uint64_t hash_block(const void *block)
 	return cprof_mix64((uint64_t)(uintptr_t)block);
 }
 
-bool live_insert(const void *block, uint32_t stack, uint64_t weight, uint64_t value)
+bool live_insert(const void *block, uint32_t stack, uint32_t labels, uint64_t weight, uint64_t value)
 {
 	const struct cprof_levels *levels = &segment.geometry.live;
 	uint64_t hash = hash_block(block);
@@ -69,7 +69,7 @@ bool live_insert(const void *block, uint32_t stack, uint64_t weight, uint64_t va
 			struct cprof_live_payload *payload = &bucket->payload[i];
 			store_relaxed(&payload->weight, weight); /* ordered by the release below */
 			store_relaxed(&payload->value, value);
-			store_relaxed(&payload->stack_label, (uint64_t)stack << 32);
+			store_relaxed(&payload->stack_label, (uint64_t)stack << 32 | labels);
 			segment_raise(&segment_control()->live_levels_used, level + 1);
 			filter_raise(block);
 			/* Release: pairs with the reader's acquire; else it counts an old payload. */

@@ -45,7 +45,7 @@ void live_filter_pin(const void *start, size_t bytes);
  * Enters a block.  False: the table is full.  The caller owns the block and nobody
  * else knows its address yet.
  */
-bool live_insert(const void *block, uint32_t stack, uint64_t weight, uint64_t value);
+bool live_insert(const void *block, uint32_t stack, uint32_t labels, uint64_t weight, uint64_t value);
 
 /* Takes a block out before it is freed.  Nothing happens if it is not there. */
 void live_remove(const void *block);

@@ -37,7 +37,7 @@
 struct lock_waiters {
 	atomic_u64 word;
 	atomic_u64 released; /* 0: never */
-	atomic_u32 scale;    /* of that release; written before the stack id */
+	atomic_u64 how;      /* of that release: labels << 32 | scale; written before the stack id */
 	atomic_u32 owed;     /* waits that ended uncharged, written before the word that leaves their time */
 	uint32_t filter;     /* index; written with the key */
 	atomic_u32 releases;
@@ -258,6 +258,20 @@ static bool take_out(struct lock_waiters *entry, uint64_t now, int64_t *out_unit
 	return true;
 }
 
+/*
+ * How the release that `released` tells of is recorded.  If there was another one since, its
+ * scale is the same but at a change of the fraction; its labels may not be.
+ */
+static struct lock_releaser releaser_of(const struct lock_waiters *entry, uint64_t released)
+{
+	/* Acquire: written before `released`, and before a later release writes that. */
+	uint64_t how = load_acquire(&entry->how);
+	bool is_its = load_relaxed(&entry->released) == released;
+	return (struct lock_releaser){.stack = (uint32_t)released,
+				      .scale = (uint32_t)how,
+				      .labels = is_its ? (uint32_t)(how >> 32) : 0};
+}
+
 bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_t now_ns,
 			  struct lock_charge *out_charge, struct lock_releaser *out_releaser)
 {
@@ -284,10 +298,7 @@ bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_
 			return false;
 		*out_charge = take_left(entry);
 	}
-	*out_releaser = (struct lock_releaser){
-		.stack = (uint32_t)released,
-		.scale = load_relaxed(&entry->scale) /* written before `released` */
-	};
+	*out_releaser = releaser_of(entry, released);
 	return true;
 }
 
@@ -365,8 +376,8 @@ struct lock_charge lock_waiters_release_end(const struct lock_release *release, 
 	uint64_t ticket = release->ticket;
 	if (release->waiters == 0)
 		return (struct lock_charge){.waits = 0, .delay_ns = 0};
-	/* If there was another release since, its scale is the same but at a change of the fraction. */
-	store_relaxed(&entry->scale, releaser.scale); /* published by the CAS */
+	/* Published by the CAS; who acquires meanwhile notices, see releaser_of(). */
+	store_release(&entry->how, (uint64_t)releaser.labels << 32 | releaser.scale);
 	/* (A) */
 	(void)cas_acq_rel(&entry->released, &ticket, (ticket & ~UINT64_C(0xffffffff)) | releaser.stack);
 	return take_left(entry); /* (B) */

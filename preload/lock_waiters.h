@@ -56,9 +56,10 @@ struct lock_charge {
 	uint64_t delay_ns;
 };
 
-/* How a release is recorded: its stack's id and what each of its waits counts for. */
+/* How a release is recorded: its stack's id, its labels', and what each of its waits counts for. */
 struct lock_releaser {
 	uint32_t stack;
+	uint32_t labels;
 	uint32_t scale; /* 0: not sampled, nothing is recorded */
 };
 

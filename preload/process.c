@@ -15,6 +15,7 @@
 #include "control.h"
 #include "cpu_timer.h"
 #include "interpose_malloc.h"
+#include "label_table.h"
 #include "modules.h"
 #include "segment.h"
 #include "segment_file.h"
@@ -78,8 +79,14 @@ static COLD bool begin_forked_child(void)
 	if (!cas_acq_rel(process_word, &expected, (uint32_t)PROCESS_STARTING))
 		return expected == PROCESS_RECORDING;
 	uint32_t pid = (uint32_t)sys_call0(SYS_getpid);
-	int fd = config.follow && process_may_call() ? segment_create(pid) : -1;
+	bool may_follow = config.follow && process_may_call();
+	struct label_table_copy labels = {.bytes = NULL};
+	uint64_t tasks = load_relaxed(&segment_control()->trace_tasks); /* only this thread is here */
+	if (may_follow)
+		label_table_keep(&labels);
+	int fd = may_follow ? segment_create(pid) : -1;
 	if (fd < 0) {
+		label_table_drop(&labels);
 		cpu_timer_stop();
 		contention_turn_off();
 		trace_turn_off();
@@ -87,10 +94,15 @@ static COLD bool begin_forked_child(void)
 		return false;
 	}
 	thread_forget();
+	if (!label_table_restore(&labels))
+		thread_tls.labels = 0;
+	label_table_drop(&labels);
 	modules_forget();
 	heap_probe_forget();
 	contention_forget();
 	control_fill(pid, false, 1); /* its clock began at the fork */
+	/* Not shared yet.  The ids of tasks that it inherited stay theirs. */
+	store_relaxed(&segment_control()->trace_tasks, tasks);
 	contention_follow_segment();
 	trace_follow_segment();
 	process_set_registered(pid, false, session_register(fd, pid, false) == 0);

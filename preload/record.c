@@ -128,10 +128,10 @@ static void totals_add(const struct cprof_thread *slot, uint64_t key, uint64_t w
 		count_lost((enum cprof_kind)cprof_total_key_kind(key), weight, value);
 }
 
-void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint64_t weight,
-		uint64_t value)
+void record_add_labelled(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint32_t labels,
+			 uint64_t weight, uint64_t value)
 {
-	if (guard->slot && ring_push(guard->slot, stack, kind, 0, weight, value))
+	if (guard->slot && ring_push(guard->slot, stack, kind, labels, weight, value))
 		return;
-	totals_add(guard->slot, cprof_total_key(stack, kind, 0), weight, value);
+	totals_add(guard->slot, cprof_total_key(stack, kind, labels), weight, value);
 }

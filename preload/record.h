@@ -25,8 +25,15 @@ uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs)
  */
 uint32_t record_stack_above(const struct guard *guard, const void *function, const struct unwind_regs *regs);
 
-/* Adds an event to what is counted for (stack, kind).  Never waits; what is lost is counted. */
-void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint64_t weight,
-		uint64_t value);
+/* Adds an event to what is counted for (stack, kind, labels).  Never waits; what is lost is counted. */
+void record_add_labelled(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint32_t labels,
+			 uint64_t weight, uint64_t value);
+
+/* The same with the labels that are in force on this thread. */
+static inline void record_add(const struct guard *guard, uint32_t stack, enum cprof_kind kind,
+			      uint64_t weight, uint64_t value)
+{
+	record_add_labelled(guard, stack, kind, thread_tls.labels, weight, value);
+}
 
 #endif

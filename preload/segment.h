@@ -55,6 +55,15 @@ static inline uint64_t *segment_frames(void)
 {
 	return (uint64_t *)(void *)(segment.base + segment.geometry.frames_offset);
 }
+static inline cprof_label_slot *segment_label_bucket(uint32_t bucket)
+{
+	return (cprof_label_slot *)(void *)(segment.base + segment.geometry.label_index_offset) +
+	       (uint64_t)bucket * CPROF_BUCKET_SLOTS;
+}
+static inline char *segment_labels(void)
+{
+	return (char *)segment.base + segment.geometry.labels_offset;
+}
 static inline struct cprof_total_bucket *segment_total_bucket(uint32_t bucket)
 {
 	return (struct cprof_total_bucket *)(void *)(segment.base + segment.geometry.totals_offset) + bucket;

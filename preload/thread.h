@@ -41,6 +41,7 @@ struct thread_tls {
 	bool sigprof_is_programs; /* given up to the program: see signal_mask.h */
 	uint8_t exit_rounds;
 	uint16_t timer_hz;           /* the rate that the CPU timer was armed with; 0: at rest */
+	uint32_t labels;             /* id of the label set in force; 0: none */
 	struct unwind_bounds bounds; /* of the thread's stack; both 0 if not known */
 };
 _Static_assert(sizeof(struct thread_tls) <= 64, "static TLS is scarce");

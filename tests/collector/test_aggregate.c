@@ -353,3 +353,38 @@ Test(aggregate, survives_any_bytes, .timeout = 300)
 		fake_segment_destroy(&fake);
 	}
 }
+
+Test(aggregate, sums_by_labels_too_whatever_the_order_they_came_in)
+{
+	struct fake_image image;
+	fake_image_open(&image, CPROF_SEGMENT_BYTES_MIN);
+	uint32_t a = fake_leaf(&image.segment, 0xa);
+	uint32_t one = fake_labels(&image.segment, fake_labels(&image.segment, 0, "x", "1"), "y", "2");
+	uint32_t same = fake_labels(&image.segment, fake_labels(&image.segment, 0, "y", "2"), "x", "1");
+	uint32_t other = fake_labels(&image.segment, 0, "x", "1");
+	fake_total_add(&image.segment, cprof_total_key(a, CPROF_KIND_ALLOC, one), 2 * ONE, 20);
+	fake_total_add(&image.segment, cprof_total_key(a, CPROF_KIND_ALLOC, same), ONE, 10);
+	fake_total_add(&image.segment, cprof_total_key(a, CPROF_KIND_ALLOC, other), ONE, 7);
+	fake_total_add(&image.segment, cprof_total_key(a, CPROF_KIND_ALLOC, 0), ONE, 5);
+	fake_total_add(&image.segment, cprof_total_key(a, CPROF_KIND_ALLOC, CPROF_LABEL_IDS - 1), ONE, 3);
+	fake_live_add_labelled(&image.segment, 0x7000, a, same, ONE, 10);
+	struct aggregate aggregate = take(&image.reader);
+	cr_assert_eq(aggregate.sample_count[PROFILE_HEAP], 3);
+	for (size_t i = 0; i < 3; i++) {
+		const struct profile_sample *sample = &aggregate.samples[PROFILE_HEAP][i];
+		if (sample->label_count == 2) {
+			cr_expect_str_eq(sample->labels[1].key, "y");
+			cr_expect_str_eq(sample->labels[1].text, "2");
+			cr_expect_eq(sample->values[0], 3);
+			cr_expect_eq(sample->values[1], 30);
+			cr_expect_eq(sample->values[3], 10);
+		} else if (sample->label_count == 1) {
+			cr_expect_eq(sample->values[1], 7);
+		} else {
+			/* A label id that is none: the figures are real all the same. */
+			cr_expect_eq(sample->values[1], 8);
+		}
+	}
+	aggregate_free(&aggregate);
+	fake_image_close(&image);
+}

@@ -38,7 +38,7 @@ Test(live, entered_blocks_are_found_and_others_are_not)
 {
 	uint64_t count;
 	for (uint64_t n = 0; n < 20000; n++) {
-		cr_assert(live_insert(block_at(n), 1, CPROF_WEIGHT_ONE, n));
+		cr_assert(live_insert(block_at(n), 1, 0, CPROF_WEIGHT_ONE, n));
 		cr_assert_not(live_is_unknown(block_at(n)));
 	}
 	cr_assert_eq(sum_live(&count), UINT64_C(20000) * 19999 / 2);
@@ -57,7 +57,7 @@ Test(live, entered_blocks_are_found_and_others_are_not)
 Test(live, filter_forgets_blocks_that_were_removed)
 {
 	cr_assert(live_is_unknown(block_at(7)));
-	live_insert(block_at(7), 1, 1, 1);
+	live_insert(block_at(7), 1, 0, 1, 1);
 	cr_assert_not(live_is_unknown(block_at(7)));
 	live_remove(block_at(7));
 	cr_assert(live_is_unknown(block_at(7)));
@@ -68,15 +68,15 @@ Test(live, filter_says_maybe_for_ever_where_a_block_was_entered_at_rate_one)
 {
 	uint64_t count;
 	store_relaxed(&segment_control()->heap_rate_bytes, UINT64_C(1));
-	live_insert(block_at(7), 1, CPROF_WEIGHT_ONE, 1);
+	live_insert(block_at(7), 1, 0, CPROF_WEIGHT_ONE, 1);
 	live_remove(block_at(7));
 	cr_assert_not(live_is_unknown(block_at(7)));
 	cr_assert_eq(sum_live(&count), 0);
 	store_relaxed(&segment_control()->heap_rate_bytes, UINT64_C(4096));
-	live_insert(block_at(7), 1, 1, 1);
+	live_insert(block_at(7), 1, 0, 1, 1);
 	live_remove(block_at(7));
 	cr_assert_not(live_is_unknown(block_at(7)));
-	live_insert(block_at(70), 1, 1, 1);
+	live_insert(block_at(70), 1, 0, 1, 1);
 	live_remove(block_at(70));
 	cr_assert(live_is_unknown(block_at(70)));
 }
@@ -85,7 +85,7 @@ Test(live, filter_says_maybe_for_ever_where_a_block_was_entered_at_rate_one)
 Test(live, null_is_in_no_table)
 {
 	const void *block = (const void *)UINT64_C(0x7f0000000000);
-	live_insert(block, 1, 1, 1);
+	live_insert(block, 1, 0, 1, 1);
 	live_remove(NULL);
 	cr_assert_not(live_is_unknown(block));
 	cr_assert_not(live_detach(NULL).found);
@@ -94,12 +94,12 @@ Test(live, null_is_in_no_table)
 Test(live, detached_block_counts_but_is_not_found)
 {
 	uint64_t count;
-	live_insert(block_at(3), 1, CPROF_WEIGHT_ONE, 30);
+	live_insert(block_at(3), 1, 0, CPROF_WEIGHT_ONE, 30);
 	struct live_entry entry = live_detach(block_at(3));
 	cr_assert(entry.found);
 	cr_assert_eq(sum_live(&count), 30);
 	/* Another thread is given the old address: both count. */
-	live_insert(block_at(3), 2, CPROF_WEIGHT_ONE, 5);
+	live_insert(block_at(3), 2, 0, CPROF_WEIGHT_ONE, 5);
 	cr_assert_eq(sum_live(&count), 35);
 	live_drop(entry, block_at(3));
 	cr_assert_eq(sum_live(&count), 5);
@@ -111,7 +111,7 @@ Test(live, detached_block_counts_but_is_not_found)
 Test(live, failed_realloc_puts_the_block_back)
 {
 	uint64_t count;
-	live_insert(block_at(3), 1, CPROF_WEIGHT_ONE, 30);
+	live_insert(block_at(3), 1, 0, CPROF_WEIGHT_ONE, 30);
 	live_reattach(live_detach(block_at(3)), block_at(3));
 	cr_assert_eq(sum_live(&count), 30);
 	live_remove(block_at(3));
@@ -123,7 +123,7 @@ Test(live, full_table_refuses_and_counts)
 	own_segment_open(UINT64_C(1) << 20);
 	uint64_t refused = 0, count;
 	for (uint64_t n = 0; n < 50000; n++)
-		refused += !live_insert(block_at(n), 1, CPROF_WEIGHT_ONE, 1);
+		refused += !live_insert(block_at(n), 1, 0, CPROF_WEIGHT_ONE, 1);
 	sum_live(&count);
 	cr_assert_gt(refused, 0);
 	cr_assert_eq(count + refused, 50000);
@@ -140,7 +140,7 @@ static void *churn(void *argument)
 	uint64_t base = (uint64_t)(uintptr_t)argument * 1000000;
 	for (int round = 0; round < 200; round++) {
 		for (uint64_t n = 0; n < 200; n++)
-			cr_assert(live_insert(block_at(base + n), 1, CPROF_WEIGHT_ONE, 1));
+			cr_assert(live_insert(block_at(base + n), 1, 0, CPROF_WEIGHT_ONE, 1));
 		for (uint64_t n = 0; n < 200; n++)
 			live_remove(block_at(base + n));
 	}

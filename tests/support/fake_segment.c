@@ -127,6 +127,24 @@ uint32_t fake_leaf(struct fake_segment *fake, uint64_t offset)
 	return fake_stack(fake, &frame, 1, 0);
 }
 
+uint32_t fake_labels(struct fake_segment *fake, uint32_t outer, const char *key, const char *value)
+{
+	struct cprof_label_set *set;
+	size_t key_bytes = strlen(key), value_bytes = strlen(value);
+	size_t units = (offsetof(struct cprof_label_set, text) + key_bytes + value_bytes + 7) / 8;
+	uint32_t id = 1 + (uint32_t)add_relaxed(&fake_control(fake)->labels_used, units);
+	must((id + units) * 8 <= fake->geometry.labels_bytes, "label arena is full");
+	unsigned char *arena = fake->base + fake->geometry.labels_offset;
+	set = (struct cprof_label_set *)(void *)(arena + 8 * (size_t)id);
+	*set = (struct cprof_label_set){.outer = outer,
+					.key_bytes = (uint16_t)key_bytes,
+					.value_bytes = (uint16_t)value_bytes,
+					.depth = 1};
+	memcpy(set->text, key, key_bytes);
+	memcpy(set->text + key_bytes, value, value_bytes);
+	return id;
+}
+
 void fake_record(struct fake_segment *fake, uint32_t slot, uint32_t stack, uint32_t kind, uint64_t weight,
 		 uint64_t value)
 {
@@ -180,6 +198,12 @@ static struct cprof_live_bucket *live_bucket(const struct fake_segment *fake, ui
 void fake_live_add(struct fake_segment *fake, uint64_t address, uint32_t stack, uint64_t weight,
 		   uint64_t value)
 {
+	fake_live_add_labelled(fake, address, stack, 0, weight, value);
+}
+
+void fake_live_add_labelled(struct fake_segment *fake, uint64_t address, uint32_t stack, uint32_t labels,
+			    uint64_t weight, uint64_t value)
+{
 	const struct cprof_levels *levels = &fake->geometry.live;
 	for (uint32_t level = 0; level < levels->level_count; level++) {
 		struct cprof_live_bucket *bucket =
@@ -190,7 +214,7 @@ void fake_live_add(struct fake_segment *fake, uint64_t address, uint32_t stack, 
 				continue;
 			store_relaxed(&bucket->payload[i].weight, weight);
 			store_relaxed(&bucket->payload[i].value, value);
-			store_relaxed(&bucket->payload[i].stack_label, (uint64_t)stack << 32);
+			store_relaxed(&bucket->payload[i].stack_label, (uint64_t)stack << 32 | labels);
 			store_release(&bucket->address[i], address);
 			if (load_relaxed(&fake_control(fake)->live_levels_used) <= level)
 				store_relaxed(&fake_control(fake)->live_levels_used, level + 1);

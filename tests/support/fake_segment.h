@@ -41,6 +41,9 @@ uint32_t fake_stack(struct fake_segment *fake, const uint64_t *frames, uint16_t 
 /* A stack of one frame in module 0 at this offset. */
 uint32_t fake_leaf(struct fake_segment *fake, uint64_t offset);
 
+/* Stores a set of labels: one more on top of `outer`.  Returns its id. */
+uint32_t fake_labels(struct fake_segment *fake, uint32_t outer, const char *key, const char *value);
+
 /* Counts an event as the library does: in the ring, or, when that is full, in the totals. */
 void fake_record(struct fake_segment *fake, uint32_t slot, uint32_t stack, uint32_t kind, uint64_t weight,
 		 uint64_t value);
@@ -54,6 +57,8 @@ void fake_total_get(const struct fake_segment *fake, uint64_t key, uint64_t *out
 /* Enters a sampled block into the live table; removes it. */
 void fake_live_add(struct fake_segment *fake, uint64_t address, uint32_t stack, uint64_t weight,
 		   uint64_t value);
+void fake_live_add_labelled(struct fake_segment *fake, uint64_t address, uint32_t stack, uint32_t labels,
+			    uint64_t weight, uint64_t value);
 void fake_live_remove(struct fake_segment *fake, uint64_t address);
 
 /* Publishes a module row for the file at `path` (by device and inode), loaded at bias. */
