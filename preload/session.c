@@ -218,6 +218,15 @@ void session_ring_bell(void)
 		(void)sys_call6(SYS_futex, (long)bell, FUTEX_WAKE, INT32_MAX, 0, 0, 0);
 }
 
+bool session_request_snapshot(void)
+{
+	if (!process_ensure_recording())
+		return false;
+	add_release(&segment_control()->snapshot_requested, UINT32_C(1)); /* before the bell */
+	session_ring_bell();
+	return true;
+}
+
 int session_finish(uint64_t wait_ns)
 {
 	struct cprof_control *control = segment_control();

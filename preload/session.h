@@ -48,6 +48,9 @@ int session_listen(void);
  */
 int session_finish(uint64_t wait_ns);
 
+/* Asks the collector for a heap snapshot. False: this process does not record. */
+bool session_request_snapshot(void);
+
 /* Wakes the collector: something was requested in the control block. */
 void session_ring_bell(void);
 

@@ -15,7 +15,6 @@
 #include "cpu_timer.h"
 #include "process.h"
 #include "real.h"
-#include "segment.h"
 #include "session.h"
 #include "signal_mask.h"
 #include "sys.h"
@@ -101,10 +100,7 @@ bool signals_own_sigprof(void)
 static void on_snapshot(int number)
 {
 	(void)number;
-	if (!process_ensure_recording())
-		return;
-	add_release(&segment_control()->snapshot_requested, UINT32_C(1)); /* before the bell */
-	session_ring_bell();
+	(void)session_request_snapshot();
 }
 
 /* Installs our SIGPROF handler; `restart`: SA_RESTART or 0, as the program wants it. */
