@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A reader of Go's traces replays what goroutines do, and refuses all of a trace for one
+ * event that cannot be: a goroutine that is woken while it runs, one that acts while it
+ * waits.  So the writer replays it first, by the same rules, and each event is written only
+ * in a state that allows it:
+ *
+ *   RUNNING --block--> WAITING --unblock--> RUNNABLE --start--> RUNNING --end--> GONE
+ *
+ * A thread that acts in the middle of a wait (a handler) is shown to wake for a moment.  A
+ * wait whose waker is not known ends by itself, on its own processor, as Go shows timers.
+ *
+ * Context: collector; see trace_go.h.
+ */
+#include "trace_go.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cprof_compiler.h"
+#include "go_events.h"
+
+#define HEADER "go 1.19 trace\0\0"
+
+/* Numbers of stacks that consist of a thread's first function alone, and of their frames. */
+#define FIRST_FUNCTIONS UINT32_C(0x40000000)
+
+/* Of all arguments of an event; readers accept 2048. */
+#define STACK_BYTES_MAX 2000
+#define FRAME_BYTES_MAX 40
+
+enum state { NOT_YET, RUNNING, WAITING, RUNNABLE, GONE };
+
+struct goroutine {
+	struct go_batch batch;
+	uint64_t id;
+	enum state state;
+	uint32_t wait;           /* in which it is, while WAITING */
+	uint32_t first_function; /* string */
+};
+
+struct writer {
+	const struct trace_model *model;
+	struct trace_symbols *symbols;
+	struct goroutine *goroutines; /* by thread */
+	struct go_batch own;          /* of a processor of our own: tables, samples */
+	struct go_clock clock;
+	struct u64_map used_strings;
+	struct u64_map used_stacks;
+	bool is_failed;
+};
+
+static void use(struct writer *writer, struct u64_map *map, uint64_t id)
+{
+	if (id && u64_map_put(map, id, 0) < 0)
+		writer->is_failed = true;
+}
+
+static uint64_t use_text(struct writer *writer, const char *text)
+{
+	uint32_t string = trace_symbols_string(writer->symbols, text);
+	use(writer, &writer->used_strings, string);
+	return string;
+}
+
+static uint64_t use_stack(struct writer *writer, uint32_t stack_id)
+{
+	uint32_t stack = trace_symbols_stack(writer->symbols, stack_id);
+	use(writer, &writer->used_stacks, stack);
+	return stack;
+}
+
+#define ARGUMENTS(...) \
+	(const uint64_t[]){__VA_ARGS__}, (uint32_t)ARRAY_LENGTH(((const uint64_t[]){__VA_ARGS__}))
+
+static void emit(struct writer *writer, struct goroutine *on, enum go_event type, uint64_t time_ns,
+		 const uint64_t *arguments, uint32_t argument_count)
+{
+	go_batch_add(&on->batch, type, go_clock_next(&writer->clock, time_ns), arguments, argument_count);
+}
+
+/* ---- states ------------------------------------------------------------------------------ */
+
+static void start(struct writer *writer, struct goroutine *g, uint64_t time_ns)
+{
+	emit(writer, g, GO_START_LOCAL, time_ns, ARGUMENTS(g->id));
+	g->state = RUNNING;
+}
+
+static void block(struct writer *writer, struct goroutine *g, uint32_t wait_index, uint64_t time_ns)
+{
+	const struct trace_wait *wait = &writer->model->waits[wait_index];
+	enum go_event type = GO_BLOCK_SYNC;
+	switch ((enum cprof_wait)wait->what) {
+	case CPROF_WAIT_COND:
+		type = GO_BLOCK_COND;
+		break;
+	case CPROF_WAIT_READ:
+	case CPROF_WAIT_WRITE:
+	case CPROF_WAIT_POLL:
+	case CPROF_WAIT_ACCEPT:
+	case CPROF_WAIT_CONNECT:
+		type = GO_BLOCK_NET;
+		break;
+	case CPROF_WAIT_SLEEP:
+		type = GO_SLEEP;
+		break;
+	case CPROF_WAIT_CHILD:
+		type = GO_BLOCK;
+		break;
+	default:
+		break;
+	}
+	emit(writer, g, type, time_ns, ARGUMENTS(use_stack(writer, wait->stack)));
+	g->state = WAITING;
+	g->wait = wait_index;
+}
+
+/* Makes a thread run that is there.  Returns the wait that it interrupts, or TRACE_NONE. */
+static uint32_t wake_up(struct writer *writer, struct goroutine *g, uint64_t time_ns)
+{
+	uint32_t wait = TRACE_NONE;
+	if (g->state == WAITING) {
+		wait = g->wait;
+		emit(writer, g, GO_UNBLOCK_LOCAL, time_ns, ARGUMENTS(g->id, 0));
+		g->state = RUNNABLE;
+	}
+	if (g->state == RUNNABLE)
+		start(writer, g, time_ns);
+	return wait;
+}
+
+static void wait_on(struct writer *writer, struct goroutine *g, uint32_t wait, uint64_t time_ns)
+{
+	if (wait != TRACE_NONE)
+		block(writer, g, wait, time_ns);
+}
+
+static bool is_there(const struct goroutine *g)
+{
+	return g->state != NOT_YET && g->state != GONE;
+}
+
+/* The thread, or, for what no thread did, any that is there; NULL: none is. */
+static struct goroutine *actor(struct writer *writer, uint32_t thread)
+{
+	if (thread != TRACE_NONE)
+		return is_there(&writer->goroutines[thread]) ? &writer->goroutines[thread] : NULL;
+	for (size_t i = 0; i < writer->model->thread_count; i++)
+		if (is_there(&writer->goroutines[i]))
+			return &writer->goroutines[i];
+	return NULL;
+}
+
+/* ---- steps -------------------------------------------------------------------------------- */
+
+static void start_thread(struct writer *writer, const struct trace_step *step)
+{
+	const struct trace_model_thread *thread = &writer->model->threads[step->thread];
+	struct goroutine *g = &writer->goroutines[step->thread];
+	struct goroutine *creator = g;
+	go_batch_begin(&g->batch, step->thread, step->time_ns);
+	emit(writer, g, GO_PROC_START, step->time_ns, ARGUMENTS(thread->tid));
+	if (thread->is_started && thread->creator != TRACE_NONE &&
+	    writer->goroutines[thread->creator].state == RUNNING)
+		creator = &writer->goroutines[thread->creator];
+	emit(writer, creator, GO_CREATE, step->time_ns,
+	     ARGUMENTS(g->id, FIRST_FUNCTIONS + step->thread, use_stack(writer, thread->created_by)));
+	start(writer, g, step->time_ns);
+}
+
+static void end_thread(struct writer *writer, const struct trace_step *step)
+{
+	struct goroutine *g = &writer->goroutines[step->thread];
+	wake_up(writer, g, step->time_ns);
+	emit(writer, g, GO_END, step->time_ns, NULL, 0);
+	emit(writer, g, GO_PROC_STOP, step->time_ns, NULL, 0);
+	g->state = GONE;
+}
+
+static void begin_wait(struct writer *writer, const struct trace_step *step)
+{
+	struct goroutine *g = &writer->goroutines[step->thread];
+	if (writer->model->waits[step->index].is_nested || !is_there(g))
+		return;
+	wake_up(writer, g, step->time_ns);
+	block(writer, g, step->index, step->time_ns);
+}
+
+static void end_wait(struct writer *writer, const struct trace_step *step)
+{
+	const struct trace_wait *wait = &writer->model->waits[step->index];
+	if (!wait->is_nested && !wait->is_open)
+		wake_up(writer, &writer->goroutines[step->thread], step->time_ns);
+}
+
+static void show_wake(struct writer *writer, const struct trace_step *step)
+{
+	const struct trace_wake *wake = &writer->model->wakes[step->index];
+	struct goroutine *waker = actor(writer, step->thread);
+	uint32_t interrupted = TRACE_NONE;
+	for (uint32_t i = wake->first_woken; waker && i != TRACE_NONE;
+	     i = writer->model->waits[i].next_woken) {
+		struct goroutine *woken = &writer->goroutines[writer->model->waits[i].thread];
+		if (woken->state != WAITING || woken->wait != i)
+			continue;
+		if (interrupted == TRACE_NONE)
+			interrupted = wake_up(writer, waker, step->time_ns);
+		emit(writer, waker, GO_UNBLOCK_LOCAL, step->time_ns,
+		     ARGUMENTS(woken->id, use_stack(writer, wake->stack)));
+		woken->state = RUNNABLE;
+	}
+	if (waker)
+		wait_on(writer, waker, interrupted, step->time_ns);
+}
+
+static void show_region(struct writer *writer, const struct trace_step *step)
+{
+	const struct trace_region *region = &writer->model->regions[step->index];
+	struct goroutine *g = actor(writer, step->thread);
+	bool is_end = step->kind == TRACE_STEP_REGION_END;
+	/* One that is open stays so: the reader ends it with the trace. */
+	if (!g || (is_end && region->is_open))
+		return;
+	uint32_t interrupted = wake_up(writer, g, step->time_ns);
+	emit(writer, g, GO_REGION, step->time_ns,
+	     ARGUMENTS(region->task, is_end, use_text(writer, region->type),
+		       is_end ? 0 : use_stack(writer, region->stack)));
+	wait_on(writer, g, interrupted, step->time_ns);
+}
+
+static void show_task(struct writer *writer, const struct trace_step *step)
+{
+	const struct trace_task *task = &writer->model->tasks[step->index];
+	struct goroutine *g = actor(writer, step->thread);
+	bool is_end = step->kind == TRACE_STEP_TASK_END;
+	if (!g || (is_end ? task->ended_by == TRACE_NONE : task->begun_by == TRACE_NONE))
+		return;
+	uint32_t interrupted = wake_up(writer, g, step->time_ns);
+	if (is_end)
+		emit(writer, g, GO_TASK_END, step->time_ns, ARGUMENTS(task->id, 0));
+	else
+		emit(writer, g, GO_TASK_BEGIN, step->time_ns,
+		     ARGUMENTS(task->id, task->parent, use_text(writer, task->type),
+			       use_stack(writer, task->stack)));
+	wait_on(writer, g, interrupted, step->time_ns);
+}
+
+static void show_heap(struct writer *writer, const struct trace_step *step)
+{
+	struct goroutine *g = actor(writer, step->thread);
+	if (g)
+		emit(writer, g, GO_HEAP, step->time_ns,
+		     ARGUMENTS(writer->model->heap[step->index].live_bytes));
+}
+
+static void show_log(struct writer *writer, uint32_t thread, uint64_t time_ns, uint64_t task,
+		     const char *category, const char *message, uint32_t stack)
+{
+	struct goroutine *g = actor(writer, thread);
+	if (!g)
+		return;
+	uint32_t interrupted = wake_up(writer, g, time_ns);
+	emit(writer, g, GO_LOG, time_ns,
+	     ARGUMENTS(task, use_text(writer, category), use_stack(writer, stack)));
+	go_batch_text(&g->batch, message);
+	wait_on(writer, g, interrupted, time_ns);
+}
+
+static void show_event(struct writer *writer, const struct trace_step *step)
+{
+	const struct trace_event *event = &writer->model->events.items[step->index];
+	char number[24];
+	snprintf(number, sizeof number, "%" PRIu64, event->a);
+	switch ((enum cprof_event_kind)event->kind) {
+	case CPROF_EVENT_LOG:
+		show_log(writer, step->thread, step->time_ns, event->a, event->text, event->message,
+			 event->stack);
+		break;
+	case CPROF_EVENT_SIGNAL:
+		show_log(writer, step->thread, step->time_ns, 0, "signal", number, event->stack);
+		break;
+	case CPROF_EVENT_FORK:
+		show_log(writer, step->thread, step->time_ns, 0, "fork", number, event->stack);
+		break;
+	case CPROF_EVENT_EXEC:
+		show_log(writer, step->thread, step->time_ns, 0, "exec", event->text, event->stack);
+		break;
+	case CPROF_EVENT_CPU:
+		if (is_there(&writer->goroutines[step->thread]))
+			go_batch_untimed(&writer->own, GO_CPU_SAMPLE,
+					 ARGUMENTS(0, go_clock_next(&writer->clock, step->time_ns),
+						   step->thread, writer->goroutines[step->thread].id,
+						   use_stack(writer, event->stack)));
+		break;
+	default:
+		break;
+	}
+}
+
+static void show_gap(struct writer *writer, const struct trace_step *step)
+{
+	char text[64];
+	snprintf(text, sizeof text, "%" PRIu64 " events dropped",
+		 writer->model->input->gaps[step->index].events);
+	show_log(writer, TRACE_NONE, step->time_ns, 0, "cprof",
+		 step->kind == TRACE_STEP_GAP_BEGIN ? text : "recording again", 0);
+}
+
+static void (*const shows[])(struct writer *, const struct trace_step *) = {
+	[TRACE_STEP_THREAD_START] = start_thread,
+	[TRACE_STEP_THREAD_END] = end_thread,
+	[TRACE_STEP_WAIT_BEGIN] = begin_wait,
+	[TRACE_STEP_WAIT_END] = end_wait,
+	[TRACE_STEP_WAKE] = show_wake,
+	[TRACE_STEP_REGION_BEGIN] = show_region,
+	[TRACE_STEP_REGION_END] = show_region,
+	[TRACE_STEP_TASK_BEGIN] = show_task,
+	[TRACE_STEP_TASK_END] = show_task,
+	[TRACE_STEP_HEAP] = show_heap,
+	[TRACE_STEP_EVENT] = show_event,
+	[TRACE_STEP_GAP_BEGIN] = show_gap,
+	[TRACE_STEP_GAP_END] = show_gap,
+};
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+/* Where every thread begins: says nothing about this one. */
+static bool is_start_of_any(const char *function)
+{
+	static const char *const beginnings[] = {"_start", "__libc_start", "start_thread",
+						 "clone",  "__clone",      "libc.so",
+						 "libc-",  "libpthread",   "[unwind stopped]"};
+	for (size_t i = 0; i < ARRAY_LENGTH(beginnings); i++)
+		if (strncmp(function, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return false;
+}
+
+/* The thread's own outermost function in a stack, 0 if it does not show it. */
+static uint32_t first_function(struct writer *writer, uint32_t stack_id)
+{
+	const struct trace_symbols *symbols = writer->symbols;
+	struct trace_stack stack = symbols->stacks[trace_symbols_stack(writer->symbols, stack_id)];
+	uint32_t at = stack.count;
+	while (at &&
+	       is_start_of_any(trace_symbols_text(symbols, symbols->frames[stack.frames[at - 1]].function)))
+		at--;
+	if (at == 0 || at == stack.count)
+		return 0;
+	return symbols->frames[stack.frames[at - 1]].function;
+}
+
+static uint32_t stack_of_step(const struct trace_model *model, const struct trace_step *step)
+{
+	switch ((enum trace_step_kind)step->kind) {
+	case TRACE_STEP_WAIT_BEGIN:
+		return model->waits[step->index].stack;
+	case TRACE_STEP_WAKE:
+		return model->wakes[step->index].stack;
+	case TRACE_STEP_EVENT:
+		return model->events.items[step->index].stack;
+	default:
+		return 0;
+	}
+}
+
+/* Goroutines are called after the function that they begin with, threads else by their names. */
+static void name_goroutines(struct writer *writer)
+{
+	const struct trace_model *model = writer->model;
+	for (size_t i = 0; i < model->step_count; i++) {
+		const struct trace_step *step = &model->steps[i];
+		uint32_t stack = stack_of_step(model, step);
+		if (stack && !writer->goroutines[step->thread].first_function)
+			writer->goroutines[step->thread].first_function = first_function(writer, stack);
+	}
+	for (size_t i = 0; i < model->thread_count; i++) {
+		struct goroutine *g = &writer->goroutines[i];
+		const char *name = model->threads[i].name;
+		if (!g->first_function)
+			g->first_function = trace_symbols_string(writer->symbols, name[0] ? name : "thread");
+		use(writer, &writer->used_strings, g->first_function);
+	}
+}
+
+/* Thread ids are goroutine ids, but for those that were used before. */
+static void number_goroutines(struct writer *writer)
+{
+	struct u64_map taken = {0};
+	for (uint32_t i = 0; i < writer->model->thread_count; i++) {
+		uint32_t ignored;
+		uint64_t id = writer->model->threads[i].tid;
+		if (id == 0 || u64_map_find(&taken, id, &ignored))
+			id = (uint64_t)UINT32_MAX + 1 + i;
+		if (u64_map_put(&taken, id, i) < 0)
+			writer->is_failed = true;
+		writer->goroutines[i].id = id;
+	}
+	u64_map_fini(&taken);
+}
+
+/* A stack, leaf first, as much of it as an event may hold. */
+static void add_stack(struct writer *writer, uint64_t id, const struct trace_stack *stack)
+{
+	const struct trace_symbols *symbols = writer->symbols;
+	struct byte_buffer frames = {0};
+	struct byte_buffer body = {0};
+	uint32_t count = 0;
+	for (; count < stack->count && frames.size < STACK_BYTES_MAX - 2 * FRAME_BYTES_MAX; count++) {
+		const struct trace_frame *frame = &symbols->frames[stack->frames[count]];
+		use(writer, &writer->used_strings, frame->function);
+		use(writer, &writer->used_strings, frame->file);
+		/* Readers know a frame by its pc, and a pc may stand for several inlined functions. */
+		byte_buffer_varint(&frames, (uint64_t)stack->frames[count] + 1);
+		byte_buffer_varint(&frames, frame->function);
+		byte_buffer_varint(&frames, frame->file);
+		byte_buffer_varint(&frames, frame->line);
+	}
+	byte_buffer_varint(&body, id);
+	byte_buffer_varint(&body, count);
+	byte_buffer_add(&body, frames.bytes, frames.size);
+	byte_buffer_byte(&writer->own.bytes, (unsigned char)(GO_STACK | 3u << 6));
+	byte_buffer_varint(&writer->own.bytes, body.size);
+	byte_buffer_add(&writer->own.bytes, body.bytes, body.size);
+	writer->is_failed |= frames.is_failed || body.is_failed;
+	byte_buffer_free(&frames);
+	byte_buffer_free(&body);
+}
+
+static void add_tables(struct writer *writer)
+{
+	const struct trace_symbols *symbols = writer->symbols;
+	uint32_t ignored;
+	for (uint32_t i = 0; i < writer->model->thread_count; i++)
+		go_batch_untimed(&writer->own, GO_STACK,
+				 ARGUMENTS(FIRST_FUNCTIONS + i, 1, FIRST_FUNCTIONS + i,
+					   writer->goroutines[i].first_function, 0, 0));
+	for (uint32_t i = 1; i < symbols->stack_count; i++)
+		if (u64_map_find(&writer->used_stacks, i, &ignored))
+			add_stack(writer, i, &symbols->stacks[i]);
+	for (size_t i = 1; i < symbols->tables.strings.count; i++)
+		if (u64_map_find(&writer->used_strings, i, &ignored))
+			go_batch_string(&writer->own, i, trace_symbols_text(symbols, (uint32_t)i));
+}
+
+/* ---- all ----------------------------------------------------------------------------------------- */
+
+static void write_all(struct writer *writer, struct byte_buffer *out)
+{
+	const struct trace_model *model = writer->model;
+	size_t processors = model->thread_count;
+	/* Readers take a 0 for no time. */
+	uint64_t from_ns = model->input->from_ns ? model->input->from_ns : 1;
+	go_batch_begin(&writer->own, processors, from_ns);
+	go_batch_untimed(&writer->own, GO_FREQUENCY, ARGUMENTS(UINT64_C(1000000000)));
+	go_batch_add(&writer->own, GO_MAXPROCS, go_clock_next(&writer->clock, from_ns),
+		     ARGUMENTS(processors ? processors : 1, 0));
+	number_goroutines(writer);
+	name_goroutines(writer);
+	for (size_t i = 0; i < model->step_count; i++)
+		shows[model->steps[i].kind](writer, &model->steps[i]);
+	/* Readers end the trace with its last event. */
+	go_batch_add(&writer->own, GO_MAXPROCS, go_clock_next(&writer->clock, model->input->until_ns),
+		     ARGUMENTS(processors ? processors : 1, 0));
+	add_tables(writer);
+	byte_buffer_add(out, HEADER, sizeof HEADER);
+	byte_buffer_add(out, writer->own.bytes.bytes, writer->own.bytes.size);
+	for (size_t i = 0; i < model->thread_count; i++) {
+		const struct byte_buffer *bytes = &writer->goroutines[i].batch.bytes;
+		byte_buffer_add(out, bytes->bytes, bytes->size);
+		writer->is_failed |= bytes->is_failed;
+	}
+}
+
+int trace_go_write(const struct trace_model *model, struct trace_symbols *symbols,
+		   struct byte_buffer *out_bytes)
+{
+	struct byte_buffer out = {0};
+	struct writer writer = {.model = model, .symbols = symbols};
+	writer.goroutines = calloc(model->thread_count + 1, sizeof *writer.goroutines);
+	if (!writer.goroutines)
+		return -ENOMEM;
+	write_all(&writer, &out);
+	for (size_t i = 0; i < model->thread_count; i++)
+		byte_buffer_free(&writer.goroutines[i].batch.bytes);
+	free(writer.goroutines);
+	u64_map_fini(&writer.used_strings);
+	u64_map_fini(&writer.used_stacks);
+	bool is_failed = writer.is_failed || writer.own.bytes.is_failed || out.is_failed ||
+			 symbols->tables.is_failed;
+	byte_buffer_free(&writer.own.bytes);
+	if (is_failed) {
+		byte_buffer_free(&out);
+		return -ENOMEM;
+	}
+	*out_bytes = out;
+	return 0;
+}
