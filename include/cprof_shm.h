@@ -27,7 +27,7 @@
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file: both ends must be of one build. */
-#define CPROF_SHM_VERSION 6
+#define CPROF_SHM_VERSION 7
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 
@@ -338,7 +338,7 @@ struct cprof_thread {
 	atomic_u64 tail; /* all positions below are in the totals */
 	uint8_t pad2[56];
 	/* The program's own: what pthread_create hands to the new thread, the sampler's state. */
-	uint64_t private_words[32];
+	uint64_t private_words[40];
 	/* Stacks under construction, one for each nesting level (handler in malloc in handler). */
 	struct {
 		uint32_t hash;
@@ -347,7 +347,7 @@ struct cprof_thread {
 		uint64_t frames[CPROF_STACK_FRAMES_MAX];
 	} scratch[CPROF_SCRATCH_LEVELS];
 	struct cprof_waiting waiting;
-	uint8_t pad3[8192 - 192 - 256 - 64 - CPROF_SCRATCH_LEVELS * (8 + 8 * CPROF_STACK_FRAMES_MAX)];
+	uint8_t pad3[8192 - 192 - 320 - 64 - CPROF_SCRATCH_LEVELS * (8 + 8 * CPROF_STACK_FRAMES_MAX)];
 	struct cprof_record ring[CPROF_RING_RECORDS];
 };
 _Static_assert(offsetof(struct cprof_thread, head) == 64, "layout");

@@ -9,6 +9,7 @@
 
 #include <signal.h>
 
+#include "annotate.h"
 #include "contention.h"
 #include "cpu_timer.h"
 #include "process.h"
@@ -93,6 +94,7 @@ void thread_attach(struct cprof_thread *slot, const struct unwind_bounds *bounds
 		store_relaxed(&slot->stack_low, bounds->low);
 		store_relaxed(&slot->stack_high, bounds->high);
 		contention_show_nothing(slot);
+		annotate_thread_begins(slot);
 		store_release(&slot->state, (uint32_t)CPROF_THREAD_LIVE);
 	}
 	thread_tls.slot = slot;

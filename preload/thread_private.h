@@ -20,7 +20,9 @@ struct thread_trace {
 struct thread_private {
 	uint64_t holders[CPROF_SCRATCH_LEVELS]; /* where the guard of each level lies, or lay */
 	uint32_t outer_count;
+	uint32_t regions;                               /* that the thread is in */
 	struct publication outer[CONTENTION_OUTER_MAX]; /* waits that handlers' waits interrupted */
+	uint64_t task;                                  /* id of the current one, 0: none */
 	struct thread_trace trace; /* outlives the thread, for whoever gets the slot next */
 };
 _Static_assert(sizeof(struct thread_private) <= sizeof(((struct cprof_thread *)0)->private_words),

@@ -25,6 +25,9 @@ static const atomic_u32 off_word;
 
 const atomic_u32 *trace_word = &off_word;
 
+/* What include/cprof.h looks at, in the program's code: the same variable. */
+extern EXPORT const atomic_u32 *cprof_api_tracing __attribute__((alias("trace_word")));
+
 /* How many chunks are gone round in: the control block's number, out of others' reach. */
 static uint32_t chunk_count;
 
