@@ -22,6 +22,8 @@ CXX := g++
 AR := ar
 RUSTC ?= $(shell command -v rustc)
 
+VERSION := $(shell sed -nE 's/.*CPROF_VERSION "(.*)"/\1/p' include/cprof_version.h)
+
 # ---- sources ------------------------------------------------------------------------
 
 PRELOAD_SRC := $(wildcard preload/*.c)
@@ -256,6 +258,9 @@ install: all
 	install -D -m 755 $(LIBRARY) '$(DESTDIR)$(PREFIX)/lib/libcprof.so'
 	install -D -m 755 $(TOOL) '$(DESTDIR)$(PREFIX)/bin/cprof'
 	install -D -m 755 $(COLLECTOR) '$(DESTDIR)$(PREFIX)/libexec/cprof/cprof-collector'
+	install -D -m 644 include/cprof.h '$(DESTDIR)$(PREFIX)/include/cprof.h'
+	install -d '$(DESTDIR)$(PREFIX)/lib/pkgconfig'
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' share/cprof.pc.in >'$(DESTDIR)$(PREFIX)/lib/pkgconfig/cprof.pc'
 	install -D -m 644 tools/cprof.1 '$(DESTDIR)$(PREFIX)/share/man/man1/cprof.1'
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/cprof' $(wildcard share/cprof/*)
 

@@ -178,6 +178,18 @@ static inline void cprof_task_end(struct cprof_task task)
 }
 
 /*
+ * Leaves a task to another thread: it goes on, but where it is the calling thread's
+ * current one, the task that was so before it began is current again.
+ */
+static inline void cprof_task_leave(struct cprof_task task)
+{
+	cprof_task_current_fn_ current = task.id ? cprof_find_task_current_() : NULL;
+	cprof_task_switch_fn_ switch_to = task.id ? cprof_find_task_switch_() : NULL;
+	if (current && switch_to && current() == task.id)
+		(void)switch_to(task.outer);
+}
+
+/*
  * Takes a task over from another thread, which may go on with it or not: makes it the
  * calling thread's current one.  Returns what was, to be switched back to.
  */
@@ -334,6 +346,11 @@ class task
 	~task()
 	{
 		cprof_task_end(task_);
+	}
+	/* Leaves it to another thread, to which this object is moved. */
+	void leave()
+	{
+		cprof_task_leave(task_);
 	}
 	/* To hand on to another thread; good as long as the task is not ended. */
 	cprof_task get() const

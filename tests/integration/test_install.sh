@@ -12,6 +12,8 @@ done
 for file in alerts.yml alerts_test.yml dashboard.json; do
 	expect "share/cprof/$file is there" test -r "$prefix/share/cprof/$file"
 done
+expect "include/cprof.h is there" test -r "$prefix/include/cprof.h"
+expect "cprof.pc is there" grep -qx "prefix=$prefix" "$prefix/lib/pkgconfig/cprof.pc"
 rm -rf "$TMP/staged"
 expect "make install with DESTDIR" make --no-print-directory -C "$HERE/../.." BUILD="$BUILD" DESTDIR="$TMP/staged" PREFIX=/usr install
 expect "DESTDIR is honoured" test -x "$TMP/staged/usr/lib/libcprof.so"

@@ -124,9 +124,11 @@ Test(annotate, a_task_ends_in_another_thread_that_took_it_over)
 	cr_assert_eq(pthread_create(&thread, NULL, take_over, &task), 0);
 	pthread_join(thread, NULL);
 	cr_expect_eq(cprof_task_current().id, task.id, "who began it did not leave it");
-	struct cprof_task none = {0, 0, 0};
-	cr_expect_eq(cprof_task_switch(none).id, task.id);
+	cprof_task_leave(task);
 	cr_expect_eq(cprof_task_current().id, 0);
+	struct cprof_task next = cprof_task_begin("next");
+	cprof_task_leave(task);
+	cr_expect_eq(cprof_task_current().id, next.id, "it is another one by now");
 }
 
 Test(annotate, a_parent_may_be_named)
