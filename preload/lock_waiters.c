@@ -30,16 +30,18 @@
 /* Tries to begin an insertion before the table counts as full: somebody else's takes nanoseconds. */
 #define INSERT_TRIES 64
 
-/* The last release: its time in units of 1024 ns << 32 | the stack id, or this instead of an id. */
+/* The last release: its time in units of 1024 ns << 32 | the stack id, or one of these instead of an id. */
 #define STACK_PENDING UINT32_C(0xffffffff)
+#define STACK_NOT_SAMPLED UINT32_C(0xfffffffe)
 #define TICKET_SHIFT 10
 
 struct lock_waiters {
 	atomic_u64 word;
-	atomic_u64 released; /* 0: never */
-	atomic_u64 how;      /* of that release: labels << 32 | scale; written before the stack id */
-	atomic_u32 owed;     /* waits that ended uncharged, written before the word that leaves their time */
-	uint32_t filter;     /* index; written with the key */
+	atomic_u64 released;    /* 0: never */
+	atomic_u64 released_at; /* its time in whole; written before it */
+	atomic_u64 how;  /* of the last sampled one: labels << 32 | scale; written before its stack id */
+	atomic_u32 owed; /* waits that ended uncharged, written before the word that leaves their time */
+	uint32_t filter; /* index; written with the key */
 	atomic_u32 releases;
 	atomic_u64 left; /* to the releaser: number << 48 | units */
 };
@@ -171,6 +173,14 @@ static struct lock_waiters *seize(struct bucket *bucket)
 	return NULL;
 }
 
+/* When the last release was, in units of a ticket: in full, whatever its 32 bits in `released` are. */
+static uint64_t time_of_release(const struct lock_waiters *entry, uint64_t released)
+{
+	/* Relaxed: written before `released`; that of a later release is less than 36 minutes away. */
+	uint64_t later = load_relaxed(&entry->released_at);
+	return later - (uint64_t)(int64_t)(int32_t)((uint32_t)later - (uint32_t)(released >> 32));
+}
+
 /* Takes what is left to a releaser. */
 static struct lock_charge take_left(struct lock_waiters *entry)
 {
@@ -266,6 +276,8 @@ static struct lock_releaser releaser_of(const struct lock_waiters *entry, uint64
 {
 	/* Acquire: written before `released`, and before a later release writes that. */
 	uint64_t how = load_acquire(&entry->how);
+	if ((uint32_t)released == STACK_NOT_SAMPLED)
+		return (struct lock_releaser){.stack = 0};
 	bool is_its = load_relaxed(&entry->released) == released;
 	return (struct lock_releaser){.stack = (uint32_t)released,
 				      .scale = (uint32_t)how,
@@ -277,8 +289,7 @@ bool lock_waiters_acquire(struct lock_waiters *entry, uint64_t start_ns, uint64_
 {
 	uint64_t now = now_ns >> UNIT_SHIFT;
 	uint64_t released = load_acquire(&entry->released); /* pairs with lock_waiters_release_end() */
-	uint32_t since_start = (uint32_t)(released >> 32) - (uint32_t)(start_ns >> TICKET_SHIFT);
-	if (released == 0 || (int32_t)since_start < 0) {
+	if (released == 0 || time_of_release(entry, released) < start_ns >> TICKET_SHIFT) {
 		lock_waiters_give_up(entry, now_ns);
 		return false;
 	}
@@ -365,8 +376,10 @@ bool lock_waiters_release_begin(const void *lock, uint64_t now_ns, uint64_t dela
 	out_release->charge = (struct lock_charge){.waits = owed, .delay_ns = ns_of(units)};
 	out_release->waiters = (uint32_t)number;
 	out_release->ticket = now_ns >> TICKET_SHIFT << 32 | STACK_PENDING;
-	if (number > 0)
+	if (number > 0) {
+		store_relaxed(&entry->released_at, now_ns >> TICKET_SHIFT); /* published by `released` */
 		store_release(&entry->released, out_release->ticket); /* a stack of before is no longer it */
+	}
 	return true;
 }
 
@@ -376,10 +389,12 @@ struct lock_charge lock_waiters_release_end(const struct lock_release *release, 
 	uint64_t ticket = release->ticket;
 	if (release->waiters == 0)
 		return (struct lock_charge){.waits = 0, .delay_ns = 0};
-	/* Published by the CAS; who acquires meanwhile notices, see releaser_of(). */
-	store_release(&entry->how, (uint64_t)releaser.labels << 32 | releaser.scale);
+	/* Of another release that was sampled since: who acquires meanwhile notices, see releaser_of(). */
+	if (releaser.scale)
+		store_release(&entry->how, (uint64_t)releaser.labels << 32 | releaser.scale); /* by the CAS */
+	uint32_t stack = releaser.scale ? releaser.stack : STACK_NOT_SAMPLED;
 	/* (A) */
-	(void)cas_acq_rel(&entry->released, &ticket, (ticket & ~UINT64_C(0xffffffff)) | releaser.stack);
+	(void)cas_acq_rel(&entry->released, &ticket, (ticket & ~UINT64_C(0xffffffff)) | stack);
 	return take_left(entry); /* (B) */
 }
 

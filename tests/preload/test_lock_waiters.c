@@ -258,6 +258,73 @@ Test(lock_waiters, scale_of_a_release_holds_for_who_it_lets_in)
 	cr_assert_eq(releaser.scale, 100);
 }
 
+Test(lock_waiters, scale_of_a_release_survives_one_that_is_not_sampled)
+{
+	const struct lock_releaser scaled = {.stack = 9, .scale = 100},
+				   not_sampled = {.stack = 0, .scale = 0};
+	struct lock_charge charge;
+	struct lock_releaser releaser;
+	struct lock_release first, second;
+	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
+	lock_waiters_join(lock_at(1), START);
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + US, 1, &first));
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + 3 * US, 1, &second));
+	lock_waiters_release_end(&second, scaled);
+	lock_waiters_release_end(&first, not_sampled);
+	cr_assert(lock_waiters_acquire(entry, START, START + 5 * US, &charge, &releaser));
+	cr_assert_eq(releaser.stack, 9);
+	cr_assert_eq(releaser.scale, 100);
+}
+
+Test(lock_waiters, scale_of_a_release_is_not_left_to_one_that_is_not_sampled)
+{
+	const struct lock_releaser scaled = {.stack = 9, .scale = 100},
+				   not_sampled = {.stack = 0, .scale = 0};
+	struct lock_charge charge;
+	struct lock_releaser releaser;
+	struct lock_release first, second;
+	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
+	lock_waiters_join(lock_at(1), START);
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + US, 1, &first));
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + 3 * US, 1, &second));
+	lock_waiters_release_end(&second, not_sampled);
+	lock_waiters_release_end(&first, scaled);
+	cr_assert(lock_waiters_acquire(entry, START, START + 5 * US, &charge, &releaser));
+	cr_assert_eq(releaser.scale, 0);
+}
+
+/* The 32 bits of a release's time in its word reach 36 minutes to either side. */
+Test(lock_waiters, wait_of_hours_is_charged_to_its_release)
+{
+	const uint64_t hour = UINT64_C(3600) * 1000000 * US;
+	for (uint64_t hours = 1; hours <= 5; hours++) {
+		struct lock_charge charge;
+		struct lock_releaser releaser;
+		uint64_t end = START + hours * hour;
+		struct lock_waiters *entry = lock_waiters_join(lock_at(hours), START);
+		cr_assert_eq(release_at(lock_at(hours), end, site).delay_ns, hours * hour);
+		cr_assert(lock_waiters_acquire(entry, START, end + 2 * US, &charge, &releaser));
+		cr_assert_eq(charge.waits, 1, "%lu hours", hours);
+		cr_assert_eq(charge.delay_ns, 2 * US);
+	}
+}
+
+Test(lock_waiters, release_of_hours_ago_is_not_charged)
+{
+	const uint64_t hour = UINT64_C(3600) * 1000000 * US;
+	for (uint64_t hours = 1; hours <= 5; hours++) {
+		struct lock_charge charge;
+		struct lock_releaser releaser;
+		uint64_t later = START + hours * hour;
+		struct lock_waiters *entry = lock_waiters_join(lock_at(hours), START);
+		release_at(lock_at(hours), START + US, site);
+		cr_assert(lock_waiters_acquire(entry, START, START + 2 * US, &charge, &releaser));
+		entry = lock_waiters_join(lock_at(hours), later);
+		cr_assert_not(lock_waiters_acquire(entry, later, later + US, &charge, &releaser), "%lu hours",
+			      hours);
+	}
+}
+
 Test(lock_waiters, times_wrap_without_notice)
 {
 	/* The sums' 48 bits of 16 ns, and the tickets' 32 bits of 1024 ns, just before they wrap. */
