@@ -158,20 +158,25 @@ static void tick_while_busy(void *argument)
 
 /* ---- clients ------------------------------------------------------------------------------- */
 
-static void retire(struct loop *loop, struct client *client)
+static void take_out(struct loop *loop, struct client *client)
 {
 	struct client **link = &loop->clients;
 	while (*link != client)
 		link = &(*link)->next;
-	client_finish(client, tick_while_busy, loop);
-	http_end_client(loop->http, client, tick_while_busy, loop);
-	interval_end_client(loop->interval, client);
-	/* Only now: until it is finished the rings are drained and a restart would find it. */
 	*link = client->next;
 	if (loop->bell.control == segment_reader_control(&client->reader))
 		bell_unlisten(&loop->bell);
 	supervisor_tell_finished(loop->link_fd, client->handle.id);
 	client_close(client);
+}
+
+static void retire(struct loop *loop, struct client *client)
+{
+	client_finish(client, tick_while_busy, loop);
+	http_end_client(loop->http, client, tick_while_busy, loop);
+	interval_end_client(loop->interval, client);
+	/* Only now: until it is finished the rings are drained and a restart would find it. */
+	take_out(loop, client);
 }
 
 static struct client *same_process(struct loop *loop, const struct client_handle *handle)
@@ -200,6 +205,13 @@ static void open_client(struct loop *loop, const struct client_handle *handle)
 	if (!client) {
 		supervisor_tell_finished(loop->link_fd, handle->id);
 		return;
+	}
+	/* It took us for dead: the same segment, or one that all of the earlier one was copied to. */
+	if (earlier && handle->is_again) {
+		http_end_client(loop->http, earlier, tick_while_busy, loop);
+		interval_end_client(loop->interval, earlier);
+		take_out(loop, earlier);
+		earlier = NULL;
 	}
 	if (loop->dir.path[0] == '\0')
 		open_out_dir(loop, client);

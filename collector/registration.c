@@ -239,6 +239,7 @@ static enum received receive(struct registration *registration, int fd, struct c
 	int pidfd = choose_pidfd(fds[1], peer.pid);
 	*out_handle = (struct client_handle){
 		.is_first = hello->is_first && hello->pid == registration->session.root_pid,
+		.is_again = hello->is_again,
 		.pid = hello->pid,
 		.peer_pid = peer.pid,
 		.segment_fd = fds[0],

@@ -37,8 +37,9 @@ pid_t pidfd_pid(int fd);
 struct client_handle {
 	uint32_t id; /* given by the worker, unique in the tree */
 	uint32_t is_first;
-	uint32_t pid;     /* as the process sees itself */
-	int32_t peer_pid; /* as we see it; 0: not visible from here */
+	uint32_t is_again; /* in place of what the same process registered before */
+	uint32_t pid;      /* as the process sees itself */
+	int32_t peer_pid;  /* as we see it; 0: not visible from here */
 	int segment_fd;
 	int pidfd;   /* -1: none; then it is dead already, or kill(pid, 0) has to do */
 	int root_fd; /* O_PATH of its root directory, or -1 */

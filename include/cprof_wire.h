@@ -43,7 +43,8 @@ struct cprof_hello {
 	uint32_t pid;     /* as the process sees itself */
 	uint8_t token[CPROF_TOKEN_BYTES];
 	uint32_t is_first;
-	uint32_t reserved;
+	uint32_t
+		is_again; /* its collector died: in place of what this process registered before, if anything */
 };
 _Static_assert(sizeof(struct cprof_hello) == 40, "layout");
 

@@ -25,6 +25,7 @@
 #include "cprof_units.h"
 #include "process.h"
 #include "record.h"
+#include "revive.h"
 #include "segment.h"
 #include "sys.h"
 #include "thread.h"
@@ -178,4 +179,5 @@ void cpu_timer_sample(const siginfo_t *info, const ucontext_t *context)
 		record_add(&guard, stack, CPROF_KIND_CPU, weight, ns);
 	}
 	guard_leave(&guard);
+	revive_watch();
 }

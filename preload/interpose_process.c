@@ -107,8 +107,22 @@ DEFINE_CONFINING(setegid, (gid_t group), (group))
 DEFINE_CONFINING(setregid, (gid_t group, gid_t effective), (group, effective))
 DEFINE_CONFINING(setresgid, (gid_t group, gid_t effective, gid_t saved), (group, effective, saved))
 DEFINE_CONFINING(chroot, (const char *path), (path))
-DEFINE_CONFINING(unshare, (int flags), (flags))
-DEFINE_CONFINING(setns, (int fd, int type), (fd, type))
+
+EXPORT int INTERPOSED(unshare)(int flags)
+{
+	real_resolve();
+	process_before_confinement();
+	session_leave_network();
+	return real.unshare(flags);
+}
+
+EXPORT int INTERPOSED(setns)(int fd, int type)
+{
+	real_resolve();
+	process_before_confinement();
+	session_leave_network();
+	return real.setns(fd, type);
+}
 
 /* Variadic in the header, but always these five words. */
 EXPORT int INTERPOSED(prctl)(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)

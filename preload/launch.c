@@ -9,7 +9,7 @@
  * Stub and collector-to-be run between clone and exec on a copy of a program that may
  * be in any state: only raw system calls there.
  *
- * Context: init.
+ * Context: any (async-signal-safe), one thread at a time.
  */
 #include "launch.h"
 
@@ -38,6 +38,7 @@
 
 #define KERNEL_SIGSET_BYTES 8
 #define ENVIRONMENT_MAX 64
+#define ENVIRONMENT_BYTES 8192
 /* Descriptors moved out of the way of 0 to 3 go here or above. */
 #define SAFE_FD 10
 #define BACKLOG 4096
@@ -47,12 +48,18 @@
 /* In place of its pid: it could not be made. */
 #define NO_COLLECTOR UINT32_MAX
 
+/* Set at load: the program may change its environment, and a handler must not look there. */
+static char library[CPROF_PATH_BYTES];
+static const char *collector_environment[ENVIRONMENT_MAX];
+
+enum stderr_use { STDERR_IS_KEPT, STDERR_IS_LEFT };
+
 static bool can_execute(const char *path)
 {
 	return sys_call4(SYS_faccessat, AT_FDCWD, (long)path, 1 /* X_OK */, 0) == 0;
 }
 
-bool launch_find_collector(const char *library_path, char *out_path, size_t capacity)
+bool launch_find_collector(char *out_path, size_t capacity)
 {
 	struct text path;
 	text_init(&path, out_path, capacity);
@@ -63,7 +70,7 @@ bool launch_find_collector(const char *library_path, char *out_path, size_t capa
 	static const char *const places[] = {"cprof-collector", "../libexec/cprof/cprof-collector"};
 	for (size_t i = 0; i < ARRAY_LENGTH(places); i++) {
 		text_init(&path, out_path, capacity);
-		text_add_bytes(&path, library_path, (size_t)(text_basename(library_path) - library_path));
+		text_add_bytes(&path, library, (size_t)(text_basename(library) - library));
 		text_add(&path, places[i]);
 		if (!path.is_cut && can_execute(out_path))
 			return true;
@@ -71,23 +78,38 @@ bool launch_find_collector(const char *library_path, char *out_path, size_t capa
 	return false;
 }
 
-/* What the collector needs of the program's environment; never LD_PRELOAD. */
-static void select_environment(char *const *environment, char *session_entry, const char **out_environment)
+/* Whether the collector needs it of the program's environment; never LD_PRELOAD. */
+static bool is_for_collector(const char *entry)
 {
 	static const char *const wanted[] = {"CPROF_", "HOME=", "PATH=", "TMPDIR=",       "XDG_",
 					     "LANG=",  "LC_",   "TZ=",   "ASAN_OPTIONS=", "UBSAN_OPTIONS="};
-	size_t count = 0;
-	out_environment[count++] = session_entry;
+	if (text_after(entry, CPROF_SESSION_ENV "="))
+		return false;
+	bool take = config.debuginfod && text_after(entry, "DEBUGINFOD_");
+	for (size_t i = 0; i < ARRAY_LENGTH(wanted); i++)
+		take = take || text_after(entry, wanted[i]);
+	return take;
+}
+
+void launch_prepare(const char *library_path, char *const *environment)
+{
+	static char strings[ENVIRONMENT_BYTES];
+	struct text text;
+	text_init(&text, library, sizeof library);
+	text_add(&text, library_path);
+	text_init(&text, strings, sizeof strings);
+	size_t count = 1; /* the first is the session's */
 	for (; *environment && count + 1 < ENVIRONMENT_MAX; environment++) {
-		if (text_after(*environment, CPROF_SESSION_ENV "="))
+		size_t start = text.length;
+		if (!is_for_collector(*environment))
 			continue;
-		bool take = config.debuginfod && text_after(*environment, "DEBUGINFOD_");
-		for (size_t i = 0; i < ARRAY_LENGTH(wanted); i++)
-			take = take || text_after(*environment, wanted[i]);
-		if (take)
-			out_environment[count++] = *environment;
+		text_add(&text, *environment);
+		text_add_bytes(&text, "", 1);
+		if (text.is_cut)
+			break;
+		collector_environment[count++] = strings + start;
 	}
-	out_environment[count] = NULL;
+	collector_environment[count] = NULL;
 }
 
 /* The program's limits are not meant for the collector: up to what is allowed. */
@@ -136,7 +158,7 @@ static void announce(uint32_t pid)
  * collector, as which it is declared by those that it may have to look into
  * (session_register()).
  */
-static _Noreturn void become_collector(const char *path, const char *const *environment, int listen_fd)
+static _Noreturn void become_collector(const char *path, int listen_fd, enum stderr_use use)
 {
 	(void)sys_call2(SYS_listen, listen_fd, BACKLOG);
 	announce((uint32_t)sys_call0(SYS_getpid));
@@ -146,7 +168,8 @@ static _Noreturn void become_collector(const char *path, const char *const *envi
 	int safe_null_fd = (int)sys_call3(SYS_fcntl, null_fd, F_DUPFD, SAFE_FD);
 	duplicate_to(safe_null_fd, 0);
 	duplicate_to(safe_null_fd, 1);
-	if (sys_call2(SYS_fcntl, 2, F_GETFD) < 0 || null_fd == 2)
+	/* Later than at load it may be any file of the program's. */
+	if (use == STDERR_IS_LEFT || sys_call2(SYS_fcntl, 2, F_GETFD) < 0 || null_fd == 2)
 		duplicate_to(safe_null_fd, 2);
 	duplicate_to(listen_fd, CPROF_COLLECTOR_LISTEN_FD);
 	close_from(CPROF_COLLECTOR_LISTEN_FD + 1);
@@ -156,8 +179,9 @@ static _Noreturn void become_collector(const char *path, const char *const *envi
 	uint64_t no_signals = 0;
 	(void)sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&no_signals, 0, KERNEL_SIGSET_BYTES);
 	const char *const arguments[] = {path, "--serve", NULL};
-	long error = sys_call3(SYS_execve, (long)path, (long)arguments, (long)environment);
-	LOG(LOG_ERROR, path, ": ", log_error_text(error), "; no profiles are written");
+	long error = sys_call3(SYS_execve, (long)path, (long)arguments, (long)collector_environment);
+	if (use == STDERR_IS_KEPT)
+		LOG(LOG_ERROR, path, ": ", log_error_text(error), "; no profiles are written");
 	for (;;)
 		(void)sys_call1(SYS_exit_group, 127);
 }
@@ -171,11 +195,11 @@ static bool adopts_orphans(void)
 }
 
 /* In the stub. */
-static _Noreturn void run_stub(const char *path, const char *const *environment, int listen_fd, bool stays)
+static _Noreturn void run_stub(const char *path, int listen_fd, enum stderr_use use, bool stays)
 {
 	long pid = sys_call5(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 	if (pid == 0)
-		become_collector(path, environment, listen_fd);
+		become_collector(path, listen_fd, use);
 	if (pid < 0)
 		announce(NO_COLLECTOR);
 	if (stays && pid > 0) {
@@ -202,12 +226,12 @@ static bool wait_for_collector(void)
 	return pid != NO_COLLECTOR;
 }
 
-int launch_collector(const char *path, char *const *environment, int listen_fd)
+/* Starts it; 0 or -errno. */
+static long launch(const char *path, int listen_fd, enum stderr_use use)
 {
-	char session_entry[160];
+	static char session_entry[160]; /* one thread at a time gets here */
 	session_format(session_entry, sizeof session_entry);
-	const char *collector_environment[ENVIRONMENT_MAX];
-	select_environment(environment, session_entry, collector_environment);
+	collector_environment[0] = session_entry;
 	bool stays = adopts_orphans();
 	uint64_t all_signals = UINT64_MAX;
 	uint64_t old_signals = 0;
@@ -216,13 +240,26 @@ int launch_collector(const char *path, char *const *environment, int listen_fd)
 			KERNEL_SIGSET_BYTES);
 	long pid = sys_call5(SYS_clone, 0, 0, 0, 0, 0);
 	if (pid == 0)
-		run_stub(path, collector_environment, listen_fd, stays);
+		run_stub(path, listen_fd, use, stays);
 	if (pid > 0 && !stays)
 		while (sys_call4(SYS_wait4, pid, 0, __WCLONE, 0) == -EINTR)
 			;
-	bool is_there = pid > 0 && wait_for_collector();
+	long error = pid < 0 ? pid : 0;
+	if (!error && use == STDERR_IS_KEPT && !wait_for_collector())
+		error = -EAGAIN;
 	(void)sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old_signals, 0, KERNEL_SIGSET_BYTES);
-	if (sys_is_error(pid))
-		return (int)pid;
-	return is_there ? 0 : -EAGAIN;
+	return error;
+}
+
+int launch_collector(const char *path, int listen_fd)
+{
+	return (int)launch(path, listen_fd, STDERR_IS_KEPT);
+}
+
+int launch_another(int listen_fd)
+{
+	static char path[CPROF_PATH_BYTES]; /* not on a handler's stack; one thread at a time */
+	if (!launch_find_collector(path, sizeof path))
+		return -ENOENT;
+	return (int)launch(path, listen_fd, STDERR_IS_LEFT);
 }

@@ -84,21 +84,23 @@ static atomic_u32 *map_wiped_word(void)
 	return (atomic_u32 *)page;
 }
 
-/* The absolute path of libcprof.so. */
-static void find_library(char *out_path, size_t capacity)
+/* Now or later a collector may have to be started. */
+static void prepare_launch(void)
 {
+	char library[CPROF_PATH_BYTES];
 	Dl_info info;
 	struct text path;
-	text_init(&path, out_path, capacity);
-	if (!dladdr(&segment, &info) || !info.dli_fname)
-		return;
-	if (info.dli_fname[0] != '/' &&
-	    !sys_is_error(sys_call2(SYS_getcwd, (long)out_path, (long)capacity))) {
-		while (out_path[path.length])
-			path.length++;
-		text_add(&path, "/");
+	text_init(&path, library, sizeof library);
+	if (dladdr(&segment, &info) && info.dli_fname) {
+		if (info.dli_fname[0] != '/' &&
+		    !sys_is_error(sys_call2(SYS_getcwd, (long)library, (long)sizeof library))) {
+			while (library[path.length])
+				path.length++;
+			text_add(&path, "/");
+		}
+		text_add(&path, info.dli_fname);
 	}
-	text_add(&path, info.dli_fname);
+	launch_prepare(library, environ);
 }
 
 /* Joins the tree that the environment names.  False: its collector is gone. */
@@ -112,7 +114,7 @@ static bool join_tree(uint32_t pid)
 		return false;
 	bool is_first = pid == session.root_pid;
 	control_fill(pid, is_first, control_clock_ns(CLOCK_PROCESS_CPUTIME_ID) | 1);
-	int error = session_register(fd, pid, is_first);
+	int error = session_register(fd, pid, is_first, SESSION_FIRST_TIME);
 	process_set_registered(pid, is_first, error == 0);
 	(void)sys_call1(SYS_close, fd);
 	if (error)
@@ -123,11 +125,9 @@ static bool join_tree(uint32_t pid)
 /* Begins a tree: this process starts the collector, or records into a file without one. */
 static bool begin_tree(uint32_t pid)
 {
-	char library[CPROF_PATH_BYTES];
 	char collector[CPROF_PATH_BYTES];
 	session_create(pid);
-	find_library(library, sizeof library);
-	bool can_collect = launch_find_collector(library, collector, sizeof collector);
+	bool can_collect = launch_find_collector(collector, sizeof collector);
 	/* Without a collector nobody else holds the segment: it must be a file, whatever was asked for. */
 	if (!can_collect || config.segment == CONFIG_SEGMENT_FILE ||
 	    (pid == 1 && config.segment == CONFIG_SEGMENT_AUTO))
@@ -142,9 +142,9 @@ static bool begin_tree(uint32_t pid)
 	int error = 0;
 	if (can_collect) {
 		int listen_fd = session_listen();
-		error = listen_fd < 0 ? listen_fd : launch_collector(collector, environ, listen_fd);
+		error = listen_fd < 0 ? listen_fd : launch_collector(collector, listen_fd);
 		if (!error)
-			error = session_register(fd, pid, true);
+			error = session_register(fd, pid, true, SESSION_FIRST_TIME);
 		if (listen_fd >= 0)
 			(void)sys_call1(SYS_close, listen_fd);
 	}
@@ -211,6 +211,7 @@ static atomic_u32 *load(void)
 		    "the kernel has no MADV_WIPEONFORK (Linux 4.14); the program runs without profiling");
 		return NULL;
 	}
+	prepare_launch();
 	uint32_t pid = (uint32_t)sys_call0(SYS_getpid);
 	if (!(has_session && join_tree(pid))) {
 		if (!begin_tree(pid))

@@ -17,6 +17,7 @@
 #include "interpose_malloc.h"
 #include "label_table.h"
 #include "modules.h"
+#include "revive.h"
 #include "segment.h"
 #include "segment_file.h"
 #include "session.h"
@@ -84,6 +85,7 @@ static COLD bool begin_forked_child(void)
 	uint64_t tasks = load_relaxed(&segment_control()->trace_tasks); /* only this thread is here */
 	if (may_follow)
 		label_table_keep(&labels);
+	revive_inherit();
 	int fd = may_follow ? segment_create(pid) : -1;
 	if (fd < 0) {
 		label_table_drop(&labels);
@@ -105,7 +107,7 @@ static COLD bool begin_forked_child(void)
 	store_relaxed(&segment_control()->trace_tasks, tasks);
 	contention_follow_segment();
 	trace_follow_segment();
-	process_set_registered(pid, false, session_register(fd, pid, false) == 0);
+	process_set_registered(pid, false, revive_register(fd, pid, false, SESSION_FIRST_TIME) == 0);
 	(void)sys_call1(SYS_close, fd);
 	store_release(process_word, (uint32_t)PROCESS_RECORDING); /* the segment is complete */
 	return true;
@@ -165,6 +167,23 @@ static bool has_samples(void)
 	return load_relaxed(&control->total_levels_used) != 0;
 }
 
+void process_register_again(int segment_fd)
+{
+	if (revive_register(segment_fd, registered_pid, is_first, SESSION_AGAIN) == 0)
+		has_collector = true;
+}
+
+/* Whether somebody has, or now got, what this process recorded; the first process waits for its files. */
+static bool is_collected(void)
+{
+	if (has_collector && session_is_served() &&
+	    (!is_first || session_finish(config.exit_wait_ns) != -ESRCH))
+		return true;
+	if (revive_at_end(registered_pid, is_first) != 0)
+		return false;
+	return !is_first || session_finish(config.exit_wait_ns) != -ESRCH;
+}
+
 void process_finish(void)
 {
 	if (!process_is_recording() || !process_may_call() || !process_is_self())
@@ -172,8 +191,6 @@ void process_finish(void)
 	struct cprof_control *control = segment_control();
 	/* Release: before final_requested. */
 	store_release(&control->cpu_clock_ns, control_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
-	if ((!is_first && has_collector) || !has_samples())
-		return;
-	if (!has_collector || session_finish(config.exit_wait_ns) == -ESRCH)
+	if (has_samples() && !is_collected())
 		segment_file_save();
 }

@@ -91,6 +91,9 @@ bool process_may_call(void);
  */
 void process_set_registered(uint32_t pid, bool is_first, bool has_collector);
 
+/* This process's collector died: its segment goes to another one. */
+void process_register_again(int segment_fd);
+
 /* Context: init.  The library was loaded: called by the constructor, or by what needs it earlier. */
 void process_load(void);
 

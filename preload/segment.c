@@ -61,11 +61,11 @@ static int map(int fd, uint64_t bytes)
 	return 0;
 }
 
-int segment_create_memfd(uint64_t bytes_max)
+int segment_make_memfd(uint64_t bytes)
 {
-	uint64_t bytes = affordable_size(bytes_max);
-	if (bytes == 0)
-		return -ENOMEM;
+	/* Growing it further would raise SIGXFSZ. */
+	if (bytes > limit_of(RLIMIT_FSIZE))
+		return -EFBIG;
 	int fd = (int)sys_call2(SYS_memfd_create, (long)"cprof-segment", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return fd;
@@ -74,12 +74,36 @@ int segment_create_memfd(uint64_t bytes_max)
 	if (!sys_is_error(error))
 		error = sys_call3(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	if (!sys_is_error(error))
-		error = map(fd, bytes);
-	if (sys_is_error(error)) {
+		return fd;
+	(void)sys_call1(SYS_close, fd);
+	return (int)error;
+}
+
+int segment_create_memfd(uint64_t bytes_max)
+{
+	uint64_t bytes = affordable_size(bytes_max);
+	if (bytes == 0)
+		return -ENOMEM;
+	int fd = segment_make_memfd(bytes);
+	if (fd < 0)
+		return fd;
+	int error = map(fd, bytes);
+	if (error) {
 		(void)sys_call1(SYS_close, fd);
-		return (int)error;
+		return error;
 	}
 	return fd;
+}
+
+int segment_replace(int fd)
+{
+	long bytes = (long)segment.geometry.segment_bytes;
+	long base = sys_call6(SYS_mmap, (long)segment.base, bytes, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+	if (sys_is_error(base))
+		return (int)base;
+	(void)sys_call3(SYS_madvise, base, bytes, MADV_DONTDUMP);
+	return 0;
 }
 
 /* Gives the file all its blocks now: a hole that cannot be filled later raises SIGBUS. */

@@ -28,8 +28,14 @@ extern struct segment segment;
  */
 int segment_create_memfd(uint64_t bytes_max);
 
+/* A sealed memfd of this size, which is not mapped.  Descriptor or -errno. */
+int segment_make_memfd(uint64_t bytes);
+
+/* Puts a file of the segment's size, and with its content, in the segment's place.  0 or -errno. */
+int segment_replace(int fd);
+
 /*
- * The same in a new file at `path` (mode 0600, O_EXCL), whose blocks are allocated
+ * As segment_create_memfd() in a new file at `path` (mode 0600, O_EXCL), whose blocks are allocated
  * beforehand so that a full disk cannot raise SIGBUS later.
  */
 int segment_create_file(const char *path, uint64_t bytes_max);

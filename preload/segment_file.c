@@ -15,13 +15,12 @@
 #include "config.h"
 #include "cprof_wire.h"
 #include "segment.h"
+#include "segment_copy.h"
 #include "sys.h"
 #include "text.h"
 
 /* A file's blocks are taken from the disk at once: less, unless CPROF_MEM asks for more. */
 #define FILE_BYTES_DEFAULT (UINT64_C(32) << 20)
-#define COPY_CHUNK (UINT64_C(64) << 10)
-#define PAGE_BYTES UINT64_C(4096)
 
 /* Set at load, read-only afterwards. */
 static bool uses_files;
@@ -37,6 +36,11 @@ void segment_file_discard(void)
 	if (uses_files)
 		(void)sys_call3(SYS_unlinkat, AT_FDCWD, (long)created_path, 0);
 	uses_files = false;
+}
+
+bool segment_file_is_used(void)
+{
+	return uses_files;
 }
 
 void segment_file_choose(void)
@@ -102,30 +106,6 @@ int segment_create(uint32_t pid)
 	return fd;
 }
 
-/* Copies what the segment has in memory; the rest becomes a hole. */
-static long copy_to(int fd)
-{
-	uint64_t bytes = segment.geometry.segment_bytes;
-	long error = sys_call2(SYS_ftruncate, fd, (long)bytes);
-	for (uint64_t at = 0; at < bytes && !sys_is_error(error); at += COPY_CHUNK) {
-		unsigned char resident[COPY_CHUNK / PAGE_BYTES];
-		bool has_data = false;
-		if (sys_call3(SYS_mincore, (long)(segment.base + at), COPY_CHUNK, (long)resident) != 0)
-			has_data = true;
-		else
-			for (size_t i = 0; i < sizeof resident; i++)
-				has_data = has_data || (resident[i] & 1);
-		for (uint64_t done = 0; has_data && done < COPY_CHUNK;) {
-			error = sys_call4(SYS_pwrite64, fd, (long)(segment.base + at + done),
-					  (long)(COPY_CHUNK - done), (long)(at + done));
-			if (error <= 0)
-				return error ? error : -ENOSPC;
-			done += (uint64_t)error;
-		}
-	}
-	return sys_is_error(error) ? error : 0;
-}
-
 void segment_file_save(void)
 {
 	char path[CPROF_PATH_BYTES + 128];
@@ -137,7 +117,7 @@ void segment_file_save(void)
 			    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	long error = fd;
 	if (!sys_is_error(fd)) {
-		error = copy_to((int)fd);
+		error = segment_copy_to((int)fd);
 		(void)sys_call1(SYS_close, fd);
 		if (sys_is_error(error))
 			(void)sys_call3(SYS_unlinkat, AT_FDCWD, (long)path, 0);

@@ -8,11 +8,13 @@
 #ifndef PRELOAD_SEGMENT_FILE_H
 #define PRELOAD_SEGMENT_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Decides, at load, that this process's and its descendants' segments are files. */
 void segment_file_choose(void);
+bool segment_file_is_used(void);
 
 /* Makes the segment of process `pid`, as a memfd or a file.  Descriptor or -errno. */
 int segment_create(uint32_t pid);

@@ -34,6 +34,8 @@
 /* A collector whose heartbeat stands still for this long is dead; one that has not begun may be slow. */
 #define COLLECTOR_SILENCE_NS (3 * NS_PER_S)
 #define COLLECTOR_START_NS (8 * NS_PER_S)
+/* A collector beats four times in this. */
+#define BEAT_PATIENCE_NS NS_PER_S
 
 /* Written at load, and in a forked child never; read by all. */
 struct session session;
@@ -118,6 +120,7 @@ static socklen_t address_of_session(struct sockaddr_un *out_address)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + path.length);
 }
 
+/* A socket that is not connected yet. */
 static int open_socket(void)
 {
 	return (int)sys_call3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -140,6 +143,9 @@ int session_listen(void)
 	return fd;
 }
 
+/* Whom this process registered with, 0: not known; read by the same process's end. */
+static int32_t registered_with;
+
 /* Set by the program itself, before or after the process registered. */
 static atomic_u32 is_tracer_programs;
 
@@ -148,28 +154,39 @@ void session_leave_tracer(void)
 	store_relaxed(&is_tracer_programs, UINT32_C(1)); /* read by this process's own later calls */
 }
 
+/* Who called listen() last, as seen from here; 0: not visible.  False: not known. */
+static bool peer_of(int fd, int32_t *out_pid)
+{
+	struct {
+		int32_t pid;
+		uint32_t uid, gid;
+	} listener = {.pid = 0};
+	socklen_t size = sizeof listener;
+	if (sys_is_error(
+		    sys_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, (long)&listener, (long)&size)))
+		return false;
+	*out_pid = listener.pid;
+	return true;
+}
+
 /*
  * Where Yama restricts who may look into a process (scope 1), the collector and its
  * descendants are declared as those who may: it reads the stacks for thread dumps.
  * Elsewhere the call fails, which is as good.
  */
-static void declare_tracer(int fd)
+static void note_collector(int fd)
 {
-	struct {
-		int32_t pid; /* 0: not visible from here */
-		uint32_t uid, gid;
-	} listener = {.pid = 0};
-	socklen_t size = sizeof listener;
-	if (load_relaxed(&is_tracer_programs) || /* as above */
-	    sys_is_error(
-		    sys_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, (long)&listener, (long)&size)))
-		return;
-	/* Not the first process itself: its collector did not come in time. */
-	if (listener.pid > 0 && (uint32_t)listener.pid != session.root_pid)
-		(void)sys_call2(SYS_prctl, PR_SET_PTRACER, listener.pid);
+	int32_t listener;
+	/* One that has started a collector, not the collector: it did not come in time. */
+	if (!peer_of(fd, &listener) || (uint32_t)listener == session.root_pid ||
+	    listener == (int32_t)sys_call0(SYS_getpid))
+		listener = 0;
+	registered_with = listener;
+	if (listener > 0 && !load_relaxed(&is_tracer_programs)) /* as above */
+		(void)sys_call2(SYS_prctl, PR_SET_PTRACER, listener);
 }
 
-int session_register(int segment_fd, uint32_t pid, bool is_first)
+int session_register(int segment_fd, uint32_t pid, bool is_first, enum session_turn turn)
 {
 	struct sockaddr_un address;
 	socklen_t length = address_of_session(&address);
@@ -178,12 +195,13 @@ int session_register(int segment_fd, uint32_t pid, bool is_first)
 		return fd;
 	long error = sys_call3(SYS_connect, fd, (long)&address, length);
 	if (!sys_is_error(error)) {
-		declare_tracer(fd);
+		note_collector(fd);
 		struct cprof_hello hello = {
 			.magic = CPROF_MAGIC,
 			.version = CPROF_SHM_VERSION,
 			.pid = pid,
 			.is_first = is_first,
+			.is_again = turn == SESSION_AGAIN,
 		};
 		memcpy(hello.token, session.token, sizeof hello.token);
 		int fds[2] = {segment_fd, (int)sys_call2(SYS_pidfd_open, sys_call0(SYS_getpid), 0)};
@@ -225,6 +243,52 @@ bool session_request_snapshot(void)
 	add_release(&segment_control()->snapshot_requested, UINT32_C(1)); /* before the bell */
 	session_ring_bell();
 	return true;
+}
+
+/* Set before the program moves, read by the same process's end. */
+static atomic_u32 has_left_network;
+
+void session_leave_network(void)
+{
+	store_relaxed(&has_left_network, UINT32_C(1)); /* as above */
+}
+
+bool session_has_left_network(void)
+{
+	return load_relaxed(&has_left_network); /* as above */
+}
+
+static bool is_beating(void)
+{
+	const struct cprof_control *control = segment_control();
+	uint32_t beat = load_relaxed(&control->heartbeat); /* only its changing matters */
+	for (uint64_t waited = 0; waited < BEAT_PATIENCE_NS; waited += EXIT_SLICE_NS) {
+		struct timespec slice = {.tv_nsec = EXIT_SLICE_NS};
+		(void)sys_call4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&slice, 0);
+		if (load_relaxed(&control->heartbeat) != beat) /* as above */
+			return true;
+	}
+	return false;
+}
+
+bool session_has_listener(void)
+{
+	struct sockaddr_un address;
+	socklen_t length = address_of_session(&address);
+	int fd = open_socket();
+	if (fd < 0)
+		return true; /* there is nothing to be found out, or to be done about it */
+	int32_t listener = registered_with;
+	long error = sys_call3(SYS_connect, fd, (long)&address, length);
+	if (!sys_is_error(error))
+		(void)peer_of(fd, &listener);
+	(void)sys_call1(SYS_close, fd);
+	return error != -ECONNREFUSED && (registered_with == 0 || listener == registered_with);
+}
+
+bool session_is_served(void)
+{
+	return session_has_listener() || (session_has_left_network() && is_beating());
 }
 
 int session_finish(uint64_t wait_ns)

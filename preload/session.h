@@ -30,11 +30,26 @@ void session_create(uint32_t pid);
 /* Writes "CPROF_SESSION=..." to `bytes`. */
 void session_format(char *bytes, uint64_t capacity);
 
+enum session_turn { SESSION_FIRST_TIME, SESSION_AGAIN };
+
 /*
  * Connects to the session's collector and hands over the segment.  0 or -errno; never
  * waits.
  */
-int session_register(int segment_fd, uint32_t pid, bool is_first);
+int session_register(int segment_fd, uint32_t pid, bool is_first, enum session_turn turn);
+
+/* Whether the collector that this process registered with listens still. */
+bool session_has_listener(void);
+
+/*
+ * The same for a process that may have gone to another network namespace: there the
+ * heartbeat tells, within a second.
+ */
+bool session_is_served(void);
+
+/* The process may be in another network namespace from here on, where its collector is not found. */
+void session_leave_network(void);
+bool session_has_left_network(void);
 
 /* The program says itself who may trace it: cprof does not any more, in it or in its children. */
 void session_leave_tracer(void);
