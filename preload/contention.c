@@ -43,6 +43,7 @@ void contention_turn_off(void)
 void contention_forget(void)
 {
 	lock_waiters_forget();
+	contention_wake_forget();
 }
 
 struct contention_sample contention_sample(uint64_t waits, uint64_t delay_ns, uint64_t rate_ns,
@@ -86,8 +87,16 @@ static bool is_shared(uint32_t what, const void *lock)
 	return what != CPROF_WAIT_SPIN && ((const pthread_rwlock_t *)lock)->__data.__shared != 0;
 }
 
+/* A call that may block, of which nobody tells who ends it. */
+static bool is_call(uint32_t what)
+{
+	return what >= CPROF_WAIT_READ;
+}
+
 static void abandon(const struct publication *stale)
 {
+	if (!is_call(stale->what))
+		contention_wake_expect_no_more((const void *)(uintptr_t)stale->object);
 	if (is_lock(stale->what))
 		lock_waiters_abandon((const void *)(uintptr_t)stale->object, stale->since_ns);
 }
@@ -145,8 +154,12 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	out_wait->is_watched = true;
 	out_wait->image = control->pid;
 	out_wait->start_ns = real_monotonic_ns();
-	out_wait->rate_ns = load_relaxed(&control->block_rate_ns);
+	out_wait->rate_ns = is_call(what) ? 0 : load_relaxed(&control->block_rate_ns);
+	out_wait->what = what;
+	out_wait->object = object;
 	out_wait->waiters = NULL;
+	if (!is_call(what))
+		contention_wake_expect(object);
 	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
 		join(out_wait, what, object);
 	/* What is shown is known to who releases, too. */
@@ -162,7 +175,7 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	out_wait->slot = publish(&guard, &publication);
 	out_wait->function = function;
 	out_wait->regs = regs;
-	out_wait->is_walked = out_wait->rate_ns == 1;
+	out_wait->is_walked = out_wait->rate_ns == 1 || (trace_is_on() && !is_call(what));
 	if (out_wait->is_walked)
 		out_wait->stack = record_stack_above(&guard, function, regs);
 	guard_leave(&guard);
@@ -203,15 +216,39 @@ static void charge_acquisition(const struct guard *guard, struct contention_wait
 		record_charge(guard, releaser, charge);
 }
 
-static void record_wait(const struct guard *guard, const struct contention_wait *wait, uint64_t delay_ns)
+/* The stack of the wait, walked at most once. */
+static uint32_t stack_of(const struct guard *guard, struct contention_wait *wait)
+{
+	if (!wait->is_walked)
+		wait->stack = record_stack_above(guard, wait->function, wait->regs);
+	wait->is_walked = true;
+	return wait->stack;
+}
+
+static void trace_wait(const struct guard *guard, struct contention_wait *wait, enum contention_end end,
+		       uint64_t now)
+{
+	uint64_t delay_ns = now > wait->start_ns ? now - wait->start_ns : 0;
+	if (end == CONTENTION_NO_WAIT || (is_call(wait->what) && delay_ns < CONTENTION_CALL_NS_MIN))
+		return;
+	trace_event(guard, &(struct trace_event){
+				   .kind = CPROF_EVENT_WAIT,
+				   .what = (uint32_t)wait->what,
+				   .flags = end == CONTENTION_GAVE_UP ? CPROF_EVENT_GAVE_UP : 0,
+				   .stack = stack_of(guard, wait),
+				   .time_ns = now,
+				   .a = delay_ns,
+				   .b = (uint64_t)(uintptr_t)wait->object,
+			   });
+}
+
+static void record_wait(const struct guard *guard, struct contention_wait *wait, uint64_t delay_ns)
 {
 	uint64_t random = delay_ns < wait->rate_ns ? thread_random() : 0;
 	struct contention_sample sample = contention_sample(1, delay_ns, wait->rate_ns, random);
 	if (sample.weight == 0)
 		return;
-	uint32_t stack = wait->is_walked ? wait->stack
-					 : record_stack_above(guard, wait->function, wait->regs);
-	record_add(guard, stack, CPROF_KIND_BLOCK, sample.weight, sample.value);
+	record_add(guard, stack_of(guard, wait), CPROF_KIND_BLOCK, sample.weight, sample.value);
 }
 
 void contention_wait_end(struct contention_wait *wait, enum contention_end end)
@@ -222,7 +259,10 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 	    !guard_enter(&guard))
 		return;
 	uint64_t now = real_monotonic_ns();
-	if (likely(withdraw(wait)) && wait->waiters) {
+	bool is_shown = withdraw(wait);
+	if (likely(is_shown) && !is_call(wait->what))
+		contention_wake_expect_no_more(wait->object);
+	if (likely(is_shown) && wait->waiters) {
 		if (end == CONTENTION_ACQUIRED)
 			charge_acquisition(&guard, wait, now);
 		else if (end == CONTENTION_INHERITED)
@@ -234,50 +274,82 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 	}
 	if (wait->rate_ns && end != CONTENTION_NO_WAIT)
 		record_wait(&guard, wait, now > wait->start_ns ? now - wait->start_ns : 1);
+	if (trace_is_on())
+		trace_wait(&guard, wait, end, now);
 	guard_leave(&guard);
 }
 
-void contention_release_begin(struct contention_release *out_release, const void *lock)
+void contention_release_begin(struct contention_release *out_release, enum cprof_wait what, const void *lock,
+			      bool wakes)
 {
 	out_release->is_charged = false;
+	out_release->is_waking = false;
 	/* In a forked child that has not registered these are the parent's waiters. */
 	if (!process_is_recording() || !process_may_call())
 		return;
 	const struct cprof_control *control = segment_control();
+	uint64_t now = real_monotonic_ns();
+	if (wakes && contention_may_wake(lock)) {
+		/* Of readers several may go on. */
+		uint32_t count = what == CPROF_WAIT_RWLOCK_READ || what == CPROF_WAIT_RWLOCK_WRITE ? 0 : 1;
+		out_release->is_waking = true;
+		out_release->wake = (struct contention_wake){
+			.what = what, .count = count, .object = lock, .time_ns = now};
+	}
 	uint64_t rate_ns = load_relaxed(&control->block_rate_ns); /* as in contention_wait_begin() */
 	uint32_t fraction = load_relaxed(&control->mutex_fraction);
-	if (!lock_waiters_release_begin(lock, real_monotonic_ns(), rate_ns, &out_release->release))
+	if (!lock_waiters_release_begin(lock, now, rate_ns, &out_release->release))
 		return;
 	out_release->is_charged = true;
 	out_release->scale = fraction <= 1 || thread_random() % fraction == 0 ? fraction : 0;
+}
+
+/* Whether the release is recorded in the profile now: what it counts for. */
+static bool is_sampled(const struct contention_release *release, struct contention_sample *out_sample)
+{
+	const struct lock_charge *charge = &release->release.charge;
+	if (!release->is_charged || release->scale == 0)
+		return false;
+	/* As in contention_wait_begin(). */
+	uint64_t rate_ns = load_relaxed(&segment_control()->block_rate_ns);
+	uint64_t random = charge->delay_ns < rate_ns ? thread_random() : 0;
+	*out_sample = contention_sample(charge->waits, charge->delay_ns, rate_ns, random);
+	return out_sample->weight || out_sample->value || release->release.waiters;
+}
+
+/* Tells those who get the lock whose the rest of their wait is; adds what it counted for so far. */
+static void charge_release(const struct guard *guard, const struct contention_release *release,
+			   const struct contention_sample *sample, uint32_t stack)
+{
+	struct lock_releaser releaser = {
+		.stack = stack, .labels = thread_tls.labels, .scale = release->scale};
+	if (sample->weight || sample->value)
+		record_add(guard, stack, CPROF_KIND_MUTEX, sample->weight * releaser.scale,
+			   sample->value * releaser.scale);
+	record_charge(guard, releaser, lock_waiters_release_end(&release->release, releaser));
 }
 
 void contention_release_end(struct contention_release *release, bool was_released, const void *function,
 			    const struct unwind_regs *regs)
 {
 	struct guard guard;
-	if (!release->is_charged)
+	struct contention_sample sample;
+	if (!release->is_charged && !release->is_waking)
 		return;
 	if (!was_released) {
-		lock_waiters_release_undo(&release->release);
+		if (release->is_charged)
+			lock_waiters_release_undo(&release->release);
 		return;
 	}
-	struct lock_releaser releaser = {.stack = 0, .labels = thread_tls.labels, .scale = release->scale};
-	const struct lock_charge *charge = &release->release.charge;
-	uint64_t rate_ns =
-		load_relaxed(&segment_control()->block_rate_ns); /* as in contention_wait_begin() */
-	uint64_t random = charge->delay_ns < rate_ns ? thread_random() : 0;
-	struct contention_sample sample = contention_sample(charge->waits, charge->delay_ns, rate_ns, random);
-	bool has_sample = sample.weight || sample.value;
-	if (releaser.scale == 0 || !(has_sample || release->release.waiters) || !guard_enter(&guard)) {
-		releaser.scale = 0;
-		(void)lock_waiters_release_end(&release->release, releaser);
-		return;
-	}
-	releaser.stack = record_stack_above(&guard, function, regs);
-	if (has_sample)
-		record_add(&guard, releaser.stack, CPROF_KIND_MUTEX, sample.weight * releaser.scale,
-			   sample.value * releaser.scale);
-	record_charge(&guard, releaser, lock_waiters_release_end(&release->release, releaser));
-	guard_leave(&guard);
+	bool is_recorded = is_sampled(release, &sample);
+	bool has_guard = (is_recorded || release->is_waking) && guard_enter(&guard);
+	uint32_t stack = has_guard ? record_stack_above(&guard, function, regs) : 0;
+	if (has_guard && is_recorded)
+		charge_release(&guard, release, &sample, stack);
+	else if (release->is_charged)
+		(void)lock_waiters_release_end(&release->release, (struct lock_releaser){.scale = 0});
+	if (has_guard && release->is_waking)
+		contention_wake_add(&guard, &release->wake, stack);
+	if (has_guard)
+		guard_leave(&guard);
 }

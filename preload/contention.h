@@ -24,12 +24,18 @@
  * An interposed function looks at one word and passes the call on by a jump.  Only when
  * the word is set its watched_ twin tries first; only a failed try comes here.
  *
+ * While a trace is taken, each wait leaves an event at its end, and each release that
+ * others wait for one of its own, whatever the rates.  Calls of the C library that may
+ * block (CPROF_WAIT_READ and on) are watched only then, and are in no profile; many do not
+ * wait, so only those that take CONTENTION_CALL_NS_MIN leave an event.
+ *
  * Context: any (async-signal-safe).
  */
 #ifndef PRELOAD_CONTENTION_H
 #define PRELOAD_CONTENTION_H
 
 #include "contention_publish.h"
+#include "contention_wake.h"
 #include "cprof_atomic.h"
 #include "cprof_compiler.h"
 #include "cprof_shm.h"
@@ -53,11 +59,15 @@ void contention_follow_segment(void);
 /* It never will. */
 void contention_turn_off(void);
 
+#define CONTENTION_CALL_NS_MIN UINT64_C(20000)
+
 /* A wait under way, on the waiting thread's stack. */
 struct contention_wait {
 	bool is_watched; /* else nothing else is set */
 	bool is_walked;  /* `stack` is set */
-	uint32_t image;  /* whose segment all this is in */
+	enum cprof_wait what;
+	const void *object;
+	uint32_t image; /* whose segment all this is in */
 	uint32_t stack;
 	const void *function;
 	const struct unwind_regs *regs; /* the caller's, on the stack beside this */
@@ -93,7 +103,7 @@ enum contention_end contention_end_of(int error);
  */
 static ALWAYS_INLINE bool contention_may_be_charged(const void *lock)
 {
-	return lock_waiters_look(lock) != 0;
+	return lock_waiters_look(lock) != 0 || contention_may_wake(lock);
 }
 static ALWAYS_INLINE bool contention_must_be_charged(const void *lock, bool wakes)
 {
@@ -103,12 +113,16 @@ static ALWAYS_INLINE bool contention_must_be_charged(const void *lock, bool wake
 }
 
 struct contention_release {
-	bool is_charged; /* else nothing else is set */
+	bool is_charged; /* else the next two are not set */
 	uint32_t scale;
 	struct lock_release release;
+	bool is_waking; /* else the next one is not set */
+	struct contention_wake wake;
 };
 
-void contention_release_begin(struct contention_release *out_release, const void *lock);
+/* `what`: of the waits, `wakes` as above. */
+void contention_release_begin(struct contention_release *out_release, enum cprof_wait what, const void *lock,
+			      bool wakes);
 /* `was_released`: the real function succeeded. */
 void contention_release_end(struct contention_release *release, bool was_released, const void *function,
 			    const struct unwind_regs *regs);

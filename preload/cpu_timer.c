@@ -29,6 +29,7 @@
 #include "segment.h"
 #include "sys.h"
 #include "thread.h"
+#include "trace.h"
 #include "unwind.h"
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -177,6 +178,9 @@ void cpu_timer_sample(const siginfo_t *info, const ucontext_t *context)
 		unwind_regs_from_context(context, &regs);
 		uint32_t stack = record_stack(&guard, &regs);
 		record_add(&guard, stack, CPROF_KIND_CPU, weight, ns);
+		if (trace_is_on())
+			trace_event(&guard,
+				    &(struct trace_event){.kind = CPROF_EVENT_CPU, .stack = stack, .a = ns});
 	}
 	guard_leave(&guard);
 	revive_watch();

@@ -41,18 +41,43 @@ static inline enum contention_end interpose_lock_end_of_c11(int result)
 		return result;                                                        \
 	}
 
-/* An unlock of a lock that somebody may wait for; the first two are as above. */
-#define DEFINE_CHARGED(name, parameters, arguments, lock, releases)                                       \
+/* An unlock of a lock that somebody may wait for; `parameters` and `arguments` are as above. */
+#define DEFINE_CHARGED(name, what, parameters, arguments, lock, releases, wakes)                          \
 	static NOINLINE int charged_##name parameters                                                     \
 	{                                                                                                 \
 		struct contention_release release = {.is_charged = false};                                \
 		struct unwind_regs regs;                                                                  \
 		unwind_regs_of_caller(&regs);                                                             \
 		if (releases)                                                                             \
-			contention_release_begin(&release, (const void *)(uintptr_t)(lock));              \
+			contention_release_begin(&release, what, (const void *)(uintptr_t)(lock), wakes); \
 		int result = real.name arguments;                                                         \
 		contention_release_end(&release, result == 0, (const void *)(uintptr_t)real.name, &regs); \
 		return result;                                                                            \
+	}
+
+/*
+ * What wakes those who wait for `object`, up to `how_many` of them (0: all): watched only
+ * while a trace is taken.
+ */
+#define DEFINE_WAKING(name, what_, how_many, object_, parameters, arguments)                         \
+	static NOINLINE int watched_##name parameters                                                \
+	{                                                                                            \
+		struct contention_wake wake = {.what = what_, .count = how_many, .object = object_}; \
+		struct unwind_regs regs;                                                             \
+		if (!contention_may_wake(object_))                                                   \
+			return real.name arguments;                                                  \
+		unwind_regs_of_caller(&regs);                                                        \
+		wake.time_ns = contention_wake_time();                                               \
+		int result = real.name arguments;                                                    \
+		if (result == 0)                                                                     \
+			contention_wake_record(&wake, (const void *)(uintptr_t)real.name, &regs);    \
+		return result;                                                                       \
+	}                                                                                            \
+	EXPORT HOT int INTERPOSED(name) parameters                                                   \
+	{                                                                                            \
+		if (unlikely(trace_is_on()))                                                         \
+			return watched_##name arguments;                                             \
+		return real.name arguments;                                                          \
 	}
 
 /* The first one. */

@@ -25,8 +25,8 @@ DEFINE_CONTENDED(pthread_mutex_timedlock, CPROF_WAIT_MUTEX, mutex, contention_en
 DEFINE_CONTENDED(pthread_mutex_clocklock, CPROF_WAIT_MUTEX, mutex, contention_end_of,
 		 (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *deadline),
 		 (mutex, clock, deadline))
-DEFINE_CHARGED(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex), mutex,
-	       interpose_lock_is_last_unlock(mutex))
+DEFINE_CHARGED(pthread_mutex_unlock, CPROF_WAIT_MUTEX, (pthread_mutex_t * mutex), (mutex), mutex,
+	       interpose_lock_is_last_unlock(mutex), interpose_lock_has_sleeper(mutex))
 
 /* Whether a robust mutex is another thread's; then the word holds its id. */
 static NOINLINE bool is_robust_busy(const pthread_mutex_t *mutex)
@@ -100,7 +100,8 @@ static bool has_sleeper_c11(const mtx_t *mutex)
 DEFINE_CONTENDED(mtx_lock, CPROF_WAIT_MUTEX, mutex, interpose_lock_end_of_c11, (mtx_t * mutex), (mutex))
 DEFINE_CONTENDED(mtx_timedlock, CPROF_WAIT_MUTEX, mutex, interpose_lock_end_of_c11,
 		 (mtx_t * mutex, const struct timespec *deadline), (mutex, deadline))
-DEFINE_CHARGED(mtx_unlock, (mtx_t * mutex), (mutex), mutex, is_last_unlock_c11(mutex))
+DEFINE_CHARGED(mtx_unlock, CPROF_WAIT_MUTEX, (mtx_t * mutex), (mutex), mutex, is_last_unlock_c11(mutex),
+	       has_sleeper_c11(mutex))
 
 static NOINLINE int watched_mtx_lock(mtx_t *mutex)
 {

@@ -34,7 +34,8 @@ DEFINE_RWLOCK(pthread_rwlock_clockwrlock, CPROF_WAIT_RWLOCK_WRITE, pthread_rwloc
 	      (pthread_rwlock_t * lock, clockid_t clock, const struct timespec *deadline),
 	      (lock, clock, deadline), interpose_lock_has_clock(clock) && interpose_lock_is_valid(deadline))
 
-DEFINE_CHARGED(pthread_rwlock_unlock, (pthread_rwlock_t * lock), (lock), lock, true)
+DEFINE_CHARGED(pthread_rwlock_unlock, CPROF_WAIT_RWLOCK_WRITE, (pthread_rwlock_t * lock), (lock), lock, true,
+	       true)
 
 static NOINLINE int watched_pthread_rwlock_unlock(pthread_rwlock_t *lock)
 {

@@ -8,7 +8,7 @@
 
 DEFINE_CONTENDED(pthread_spin_lock, CPROF_WAIT_SPIN, lock, contention_end_of, (pthread_spinlock_t * lock),
 		 (lock))
-DEFINE_CHARGED(pthread_spin_unlock, (pthread_spinlock_t * lock), (lock), lock, true)
+DEFINE_CHARGED(pthread_spin_unlock, CPROF_WAIT_SPIN, (pthread_spinlock_t * lock), (lock), lock, true, true)
 
 static NOINLINE int watched_pthread_spin_lock(pthread_spinlock_t *lock)
 {

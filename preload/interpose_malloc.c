@@ -23,6 +23,7 @@
 #include "record.h"
 #include "sampler.h"
 #include "segment.h"
+#include "trace.h"
 
 /* The thread that probes, by the address of its TLS; what it was told last. */
 static atomic_u64 probe_owner;
@@ -79,7 +80,9 @@ void heap_record_timed(const void *block, size_t size, const struct unwind_regs 
 		uint32_t stack = record_stack(&guard, regs);
 		/* In this order: a reader never finds more in use than was allocated. */
 		record_add(&guard, stack, CPROF_KIND_ALLOC, w.weight, w.value);
-		live_insert(block, stack, thread_tls.labels, w.weight, w.value);
+		if (live_insert(block, stack, thread_tls.labels, w.weight, w.value) && trace_is_on())
+			trace_event(&guard, &(struct trace_event){
+						    .kind = CPROF_EVENT_HEAP, .stack = stack, .a = w.value});
 		malloc_time_add(duration_ns, &w);
 	}
 	guard_leave(&guard);

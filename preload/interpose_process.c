@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What changes the process: fork, the ends of its life, giving up rights, unloading
- * libraries.  execve is not here: a new image registers for itself.
+ * libraries.  exec is passed on, and noted in a trace: a new image registers for itself.
  *
  * Context: as the real functions.
  */
@@ -20,6 +20,8 @@
 #include "session.h"
 #include "sys.h"
 #include "thread.h"
+#include "trace.h"
+#include "trace_life.h"
 
 #define KERNEL_SIGSET_BYTES 8
 
@@ -52,6 +54,8 @@ EXPORT pid_t INTERPOSED(fork)(void)
 		begin_child(may_record);
 	if (may_record)
 		(void)sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old_mask, 0, KERNEL_SIGSET_BYTES);
+	if (pid > 0)
+		trace_life_forked((uint32_t)pid);
 	return pid;
 }
 
@@ -65,6 +69,22 @@ EXPORT int INTERPOSED(daemon)(int keeps_directory, int keeps_files)
 		begin_child(may_record);
 	return result;
 }
+
+#define DEFINE_EXEC(name, parameters, arguments) \
+	EXPORT int INTERPOSED(name) parameters   \
+	{                                        \
+		real_resolve();                  \
+		if (unlikely(trace_is_on()))     \
+			trace_life_execs(path);  \
+		return real.name arguments;      \
+	}
+
+DEFINE_EXEC(execve, (const char *path, char *const *words, char *const *environment),
+	    (path, words, environment))
+DEFINE_EXEC(execv, (const char *path, char *const *words), (path, words))
+DEFINE_EXEC(execvp, (const char *path, char *const *words), (path, words))
+DEFINE_EXEC(execvpe, (const char *path, char *const *words, char *const *environment),
+	    (path, words, environment))
 
 EXPORT void INTERPOSED(_exit)(int status)
 {
@@ -134,5 +154,8 @@ EXPORT int INTERPOSED(prctl)(int option, unsigned long a, unsigned long b, unsig
 	}
 	if (option == PR_SET_PTRACER)
 		session_leave_tracer();
-	return real.prctl(option, a, b, c, d);
+	int result = real.prctl(option, a, b, c, d);
+	if (option == PR_SET_NAME && result == 0)
+		trace_life_thread_is_named();
+	return result;
 }

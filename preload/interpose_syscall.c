@@ -55,6 +55,24 @@ static bool is_wait(long number, long operation)
 	}
 }
 
+/* Whether the call may wake somebody who waits for a futex. */
+static bool is_wake(long number, long operation)
+{
+	if (number != SYS_futex)
+		return false;
+	switch (operation & FUTEX_CMD_MASK) {
+	case FUTEX_WAKE:
+	case FUTEX_WAKE_BITSET:
+	case FUTEX_WAKE_OP:
+	case FUTEX_REQUEUE:
+	case FUTEX_CMP_REQUEUE:
+	case FUTEX_UNLOCK_PI:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* EAGAIN: the word had changed already, or it was no wait that the kernel knows. */
 static enum contention_end end_of(long result)
 {
@@ -75,10 +93,29 @@ static NOINLINE long contended_syscall(long number, long a, long b, long c, long
 	return result;
 }
 
+/* The result counts those that were woken, and those that a requeue moved; of PI it is 0. */
+static NOINLINE long waking_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	struct contention_wake wake = {.what = CPROF_WAIT_FUTEX, .object = (const void *)a};
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	wake.time_ns = contention_wake_time();
+	long result = real.syscall(number, a, b, c, d, e, f);
+	bool is_pi = (b & FUTEX_CMD_MASK) == FUTEX_UNLOCK_PI;
+	int32_t woken_max = is_pi ? 1 : (int32_t)c;
+	if (woken_max > 0 && (result > 0 || (result == 0 && is_pi))) {
+		wake.count = (uint32_t)(!is_pi && result < woken_max ? result : woken_max);
+		contention_wake_record(&wake, (const void *)(uintptr_t)real.syscall, &regs);
+	}
+	return result;
+}
+
 static NOINLINE long futex_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	if (contention_is_on() && is_wait(number, b))
 		return contended_syscall(number, a, b, c, d, e, f);
+	if (unlikely(contention_may_wake((const void *)a)) && is_wake(number, b))
+		return waking_syscall(number, a, b, c, d, e, f);
 	return real.syscall(number, a, b, c, d, e, f);
 }
 

@@ -23,6 +23,7 @@
 #include "signal_mask.h"
 #include "thread.h"
 #include "thread_private.h"
+#include "trace_life.h"
 
 #pragma weak pthread_attr_getsigmask_np /* glibc 2.32 */
 
@@ -32,6 +33,7 @@ struct start {
 	void *argument;
 	uint64_t stack_bytes; /* at least, 0 if not known */
 	uint64_t stack_low;   /* 0: the stack is glibc's own */
+	uint32_t creator;     /* thread id */
 	bool sigprof_blocked;
 	bool sigprof_is_programs;
 	bool is_c11; /* the function returns an int */
@@ -56,6 +58,7 @@ static void on_thread_end(void *unused)
 		(void)pthread_setspecific(end_key, &thread_tls);
 		return;
 	}
+	trace_life_thread_ends((uint64_t)pthread_self());
 	thread_detach();
 }
 
@@ -102,6 +105,7 @@ static void *trampoline(void *argument)
 	signal_mask_open_sigprof();
 	thread_attach(slot, &bounds);
 	interpose_thread_watch_end();
+	trace_life_thread_starts(start.creator, load_relaxed(&slot->created_by)); /* its own */
 	if (start.is_c11)
 		return (void *)(intptr_t)((thrd_start_t)(uintptr_t)start.function)(start.argument);
 	return start.function(start.argument);
@@ -145,6 +149,7 @@ static struct cprof_thread *prepare(void *(*function)(void *), void *argument, u
 		.function = function,
 		.argument = argument,
 		.stack_bytes = default_stack_bytes,
+		.creator = thread_tls.slot ? load_relaxed(&thread_tls.slot->tid) : 0, /* its own */
 		.sigprof_blocked = thread_tls.sigprof_blocked,
 		.sigprof_is_programs = thread_tls.sigprof_is_programs,
 		.labels = thread_tls.labels,
@@ -203,4 +208,13 @@ EXPORT int INTERPOSED(thrd_create)(thrd_t *thread, thrd_start_t function, void *
 	else if (slot)
 		thread_slot_untake(slot);
 	return result;
+}
+
+EXPORT int INTERPOSED(pthread_setname_np)(pthread_t thread, const char *name)
+{
+	real_resolve();
+	int error = real.pthread_setname_np(thread, name);
+	if (error == 0 && pthread_equal(thread, pthread_self()))
+		trace_life_thread_is_named();
+	return error;
 }

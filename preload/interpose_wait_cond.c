@@ -3,7 +3,7 @@
  * Condition variables.  A wait gives its mutex up first, which is charged like an
  * unlock, at this function; that it gets it back is part of the wait.
  *
- * Two of them are exported with a version, see exports.map.
+ * Those of POSIX but one are exported with a version, see exports.map.
  *
  * These are cancellation points: the thread may never come back from the real call.
  *
@@ -32,7 +32,7 @@ static void charge_mutex(const pthread_mutex_t *mutex, const void *function, con
 	struct contention_release release;
 	if (likely(!contention_may_be_charged(mutex)) || !interpose_lock_is_last_unlock(mutex))
 		return;
-	contention_release_begin(&release, mutex);
+	contention_release_begin(&release, CPROF_WAIT_MUTEX, mutex, interpose_lock_has_sleeper(mutex));
 	contention_release_end(&release, true, function, regs);
 }
 
@@ -48,3 +48,8 @@ DEFINE_COND_WAIT(pthread_cond_clockwait, contention_end_of,
 DEFINE_COND_WAIT(cnd_wait, interpose_lock_end_of_c11, (cnd_t * cond, mtx_t *mutex), (cond, mutex))
 DEFINE_COND_WAIT(cnd_timedwait, interpose_lock_end_of_c11,
 		 (cnd_t * cond, mtx_t *mutex, const struct timespec *deadline), (cond, mutex, deadline))
+
+DEFINE_WAKING(pthread_cond_signal, CPROF_WAIT_COND, 1, cond, (pthread_cond_t * cond), (cond))
+DEFINE_WAKING(pthread_cond_broadcast, CPROF_WAIT_COND, 0, cond, (pthread_cond_t * cond), (cond))
+DEFINE_WAKING(cnd_signal, CPROF_WAIT_COND, 1, cond, (cnd_t * cond), (cond))
+DEFINE_WAKING(cnd_broadcast, CPROF_WAIT_COND, 0, cond, (cnd_t * cond), (cond))

@@ -39,3 +39,5 @@ DEFINE_SEMAPHORE_WAIT(sem_timedwait, (sem_t * semaphore, const struct timespec *
 DEFINE_SEMAPHORE_WAIT(sem_clockwait, (sem_t * semaphore, clockid_t clock, const struct timespec *deadline),
 		      (semaphore, clock, deadline),
 		      interpose_lock_has_clock(clock) && interpose_lock_is_valid(deadline))
+
+DEFINE_WAKING(sem_post, CPROF_WAIT_SEMAPHORE, 1, semaphore, (sem_t * semaphore), (semaphore))

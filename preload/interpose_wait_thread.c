@@ -43,12 +43,22 @@ static NOINLINE int watched_thrd_join(thrd_t thread, int *out_result)
 
 DEFINE_WATCHED(thrd_join, (thrd_t thread, int *out_result), (thread, out_result))
 
-DEFINE_CONTENDED(pthread_barrier_wait, CPROF_WAIT_BARRIER, barrier, end_of_barrier,
-		 (pthread_barrier_t * barrier), (barrier))
-
-static ALWAYS_INLINE int watched_pthread_barrier_wait(pthread_barrier_t *barrier)
+/* glibc tells the thread that came last so (2.25 and on): it wakes the others. */
+static NOINLINE int watched_pthread_barrier_wait(pthread_barrier_t *barrier)
 {
-	return contended_pthread_barrier_wait(barrier);
+	const void *function = (const void *)(uintptr_t)real.pthread_barrier_wait;
+	struct contention_wait wait;
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	contention_wait_begin(&wait, CPROF_WAIT_BARRIER, barrier, function, &regs);
+	int result = real.pthread_barrier_wait(barrier);
+	contention_wait_end(&wait, end_of_barrier(result));
+	if (result == PTHREAD_BARRIER_SERIAL_THREAD && wait.is_watched && trace_is_on()) {
+		const struct contention_wake wake = {
+			.what = CPROF_WAIT_BARRIER, .object = barrier, .time_ns = wait.start_ns};
+		contention_wake_record(&wake, function, &regs);
+	}
+	return result;
 }
 
 DEFINE_WATCHED(pthread_barrier_wait, (pthread_barrier_t * barrier), (barrier))

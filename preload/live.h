@@ -59,6 +59,7 @@ struct live_entry {
 	uint32_t bucket;
 	uint32_t slot;
 	bool found;
+	uint64_t value;
 };
 struct live_entry live_detach(const void *block);
 void live_drop(struct live_entry entry, const void *block);

@@ -85,12 +85,17 @@ struct nothrow; /* std::nothrow_t, by reference */
 #define REAL_SYSTEM_FUNCTIONS(X)                                                                 \
 	X(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *)) \
 	X(int, thrd_create, (thrd_t *, thrd_start_t, void *))                                    \
+	X(int, pthread_setname_np, (pthread_t, const char *))                                    \
 	X(int, pthread_sigmask, (int, const sigset_t *, sigset_t *))                             \
 	X(int, sigprocmask, (int, const sigset_t *, sigset_t *))                                 \
 	X(int, sigaltstack, (const stack_t *, stack_t *))                                        \
 	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                   \
 	X(pid_t, fork, (void))                                                                   \
 	X(int, daemon, (int, int))                                                               \
+	X(int, execve, (const char *, char *const *, char *const *))                             \
+	X(int, execv, (const char *, char *const *))                                             \
+	X(int, execvp, (const char *, char *const *))                                            \
+	X(int, execvpe, (const char *, char *const *, char *const *))                            \
 	X(int, dlclose, (void *))                                                                \
 	X(void, _exit, (int))                                                                    \
 	X(int, setuid, (uid_t))                                                                  \
@@ -131,6 +136,7 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(int, pthread_spin_unlock, (pthread_spinlock_t * lock), (lock), ENOSYS)                             \
 	X(int, sem_wait, (sem_t * semaphore), (semaphore), -1)                                               \
 	X(int, sem_trywait, (sem_t * semaphore), (semaphore), -1)                                            \
+	X(int, sem_post, (sem_t * semaphore), (semaphore), -1)                                               \
 	X(int, sem_timedwait, (sem_t * semaphore, const struct timespec *deadline), (semaphore, deadline),   \
 	  -1)                                                                                                \
 	X(int, pthread_barrier_wait, (pthread_barrier_t * barrier), (barrier), ENOSYS)                       \
@@ -144,7 +150,9 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(int, pthread_cond_wait, (pthread_cond_t * cond, pthread_mutex_t * mutex), (cond, mutex), ENOSYS) \
 	X(int, pthread_cond_timedwait,                                                                     \
 	  (pthread_cond_t * cond, pthread_mutex_t * mutex, const struct timespec *deadline),               \
-	  (cond, mutex, deadline), ENOSYS)
+	  (cond, mutex, deadline), ENOSYS)                                                                 \
+	X(int, pthread_cond_signal, (pthread_cond_t * cond), (cond), ENOSYS)                               \
+	X(int, pthread_cond_broadcast, (pthread_cond_t * cond), (cond), ENOSYS)
 
 /* Since glibc 2.28 to 2.31. */
 #define REAL_LATE_WAIT_FUNCTIONS(X)                                                                  \
@@ -174,6 +182,8 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(int, cnd_wait, (cnd_t * cond, mtx_t * mutex), (cond, mutex), thrd_error)                   \
 	X(int, cnd_timedwait, (cnd_t * cond, mtx_t * mutex, const struct timespec *deadline),        \
 	  (cond, mutex, deadline), thrd_error)                                                       \
+	X(int, cnd_signal, (cnd_t * cond), (cond), thrd_error)                                       \
+	X(int, cnd_broadcast, (cnd_t * cond), (cond), thrd_error)                                    \
 	X(int, thrd_join, (thrd_t thread, int *out_result), (thread, out_result), thrd_error)
 
 struct real {

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waits and wakes in a trace: each wait is there with its length, and whoever ended it;
+ * nothing that nobody waits for leaves anything, and no profile is touched.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <threads.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "contention.h"
+#include "contention_wake.h"
+#include "own_segment.h"
+#include "real.h"
+#include "trace.h"
+
+long cprof_test_syscall(long number, ...);
+
+static void open_segment(void)
+{
+	cr_assert(real_resolve());
+	real_resolve_optional();
+	own_segment_open(UINT64_C(16) << 20);
+	segment_control()->trace_chunk_count = trace_chunks_for(1 << 20);
+	store_relaxed(&segment_control()->trace, CPROF_TRACE_FLIGHT);
+	store_relaxed(&segment_control()->contention, UINT32_C(1));
+	contention_follow_segment();
+	trace_follow_segment();
+}
+
+TestSuite(contention_wake, .init = open_segment, .timeout = 60);
+
+struct found {
+	uint32_t count;
+	struct cprof_event last; /* in the order of time */
+	uint32_t tid;
+};
+
+/* All events of a kind for an object. */
+static struct found find(enum cprof_event_kind kind, enum cprof_wait what, const void *object)
+{
+	struct found found = {.count = 0};
+	for (uint32_t i = 0; i < segment_control()->trace_chunk_count; i++) {
+		const struct cprof_trace_chunk *chunk = segment_trace_chunk(i);
+		for (uint32_t e = 0; load_acquire(&chunk->state) && e < load_acquire(&chunk->used); e++) {
+			const struct cprof_event *event = &chunk->events[e];
+			uint32_t head = load_acquire(&event->head);
+			if (cprof_event_kind_of(head) != (uint32_t)kind ||
+			    cprof_event_what_of(head) != (uint32_t)what ||
+			    event->b != (uint64_t)(uintptr_t)object)
+				continue;
+			if (event->time_ns >= found.last.time_ns) {
+				memcpy(&found.last, event, sizeof found.last);
+				found.tid = chunk->tid;
+			}
+			found.count++;
+		}
+	}
+	return found;
+}
+
+/* The one wait for the object, and the one wake within it, by the thread `waker`. */
+static void expect_pair(enum cprof_wait what, const void *object, uint32_t waker)
+{
+	struct found wait = find(CPROF_EVENT_WAIT, what, object);
+	struct found wake = find(CPROF_EVENT_WAKE, what, object);
+	cr_assert_eq(wait.count, 1, "%u waits", wait.count);
+	cr_assert_eq(wake.count, 1, "%u wakes", wake.count);
+	cr_expect_eq(wake.tid, waker);
+	cr_expect_neq(wait.tid, waker);
+	cr_expect_leq(wake.last.time_ns, wait.last.time_ns);
+	cr_expect_geq(wake.last.time_ns, wait.last.time_ns - wait.last.a);
+	cr_expect_eq(cprof_event_flags_of(load_relaxed(&wait.last.head)), 0);
+	cr_expect_neq(wait.last.stack, 0);
+	cr_expect_neq(wake.last.stack, 0);
+}
+
+static bool is_shown(enum cprof_wait what, const void *object)
+{
+	for (uint32_t i = 0; i < load_acquire(&segment_control()->threads_used); i++) {
+		const struct cprof_waiting *waiting = &segment_thread(i)->waiting;
+		if (load_acquire(&waiting->what) == (uint32_t)what &&
+		    load_relaxed(&waiting->object) == (uint64_t)(uintptr_t)object)
+			return true;
+	}
+	return false;
+}
+
+static void until_shown(enum cprof_wait what, const void *object)
+{
+	while (!is_shown(what, object))
+		sched_yield();
+}
+
+/* Whatever was shown as waiting sleeps by now, or the pause is made again: no sleeper, no wake. */
+static void give_time_to_sleep(void)
+{
+	const struct timespec pause = {.tv_nsec = 20000000};
+	nanosleep(&pause, NULL);
+}
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+static pthread_barrier_t barrier;
+static sem_t semaphore;
+static mtx_t c11_mutex;
+static cnd_t c11_cond;
+static uint32_t futex_word;
+static bool is_ready;
+
+static void *lock_mutex(void *unused)
+{
+	cprof_test_pthread_mutex_lock(&mutex);
+	cprof_test_pthread_mutex_unlock(&mutex);
+	return unused;
+}
+
+Test(contention_wake, unlock_with_a_sleeper_wakes_it)
+{
+	pthread_t thread;
+	cprof_test_pthread_mutex_lock(&mutex);
+	pthread_create(&thread, NULL, lock_mutex, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &mutex);
+	while (((volatile int *)&mutex)[0] != 2) /* glibc's word: somebody sleeps, or is about to */
+		sched_yield();
+	cprof_test_pthread_mutex_unlock(&mutex);
+	pthread_join(thread, NULL);
+	expect_pair(CPROF_WAIT_MUTEX, &mutex, thread_id());
+	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_MUTEX, &mutex).last.a, 1);
+}
+
+static void *lock_for_reading(void *unused)
+{
+	cprof_test_pthread_rwlock_rdlock(&rwlock);
+	cprof_test_pthread_rwlock_unlock(&rwlock);
+	return unused;
+}
+
+Test(contention_wake, unlock_of_a_writer_wakes_readers)
+{
+	pthread_t thread;
+	cprof_test_pthread_rwlock_wrlock(&rwlock);
+	pthread_create(&thread, NULL, lock_for_reading, NULL);
+	until_shown(CPROF_WAIT_RWLOCK_READ, &rwlock);
+	cprof_test_pthread_rwlock_unlock(&rwlock);
+	pthread_join(thread, NULL);
+	cr_expect_eq(find(CPROF_EVENT_WAIT, CPROF_WAIT_RWLOCK_READ, &rwlock).count, 1);
+	struct found wake = find(CPROF_EVENT_WAKE, CPROF_WAIT_RWLOCK_WRITE, &rwlock);
+	cr_expect_eq(wake.count, 1);
+	cr_expect_eq(wake.tid, thread_id());
+	cr_expect_eq(wake.last.a, 0);
+}
+
+static void *wait_for_cond(void *unused)
+{
+	pthread_mutex_lock(&mutex);
+	while (!is_ready)
+		cprof_test_pthread_cond_wait(&cond, &mutex);
+	pthread_mutex_unlock(&mutex);
+	return unused;
+}
+
+Test(contention_wake, signal_wakes_who_waits_for_the_condition)
+{
+	pthread_t thread;
+	cprof_test_pthread_cond_signal(&cond);
+	cprof_test_pthread_cond_broadcast(&cond);
+	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_COND, &cond).count, 0, "nobody waits");
+	pthread_create(&thread, NULL, wait_for_cond, NULL);
+	until_shown(CPROF_WAIT_COND, &cond);
+	pthread_mutex_lock(&mutex);
+	is_ready = true;
+	cprof_test_pthread_cond_signal(&cond);
+	pthread_mutex_unlock(&mutex);
+	pthread_join(thread, NULL);
+	expect_pair(CPROF_WAIT_COND, &cond, thread_id());
+	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_COND, &cond).last.a, 1);
+	cprof_test_pthread_cond_broadcast(&cond);
+	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_COND, &cond).count, 1, "nobody waits any more");
+}
+
+static int wait_for_c11_cond(void *unused)
+{
+	(void)unused;
+	mtx_lock(&c11_mutex);
+	while (!is_ready)
+		cprof_test_cnd_wait(&c11_cond, &c11_mutex);
+	mtx_unlock(&c11_mutex);
+	return 0;
+}
+
+Test(contention_wake, broadcast_of_c11_wakes_all)
+{
+	thrd_t thread;
+	mtx_init(&c11_mutex, mtx_plain);
+	cnd_init(&c11_cond);
+	thrd_create(&thread, wait_for_c11_cond, NULL);
+	until_shown(CPROF_WAIT_COND, &c11_cond);
+	mtx_lock(&c11_mutex);
+	is_ready = true;
+	cprof_test_cnd_broadcast(&c11_cond);
+	mtx_unlock(&c11_mutex);
+	thrd_join(thread, NULL);
+	expect_pair(CPROF_WAIT_COND, &c11_cond, thread_id());
+	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_COND, &c11_cond).last.a, 0);
+}
+
+static void *wait_for_semaphore(void *unused)
+{
+	cprof_test_sem_wait(&semaphore);
+	return unused;
+}
+
+Test(contention_wake, post_wakes_who_waits_for_the_semaphore)
+{
+	pthread_t thread;
+	sem_init(&semaphore, 0, 0);
+	pthread_create(&thread, NULL, wait_for_semaphore, NULL);
+	until_shown(CPROF_WAIT_SEMAPHORE, &semaphore);
+	cprof_test_sem_post(&semaphore);
+	pthread_join(thread, NULL);
+	expect_pair(CPROF_WAIT_SEMAPHORE, &semaphore, thread_id());
+	cprof_test_sem_post(&semaphore);
+	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_SEMAPHORE, &semaphore).count, 1);
+}
+
+static void *come_to_barrier(void *unused)
+{
+	cprof_test_pthread_barrier_wait(&barrier);
+	return unused;
+}
+
+Test(contention_wake, last_at_a_barrier_wakes_the_others)
+{
+	pthread_t threads[2];
+	pthread_barrier_init(&barrier, NULL, 3);
+	for (int i = 0; i < 2; i++) {
+		pthread_create(&threads[i], NULL, come_to_barrier, NULL);
+		while (contention_wake_word(&barrier) &&
+		       load_relaxed(contention_wake_word(&barrier)) != (uint32_t)i + 1)
+			sched_yield();
+	}
+	give_time_to_sleep(); /* between being counted and being in */
+	cprof_test_pthread_barrier_wait(&barrier);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	cr_expect_eq(find(CPROF_EVENT_WAIT, CPROF_WAIT_BARRIER, &barrier).count, 2);
+	struct found wake = find(CPROF_EVENT_WAKE, CPROF_WAIT_BARRIER, &barrier);
+	cr_expect_eq(wake.count, 1);
+	cr_expect_eq(wake.tid, thread_id());
+	cr_expect_eq(wake.last.a, 0);
+}
+
+static void *wait_for_futex(void *unused)
+{
+	while (__atomic_load_n(&futex_word, __ATOMIC_ACQUIRE) == 0)
+		cprof_test_syscall(SYS_futex, &futex_word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+	return unused;
+}
+
+Test(contention_wake, futex_wake_counts_who_was_woken)
+{
+	pthread_t thread;
+	pthread_create(&thread, NULL, wait_for_futex, NULL);
+	until_shown(CPROF_WAIT_FUTEX, &futex_word);
+	__atomic_store_n(&futex_word, 1, __ATOMIC_RELEASE);
+	long woken = 0;
+	while (load_relaxed(contention_wake_word(&futex_word)) != 0 && woken == 0)
+		woken = cprof_test_syscall(SYS_futex, &futex_word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL,
+					   0);
+	pthread_join(thread, NULL);
+	struct found wake = find(CPROF_EVENT_WAKE, CPROF_WAIT_FUTEX, &futex_word);
+	cr_expect_eq(wake.count, woken);
+	cr_expect(woken == 0 || wake.last.a == 1);
+}
+
+/* ---- what is not there ---------------------------------------------------------------------- */
+
+Test(contention_wake, wait_in_vain_says_so)
+{
+	const struct timespec past = {.tv_sec = 1};
+	sem_init(&semaphore, 0, 0);
+	cr_assert_eq(cprof_test_sem_timedwait(&semaphore, &past), -1);
+	cr_expect_eq(errno, ETIMEDOUT);
+	struct found wait = find(CPROF_EVENT_WAIT, CPROF_WAIT_SEMAPHORE, &semaphore);
+	cr_expect_eq(wait.count, 1);
+	cr_expect_eq(cprof_event_flags_of(load_relaxed(&wait.last.head)), CPROF_EVENT_GAVE_UP);
+}
+
+Test(contention_wake, calls_that_hardly_take_time_leave_nothing)
+{
+	struct unwind_regs regs;
+	struct contention_wait wait;
+	const struct timespec pause = {.tv_nsec = 2 * (long)CONTENTION_CALL_NS_MIN};
+	unwind_regs_of_caller(&regs);
+	contention_wait_begin(&wait, CPROF_WAIT_SLEEP, NULL, (const void *)(uintptr_t)nanosleep, &regs);
+	nanosleep(&pause, NULL);
+	contention_wait_end(&wait, CONTENTION_ACQUIRED);
+	struct found found = find(CPROF_EVENT_WAIT, CPROF_WAIT_SLEEP, NULL);
+	cr_expect_eq(found.count, 1);
+	cr_expect_geq(found.last.a, (uint64_t)pause.tv_nsec);
+	cr_expect_neq(found.last.stack, 0);
+	/* Of many at least one is not interrupted. */
+	for (int i = 0; i < 100; i++) {
+		contention_wait_begin(&wait, CPROF_WAIT_READ, NULL, (const void *)(uintptr_t)read, &regs);
+		contention_wait_end(&wait, CONTENTION_ACQUIRED);
+	}
+	cr_expect_lt(find(CPROF_EVENT_WAIT, CPROF_WAIT_READ, NULL).count, 100);
+}
+
+Test(contention_wake, profiles_stay_empty_without_their_rates)
+{
+	for (int i = 0; i < 100; i++) {
+		pthread_t thread;
+		cprof_test_pthread_mutex_lock(&mutex);
+		pthread_create(&thread, NULL, lock_mutex, NULL);
+		until_shown(CPROF_WAIT_MUTEX, &mutex);
+		cprof_test_pthread_mutex_unlock(&mutex);
+		pthread_join(thread, NULL);
+	}
+	cr_expect_eq(find(CPROF_EVENT_WAIT, CPROF_WAIT_MUTEX, &mutex).count, 100);
+	for (uint32_t i = 0; i < load_acquire(&segment_control()->threads_used); i++)
+		cr_expect_eq(load_relaxed(&segment_thread(i)->head), 0);
+	cr_expect_eq(load_relaxed(contention_wake_word(&mutex)), 0);
+}
+
+static sigjmp_buf way_out;
+
+static void jump_away(int number)
+{
+	(void)number;
+	siglongjmp(way_out, 1);
+}
+
+static void *leave_wait(void *unused)
+{
+	pthread_attr_t attributes;
+	void *low;
+	size_t bytes;
+	cr_assert_eq(pthread_getattr_np(pthread_self(), &attributes), 0);
+	cr_assert_eq(pthread_attr_getstack(&attributes, &low, &bytes), 0);
+	const struct unwind_bounds bounds = {
+		.low = (uint64_t)(uintptr_t)low,
+		.high = (uint64_t)(uintptr_t)low + bytes,
+	};
+	thread_attach(NULL, &bounds);
+	if (!sigsetjmp(way_out, 1))
+		cprof_test_sem_wait(&semaphore);
+	thread_detach();
+	return unused;
+}
+
+Test(contention_wake, wait_that_was_left_is_not_waited_for)
+{
+	struct sigaction action = {.sa_handler = jump_away};
+	pthread_t thread;
+	sem_init(&semaphore, 0, 0);
+	sigaction(SIGUSR2, &action, NULL);
+	pthread_create(&thread, NULL, leave_wait, NULL);
+	until_shown(CPROF_WAIT_SEMAPHORE, &semaphore);
+	cr_expect_eq(load_relaxed(contention_wake_word(&semaphore)), 1);
+	pthread_kill(thread, SIGUSR2);
+	pthread_join(thread, NULL);
+	cr_expect_eq(load_relaxed(contention_wake_word(&semaphore)), 0);
+}
