@@ -160,6 +160,8 @@ static bool has_samples(void)
 {
 	/* Relaxed: this process's own records, and it is about to end. */
 	const struct cprof_control *control = segment_control();
+	if (load_relaxed(&control->trace_asked) & CPROF_TRACE_STREAM)
+		return true; /* a trace to be finished, if only an empty one */
 	uint32_t used = load_relaxed(&control->threads_used);
 	for (uint32_t i = 0; i < used && i < segment.geometry.thread_count; i++)
 		if (load_relaxed(&segment_thread(i)->head) != 0)
