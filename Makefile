@@ -32,6 +32,7 @@ TOOL_SRC := $(wildcard tools/*.c)
 BENCH_SRC := $(wildcard tools/bench/*.c)
 PRELOAD_TEST_SRC := $(wildcard tests/preload/test_*.c)
 COLLECTOR_TEST_SRC := $(wildcard tests/collector/test_*.c)
+TOOL_TEST_SRC := $(wildcard tests/tools/test_*.c)
 SUPPORT_ALL := $(wildcard tests/support/*.c)
 SUPPORT_PROGRAM_SRC := $(if $(SUPPORT_ALL),$(shell grep -l '^int main' $(SUPPORT_ALL)))
 SUPPORT_LIB_SRC := $(filter-out $(SUPPORT_PROGRAM_SRC),$(SUPPORT_ALL))
@@ -58,6 +59,8 @@ SUPPORT_LIB := $(if $(SUPPORT_LIB_SRC),$(BUILD)/tests/libsupport.a)
 SUPPORT_LIB_OBJ := $(SUPPORT_LIB_SRC:%.c=$(BUILD)/%.o)
 PRELOAD_TESTS := $(PRELOAD_TEST_SRC:%.c=$(BUILD)/%)
 COLLECTOR_TESTS := $(COLLECTOR_TEST_SRC:%.c=$(BUILD)/%)
+TOOL_TESTS := $(TOOL_TEST_SRC:%.c=$(BUILD)/%)
+TOOL_TEST_OBJ := $(filter-out $(BUILD)/tools/cprof.o,$(TOOL_OBJ))
 SUPPORT_PROGRAMS := $(SUPPORT_PROGRAM_SRC:tests/support/%.c=$(BUILD)/tests/%)
 VICTIMS := $(patsubst tests/integration/victims/%,$(BUILD)/tests/victims/%,$(basename $(VICTIM_SRC))) \
 	$(patsubst tests/integration/victims/%,$(BUILD)/tests/victims/%.so,$(basename $(VICTIM_LIB_SRC)))
@@ -152,6 +155,11 @@ $(COLLECTOR_TESTS): $(BUILD)/%: %.c $(COLLECTOR_LIB) $(SUPPORT_LIB) Makefile
 	$(call quiet,TEST)$(CC) $(TEST_FLAGS) -Icollector -I$(GEN) $(call own_flags,cflags) -o $@ $< \
 		$(SUPPORT_LIB) $(COLLECTOR_LIB) $(call own_flags,ldflags) $(TEST_LIBS) $(COLLECTOR_LIBS)
 
+$(TOOL_TESTS): $(BUILD)/%: %.c $(TOOL_TEST_OBJ) $(COLLECTOR_LIB) $(SUPPORT_LIB) Makefile
+	@mkdir -p $(@D)
+	$(call quiet,TEST)$(CC) $(TEST_FLAGS) -Itools -Icollector -I$(GEN) $(call own_flags,cflags) -o $@ $< \
+		$(TOOL_TEST_OBJ) $(SUPPORT_LIB) $(COLLECTOR_LIB) $(call own_flags,ldflags) $(TEST_LIBS) $(COLLECTOR_LIBS)
+
 $(SUPPORT_PROGRAMS): $(BUILD)/tests/%: tests/support/%.c $(GEN)/profile.pb-c.o $(SUPPORT_LIB) Makefile
 	@mkdir -p $(@D)
 	$(call quiet,TEST)$(CC) $(filter-out $(SAN_FLAGS),$(TEST_FLAGS)) -I$(GEN) $(call own_flags,cflags) -o $@ $< \
@@ -189,7 +197,7 @@ test-programs: $(SUPPORT_PROGRAMS) $(VICTIMS)
 # ThreadSanitizer sees threads of one process: the ring and the tables are what it can judge.
 TSAN_STEMS := test_ring_consumer test_stack_table test_live test_record test_rule_cache \
 	test_lock_waiters test_trace
-UNIT_TESTS := $(PRELOAD_TESTS) $(COLLECTOR_TESTS)
+UNIT_TESTS := $(PRELOAD_TESTS) $(COLLECTOR_TESTS) $(TOOL_TESTS)
 ifeq ($(SAN),tsan)
 UNIT_TESTS := $(foreach t,$(UNIT_TESTS),$(if $(filter $(TSAN_STEMS),$(notdir $(t))),$(t)))
 endif

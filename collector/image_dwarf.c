@@ -304,23 +304,38 @@ static void set_name(struct image_dwarf *dwarf, struct image_line *line, Dwarf_D
 		line->start_line = name->line;
 }
 
+/* The unit of an address, NULL if there is none; the function there and its innermost inlined one. */
+static struct unit *find_scope(struct image_dwarf *dwarf, uint64_t address, struct function **out_function,
+			       uint32_t *out_inlined)
+{
+	uint32_t unit_index;
+	*out_function = NULL;
+	*out_inlined = NO_INDEX;
+	if (!range_map_find(&dwarf->ranges, address, &unit_index))
+		return NULL;
+	struct unit *unit = &dwarf->units[unit_index];
+	struct function *function = find_function(dwarf, unit, address);
+	if (function && !function->is_indexed)
+		index_function(dwarf, function);
+	if (function && !range_map_find(&function->ranges, address, out_inlined))
+		*out_inlined = NO_INDEX;
+	*out_function = function;
+	return unit;
+}
+
 size_t image_dwarf_find(struct image_dwarf *dwarf, uint64_t address, struct image_line *lines,
 			size_t lines_max)
 {
-	uint32_t unit_index, inlined;
-	if (!range_map_find(&dwarf->ranges, address, &unit_index))
+	struct function *function;
+	uint32_t inlined;
+	struct unit *unit = find_scope(dwarf, address, &function, &inlined);
+	if (!unit)
 		return 0;
-	struct unit *unit = &dwarf->units[unit_index];
 	struct image_line line = line_of(dwarf, unit, address);
-	struct function *function = find_function(dwarf, unit, address);
 	if (!function) {
 		lines[0] = line;
 		return line.file || line.line ? 1 : 0;
 	}
-	if (!function->is_indexed)
-		index_function(dwarf, function);
-	if (!range_map_find(&function->ranges, address, &inlined))
-		inlined = NO_INDEX;
 	size_t count = 0;
 	/* A parent always comes before its children in the array, so this ends. */
 	for (; inlined != NO_INDEX; inlined = function->inlined[inlined].parent) {
@@ -332,6 +347,21 @@ size_t image_dwarf_find(struct image_dwarf *dwarf, uint64_t address, struct imag
 	}
 	set_name(dwarf, &line, &function->die);
 	lines[count++] = line;
+	return count;
+}
+
+size_t image_dwarf_scopes(struct image_dwarf *dwarf, uint64_t address, Dwarf_Die *scopes, size_t scopes_max,
+			  Dwarf_Die *out_unit)
+{
+	struct function *function;
+	uint32_t inlined;
+	struct unit *unit = find_scope(dwarf, address, &function, &inlined);
+	*out_unit = unit ? unit->lines_die : (Dwarf_Die){0};
+	size_t count = 0;
+	for (; inlined != NO_INDEX && count < scopes_max; inlined = function->inlined[inlined].parent)
+		scopes[count++] = function->inlined[inlined].die;
+	if (function && count < scopes_max)
+		scopes[count++] = function->die;
 	return count;
 }
 

@@ -31,4 +31,12 @@ void image_dwarf_close(struct image_dwarf *dwarf);
 size_t image_dwarf_find(struct image_dwarf *dwarf, uint64_t address, struct image_line *lines,
 			size_t lines_max);
 
+/*
+ * The DIEs of the code around an address, innermost first: inlined functions, then the
+ * function itself; at most scopes_max, the outermost ones then missing.  *out_unit has
+ * the line table.  0: not covered, or (with out_unit->addr set) only by lines.
+ */
+size_t image_dwarf_scopes(struct image_dwarf *dwarf, uint64_t address, Dwarf_Die *scopes, size_t scopes_max,
+			  Dwarf_Die *out_unit);
+
 #endif

@@ -22,6 +22,7 @@ static const struct command {
 	{"set", cmd_set, "change the rates of a live process: cprof set PID heap_rate=64K"},
 	{"snapshot", cmd_snapshot, "write profiles of a live process, or show what its threads do"},
 	{"top", cmd_top, "show where a live process spends its time, anew each second"},
+	{"pgo", cmd_pgo, "make a profile that speeds up the next build from CPU profiles"},
 	{"recover", cmd_recover, "write profiles from a segment file that was kept (.NAME.PID.cprof)"},
 };
 

@@ -98,6 +98,30 @@ int pprof_file_value_index(const Perftools__Profiles__Profile *profile, const ch
 				(out_element) = (array)[i_];                     \
 	} while (0)
 
+const Perftools__Profiles__Location *pprof_file_location(const Perftools__Profiles__Profile *profile,
+							 uint64_t id)
+{
+	const Perftools__Profiles__Location *location;
+	FIND_BY_ID(profile->location, profile->n_location, id, location);
+	return location;
+}
+
+const Perftools__Profiles__Function *pprof_file_function(const Perftools__Profiles__Profile *profile,
+							 uint64_t id)
+{
+	const Perftools__Profiles__Function *function;
+	FIND_BY_ID(profile->function, profile->n_function, id, function);
+	return function;
+}
+
+const Perftools__Profiles__Mapping *pprof_file_mapping(const Perftools__Profiles__Profile *profile,
+						       uint64_t id)
+{
+	const Perftools__Profiles__Mapping *mapping;
+	FIND_BY_ID(profile->mapping, profile->n_mapping, id, mapping);
+	return mapping;
+}
+
 void pprof_file_leaf_name(const Perftools__Profiles__Profile *profile,
 			  const Perftools__Profiles__Sample *sample, char *name, size_t name_bytes)
 {
@@ -105,15 +129,15 @@ void pprof_file_leaf_name(const Perftools__Profiles__Profile *profile,
 	const Perftools__Profiles__Function *function = NULL;
 	const Perftools__Profiles__Mapping *mapping = NULL;
 	if (sample->n_location_id)
-		FIND_BY_ID(profile->location, profile->n_location, sample->location_id[0], location);
+		location = pprof_file_location(profile, sample->location_id[0]);
 	if (location && location->n_line)
-		FIND_BY_ID(profile->function, profile->n_function, location->line[0]->function_id, function);
+		function = pprof_file_function(profile, location->line[0]->function_id);
 	if (function) {
 		snprintf(name, name_bytes, "%s", pprof_file_string(profile, function->name));
 		return;
 	}
 	if (location)
-		FIND_BY_ID(profile->mapping, profile->n_mapping, location->mapping_id, mapping);
+		mapping = pprof_file_mapping(profile, location->mapping_id);
 	const char *path = mapping ? pprof_file_string(profile, mapping->filename) : "";
 	const char *slash = strrchr(path, '/');
 	if (path[0])

@@ -25,6 +25,14 @@ const char *pprof_file_string(const Perftools__Profiles__Profile *profile, int64
 /* Which of a sample's values has this type ("cpu", "inuse_space"); -1 if none. */
 int pprof_file_value_index(const Perftools__Profiles__Profile *profile, const char *type);
 
+/* By id; NULL if there is none. */
+const Perftools__Profiles__Location *pprof_file_location(const Perftools__Profiles__Profile *profile,
+							 uint64_t id);
+const Perftools__Profiles__Function *pprof_file_function(const Perftools__Profiles__Profile *profile,
+							 uint64_t id);
+const Perftools__Profiles__Mapping *pprof_file_mapping(const Perftools__Profiles__Profile *profile,
+						       uint64_t id);
+
 /*
  * The name of a sample's innermost function as `go tool pprof` calls it: that of the
  * first line, else [basename of the object], else <unknown>.  Written to `name`.

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "cprof_compiler.h"
+#include "memory.h"
 #include "pprof_file.h"
 #include "profile_kind.h"
 
@@ -21,25 +22,6 @@
 #define LOSSES_SHOWN 5
 #define NAME_BYTES 512
 #define LINE_BYTES 1024
-
-/* Out of memory in a command-line tool: there is nothing better to do. */
-static void *allocated(void *p)
-{
-	if (!p) {
-		fputs("cprof: out of memory\n", stderr);
-		exit(EXIT_FAILURE);
-	}
-	return p;
-}
-
-/* Makes room for one more element; returns the (moved) array. */
-static void *grown(void *array, size_t count, size_t *capacity, size_t element_bytes)
-{
-	if (count < *capacity)
-		return array;
-	*capacity = *capacity ? 2 * *capacity : 64;
-	return allocated(reallocarray(array, *capacity, element_bytes));
-}
 
 static void push_line(char ***lines, size_t *count, size_t *capacity, const char *line)
 {

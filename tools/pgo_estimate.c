@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A block that runs x times a second takes x times the time of its instructions, so the
+ * samples of a block divided by the number of its instructions are, but for instructions
+ * of unequal cost, proportional to x.  That is the estimator `average`: it uses all of a
+ * block's samples, also those on instructions without a line, and gives every place of
+ * the block the same count, which is what they have.  `max` is what AutoFDO does without
+ * branch records: the most that any instruction of a place has.
+ *
+ * A place that several blocks contain gets the largest count, since a compiler takes the
+ * largest of a block's places.  A function's head is the count of its first block.
+ *
+ * A block with a call that is on a stack did run, however few samples it has itself; it
+ * gets half a sample, the mean of what could be there and was not seen.
+ *
+ * A call's count is split by the samples beneath it.
+ *
+ * Context: command line; see pgo_estimate.h.
+ */
+#include "pgo_estimate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "pgo_code.h"
+#include "u64_map.h"
+
+/* One sample on one instruction: so that averages have some digits. */
+#define SCALE 1000.0
+#define EVIDENCE_SAMPLES 0.5
+#define RANGES_MAX 100000
+/* A site is hot if it has this share of all counts of calls. */
+#define HOT_SHARE 0.01
+
+struct estimate {
+	const struct pgo_estimate_options *options;
+	const struct pgo_binary *binary;
+	struct pgo_debug *debug;
+	const struct pgo_samples *samples;
+	struct pgo_tree *tree;
+	struct pgo_coverage *coverage;
+	struct u64_map seen; /* functions, by the offset of their DIE */
+};
+
+/* ---- the code of one function ---------------------------------------------------------------- */
+
+static int by_start(const void *left, const void *right)
+{
+	const struct pgo_code_range *a = left, *b = right;
+	return a->start < b->start ? -1 : a->start > b->start;
+}
+
+static struct pgo_code_range *ranges_of(Dwarf_Die *function, size_t *out_count)
+{
+	struct pgo_code_range *ranges = NULL;
+	size_t count = 0, capacity = 0;
+	Dwarf_Addr base, start, end;
+	ptrdiff_t offset = 0;
+	while (count < RANGES_MAX && (offset = dwarf_ranges(function, offset, &base, &start, &end)) > 0) {
+		ranges = grown(ranges, count, &capacity, sizeof *ranges);
+		ranges[count++] = (struct pgo_code_range){start, end};
+	}
+	if (count)
+		qsort(ranges, count, sizeof *ranges, by_start);
+	*out_count = count;
+	return ranges;
+}
+
+/* The first call whose instruction is at an address or behind it. */
+static size_t first_call(const struct pgo_samples *samples, uint64_t address)
+{
+	size_t low = 0, high = samples->call_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (samples->calls[middle].from < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* What the estimator says of the instructions of a function. */
+struct counts {
+	double *of_place; /* for an instruction's place */
+	double *of_block; /* for the block that an instruction is in: of a call */
+};
+
+static double samples_of(const struct pgo_block *block, const bool *has_call)
+{
+	bool is_on_stack = false;
+	for (size_t i = block->first; i < block->first + block->count; i++)
+		is_on_stack = is_on_stack || has_call[i];
+	return block->samples ? (double)block->samples : is_on_stack ? EVIDENCE_SAMPLES : 0;
+}
+
+/* `has_call` tells which instructions are calls that are on a stack. */
+static void counts_init(struct counts *counts, const struct pgo_code *code, enum pgo_estimator estimator,
+			const bool *has_call)
+{
+	counts->of_place = allocated(calloc(code->count + 1, sizeof(double)));
+	counts->of_block = allocated(calloc(code->count + 1, sizeof(double)));
+	for (size_t i = 0; i < code->block_count; i++) {
+		const struct pgo_block *block = &code->blocks[i];
+		double average = samples_of(block, has_call) / (double)block->count, largest = average;
+		bool is_max = estimator == PGO_ESTIMATE_MAX && block->samples;
+		for (size_t j = block->first; j < block->first + block->count; j++)
+			if (largest < (double)code->samples[j])
+				largest = (double)code->samples[j];
+		for (size_t j = block->first; j < block->first + block->count; j++) {
+			counts->of_place[j] = SCALE * (is_max ? (double)code->samples[j] : average);
+			counts->of_block[j] = SCALE * (is_max ? largest : average);
+		}
+	}
+}
+
+static void counts_fini(struct counts *counts)
+{
+	free(counts->of_place);
+	free(counts->of_block);
+}
+
+/* ---- into the tree --------------------------------------------------------------------------- */
+
+static struct pgo_body *body_of(struct pgo_node *function, const struct pgo_location *location)
+{
+	struct pgo_node *node = function;
+	for (size_t i = location->frame_count - 1; i > 0; i--)
+		node = pgo_node_inlinee(node, location->frames[i].place, location->frames[i - 1].name);
+	return pgo_node_body(node, location->frames[0].place);
+}
+
+static void add_places(struct estimate *e, struct pgo_node *function, const struct pgo_code *code,
+		       const struct counts *counts)
+{
+	struct pgo_location location;
+	for (size_t i = 0; i < code->count; i++) {
+		bool is_covered = pgo_debug_locate(e->debug, code->instructions[i].address, &location);
+		if (!is_covered) {
+			e->coverage->no_debug += code->samples[i];
+			continue;
+		}
+		if (!location.line) {
+			e->coverage->no_line += code->samples[i];
+			continue;
+		}
+		if (location.frames[0].place.discriminator)
+			e->coverage->has_discriminators = true;
+		if (counts->of_place[i] <= 0)
+			continue;
+		uint64_t count = (uint64_t)(counts->of_place[i] * location.copies);
+		struct pgo_body *body = body_of(function, &location);
+		if (body->count < count)
+			body->count = count;
+	}
+}
+
+/* The linkage name of what was called, NULL if it has none. */
+static const char *name_of_callee(struct estimate *e, const struct pgo_call *call)
+{
+	Dwarf_Die function;
+	if (!call->to)
+		return call->to_name;
+	return pgo_debug_function(e->debug, call->to, &function) ? pgo_debug_name(&function) : NULL;
+}
+
+/* Splits a call's count among its callees: the samples from `first` to `end`. */
+static void add_targets(struct estimate *e, struct pgo_node *function,
+			const struct pgo_instruction *instruction, double count, size_t first, size_t end)
+{
+	struct pgo_location location;
+	uint64_t all = 0;
+	if (!pgo_debug_locate(e->debug, instruction->address, &location) || !location.line)
+		return;
+	for (size_t i = first; i < end; i++)
+		all += e->samples->calls[i].count;
+	for (size_t i = first; i < end; i++) {
+		const struct pgo_call *call = &e->samples->calls[i];
+		const char *name = name_of_callee(e, call);
+		uint64_t share = (uint64_t)(count * (double)call->count / (double)all);
+		if (name && share)
+			pgo_body_add_target(body_of(function, &location), name, share);
+	}
+}
+
+static void add_calls(struct estimate *e, struct pgo_node *function, const struct pgo_code *code,
+		      const struct counts *counts, const bool *has_call)
+{
+	for (size_t i = 0; i < code->count; i++) {
+		const struct pgo_instruction *at = &code->instructions[i];
+		bool is_indirect = at->flow == PGO_FLOW_CALL_INDIRECT;
+		if (is_indirect && counts->of_block[i] > 0) {
+			e->coverage->indirect_sites++;
+			e->coverage->sites_with_targets += has_call[i];
+		}
+		if (!has_call[i])
+			continue;
+		size_t first = first_call(e->samples, at->address);
+		size_t end = first_call(e->samples, at->address + at->length);
+		add_targets(e, function, at, counts->of_block[i], first, end);
+	}
+}
+
+static void add_function(struct estimate *e, Dwarf_Die *die)
+{
+	size_t range_count;
+	struct pgo_code code;
+	const char *name = pgo_debug_name(die);
+	struct pgo_code_range *ranges = ranges_of(die, &range_count);
+	if (!name || !range_count) {
+		free(ranges);
+		return;
+	}
+	pgo_code_read(&code, e->binary, e->samples, ranges, range_count);
+	bool *has_call = allocated(calloc(code.count + 1, sizeof *has_call));
+	for (size_t i = 0; i < range_count; i++)
+		for (size_t j = first_call(e->samples, ranges[i].start);
+		     j < e->samples->call_count && e->samples->calls[j].from < ranges[i].end; j++) {
+			size_t at = pgo_code_find(&code, e->samples->calls[j].from);
+			if (at != SIZE_MAX)
+				has_call[at] = true;
+		}
+	struct counts counts;
+	counts_init(&counts, &code, e->options->estimator, has_call);
+	struct pgo_node *function = pgo_tree_function(e->tree, name);
+	Dwarf_Addr entry = 0;
+	size_t at = dwarf_entrypc(die, &entry) == 0 ? pgo_code_find(&code, entry) : SIZE_MAX;
+	if (at != SIZE_MAX)
+		function->head += (uint64_t)counts.of_block[at];
+	add_places(e, function, &code, &counts);
+	if (e->options->has_calls)
+		add_calls(e, function, &code, &counts, has_call);
+	e->coverage->functions++;
+	counts_fini(&counts);
+	free(has_call);
+	pgo_code_fini(&code);
+	free(ranges);
+}
+
+/* The function at an address, unless it was seen to. */
+static void visit(struct estimate *e, uint64_t address, uint64_t samples)
+{
+	Dwarf_Die function;
+	uint32_t ignored;
+	if (!pgo_debug_function(e->debug, address, &function)) {
+		e->coverage->no_debug += samples;
+		return;
+	}
+	uint64_t key = dwarf_dieoffset(&function);
+	if (u64_map_find(&e->seen, key, &ignored))
+		return;
+	if (u64_map_put(&e->seen, key, 0) != 0)
+		allocated(NULL);
+	add_function(e, &function);
+}
+
+void pgo_estimate(const struct pgo_estimate_options *options, const struct pgo_binary *binary,
+		  struct pgo_debug *debug, const struct pgo_samples *samples, struct pgo_tree *out_tree,
+		  struct pgo_coverage *out_coverage)
+{
+	*out_coverage = (struct pgo_coverage){.samples = samples->used};
+	struct estimate e = {.options = options,
+			     .binary = binary,
+			     .debug = debug,
+			     .samples = samples,
+			     .tree = out_tree,
+			     .coverage = out_coverage};
+	for (size_t i = 0; i < samples->leaf_count; i++)
+		visit(&e, samples->leaves[i].address, samples->leaves[i].count);
+	for (size_t i = 0; i < samples->call_count; i++)
+		visit(&e, samples->calls[i].from, 0);
+	u64_map_fini(&e.seen);
+}
