@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "blocking_calls.h"
+#include "thread_published.h"
 
 #define ATTEMPTS 3
 /* After a stop: until the thread sleeps in the same call again. */
@@ -49,41 +50,11 @@ static const struct cprof_thread *find_slot(struct thread_look *look, uint32_t t
 	return NULL;
 }
 
-/* A published wait, as one moment. */
-struct published {
-	uint32_t what;
-	uint64_t object, since_ns, function, pc, sp, fp;
-};
-
-static bool read_published(const struct cprof_thread *slot, struct published *out_wait)
-{
-	const struct cprof_waiting *waiting = &slot->waiting;
-	/* Acquire: pairs with the writer's release of an even number. */
-	uint32_t before = load_acquire(&waiting->sequence);
-	if (before % 2)
-		return false;
-	/* Acquire, each: the sequence below is not loaded before them. */
-	struct published wait = {
-		.what = load_acquire(&waiting->what),
-		.object = load_acquire(&waiting->object),
-		.since_ns = load_acquire(&waiting->since_ns),
-		.function = load_acquire(&waiting->function),
-		.pc = load_acquire(&waiting->pc),
-		.sp = load_acquire(&waiting->sp),
-		.fp = load_acquire(&waiting->fp),
-	};
-	if (load_relaxed(&waiting->sequence) != before || wait.what == CPROF_WAIT_NONE ||
-	    wait.what >= CPROF_WAIT_COUNT)
-		return false;
-	*out_wait = wait;
-	return true;
-}
-
 /*
  * Whether the thread sleeps in the very wait that it published, and not in a handler
  * that interrupted it or in something that the waiting function does besides.
  */
-static bool is_in_published(const struct thread_reading *reading, const struct published *wait)
+static bool is_in_published(const struct thread_reading *reading, const struct thread_published *wait)
 {
 	/* How far from the object's address its futex word may be. */
 	uint64_t extent = wait->what == CPROF_WAIT_JOIN ? 4096 : 64;
@@ -94,12 +65,12 @@ static bool is_in_published(const struct thread_reading *reading, const struct p
 }
 
 /* The same for a thread that spins. */
-static bool is_spinning(const struct published *wait, uint64_t sp)
+static bool is_spinning(const struct thread_published *wait, uint64_t sp)
 {
 	return wait->what == CPROF_WAIT_SPIN && sp < wait->sp && wait->sp - sp < PUBLISHED_DEPTH_MAX;
 }
 
-static void take_published(struct thread_reading *reading, const struct published *wait)
+static void take_published(struct thread_reading *reading, const struct thread_published *wait)
 {
 	reading->wait = wait->what;
 	reading->object = wait->object;
@@ -119,7 +90,7 @@ static void walk(struct thread_look *look, struct thread_reading *reading, const
 }
 
 static void walk_published(struct thread_look *look, struct thread_reading *reading,
-			   const struct published *wait)
+			   const struct thread_published *wait)
 {
 	struct remote_regs regs = {.pc_is_return_address = true};
 	remote_regs_set(&regs, REMOTE_REG_PC, wait->pc);
@@ -154,7 +125,7 @@ static int read_stopped(struct thread_look *look, struct thread_reading *reading
 			const struct cprof_thread *slot)
 {
 	struct thread_stop stop;
-	struct published wait;
+	struct thread_published wait;
 	if (!may_stop(&reading->state))
 		return -EBUSY;
 	int error = thread_stop_copy(reading->tid, &reading->call, look->stack, sizeof look->stack,
@@ -165,7 +136,7 @@ static int read_stopped(struct thread_look *look, struct thread_reading *reading
 	reading->how = THREAD_HOW_STOPPED;
 	reading->frame_count = 0;
 	walk(look, reading, &stop.regs);
-	if (slot && read_published(slot, &wait) && is_spinning(&wait, stop.regs.values[REMOTE_REG_SP]))
+	if (slot && thread_published_read(slot, &wait) && is_spinning(&wait, stop.regs.values[REMOTE_REG_SP]))
 		take_published(reading, &wait);
 	return 0;
 }
@@ -205,8 +176,8 @@ static void settle(const struct thread_look *look, struct thread_reading *readin
 static int read_asleep(struct thread_look *look, struct thread_reading *reading,
 		       const struct cprof_thread *slot)
 {
-	struct published wait = {0};
-	bool is_published = slot && read_published(slot, &wait) && is_in_published(reading, &wait);
+	struct thread_published wait = {0};
+	bool is_published = slot && thread_published_read(slot, &wait) && is_in_published(reading, &wait);
 	ssize_t copied = remote_memory_copy(look->pid, reading->call.sp, look->stack, sizeof look->stack);
 	if (!thread_look_is_unchanged(look->pid, reading))
 		return -EAGAIN;
@@ -229,9 +200,9 @@ static int read_asleep(struct thread_look *look, struct thread_reading *reading,
 static void take_unverified(struct thread_look *look, struct thread_reading *reading,
 			    const struct cprof_thread *slot)
 {
-	struct published wait;
+	struct thread_published wait;
 	struct thread_state state;
-	if (!slot || reading->state.state != 'S' || !read_published(slot, &wait) ||
+	if (!slot || reading->state.state != 'S' || !thread_published_read(slot, &wait) ||
 	    thread_state_read_status(look->pid, reading->tid, &state) ||
 	    state.switches != reading->state.switches)
 		return;
