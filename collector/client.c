@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "process_end.h"
 
 static uint64_t monotonic_ns(void)
 {
@@ -45,6 +46,24 @@ bool client_is_gone(const struct client *client)
 		return !is_nameable(client);
 	struct pollfd gone = {.fd = client->handle.pidfd, .events = POLLIN};
 	return poll(&gone, 1, 0) == 1 && gone.revents;
+}
+
+/*
+ * Whether peer_pid names the process.  A pid without its process may be another's by
+ * now, and so may it be in a /proc that is not ours.
+ */
+static bool is_named_by_pid(const struct client *client)
+{
+	return is_nameable(client) &&
+	       (client->handle.pidfd < 0 || pidfd_pid(client->handle.pidfd) == client->handle.peer_pid);
+}
+
+/* The process's pid where its threads have the numbers that it knows them by; else 0. */
+static pid_t visible_pid(const struct client *client)
+{
+	bool is_alike = client->handle.peer_pid > 0 &&
+			client->handle.pid == (uint32_t)client->handle.peer_pid;
+	return is_alike && is_named_by_pid(client) ? client->handle.peer_pid : 0;
 }
 
 static void read_clock(struct client *client)
@@ -174,6 +193,11 @@ void client_drain(struct client *client, struct ring_drained *out_drained)
 	report_damage(client, out_drained->corrupt);
 }
 
+unsigned client_read_trace(struct client *client)
+{
+	return trace_stream_tick(&client->trace, &client->writer);
+}
+
 void client_update_modules(struct client *client)
 {
 	module_rows_update(&client->rows, &client->reader, client->handle.root_fd);
@@ -186,7 +210,8 @@ bool client_has_request(const struct client *client)
 	const struct cprof_control *control = segment_reader_control(&client->reader);
 	/* Relaxed: whether; what the request covers is loaded again, with order, when it is answered. */
 	return load_relaxed(&control->final_requested) != load_relaxed(&control->final_done) ||
-	       load_relaxed(&control->snapshot_requested) != load_relaxed(&control->snapshots_taken);
+	       load_relaxed(&control->snapshot_requested) != load_relaxed(&control->snapshots_taken) ||
+	       trace_flight_is_requested(&client->writer);
 }
 
 struct writer_moment client_moment(const struct client *client, void (*tick)(void *), void *tick_arg)
@@ -206,7 +231,10 @@ static void answer_final(struct client *client, uint32_t request, void (*tick)(v
 {
 	struct cprof_control *control = segment_reader_control(&client->reader);
 	struct writer_moment moment = client_moment(client, tick, tick_arg);
-	if (writer_write_final(&client->writer, &moment) == 0)
+	int error = writer_write_final(&client->writer, &moment);
+	if (trace_stream_write(&client->trace, &client->writer, &moment, visible_pid(client)))
+		error = -EIO;
+	if (!error)
 		unlink_segment_file(client);
 	/* Release: who sees the number finds the files. */
 	store_release(&control->final_done, request);
@@ -226,17 +254,11 @@ void client_answer(struct client *client, void (*tick)(void *), void *tick_arg)
 		snapshot_write_heap(&client->writer, &moment);
 		store_release(&control->snapshots_taken, snapshot);
 	}
+	if (trace_flight_is_requested(&client->writer)) {
+		struct writer_moment moment = client_moment(client, tick, tick_arg);
+		trace_flight_answer(&client->writer, &moment, visible_pid(client));
+	}
 	report_damage(client, 0);
-}
-
-/*
- * Whether peer_pid names the process.  A pid without its process may be another's by
- * now, and so may it be in a /proc that is not ours.
- */
-static bool is_named_by_pid(const struct client *client)
-{
-	return is_nameable(client) &&
-	       (client->handle.pidfd < 0 || pidfd_pid(client->handle.pidfd) == client->handle.peer_pid);
 }
 
 int client_dump_threads(struct client *client, void (*tick)(void *), void *tick_arg,
@@ -271,6 +293,38 @@ int client_snapshot(struct client *client, const struct snapshot_request *reques
 	return error;
 }
 
+int client_save_flight(struct client *client, void (*tick)(void *), void *tick_arg,
+		       struct trace_files *out_files)
+{
+	struct writer_moment moment = client_moment(client, tick, tick_arg);
+	int error = trace_flight_save(&client->writer, &moment, visible_pid(client), out_files);
+	report_damage(client, 0);
+	return error;
+}
+
+int client_watch_trace(struct client *client, struct trace_watch **out_watch)
+{
+	return trace_stream_watch(&client->trace, &client->writer, out_watch);
+}
+
+int client_end_trace_watch(struct client *client, void (*tick)(void *), void *tick_arg,
+			   enum trace_format format, void **out_bytes, size_t *out_size)
+{
+	struct writer_moment moment = client_moment(client, tick, tick_arg);
+	return trace_stream_end_watch(&client->trace, &client->writer, &moment, visible_pid(client), format,
+				      out_bytes, out_size);
+}
+
+int client_encode_flight(struct client *client, void (*tick)(void *), void *tick_arg,
+			 enum trace_format format, void **out_bytes, size_t *out_size)
+{
+	struct writer_moment moment = client_moment(client, tick, tick_arg);
+	if (!trace_flight_is_on(&client->writer))
+		return -ENOTSUP;
+	return trace_flight_encode(&client->writer, &moment, visible_pid(client), format, out_bytes,
+				   out_size);
+}
+
 void client_end_by_death(struct client *client)
 {
 	read_clock(client);
@@ -286,6 +340,24 @@ void client_end_by_exec(struct client *client, struct client *successor)
 		store_relaxed(&control->cpu_clock_base_ns, client->clock_ns);
 	/* Profiles without samples are for what the process was in the end: not for `env`, `sh -c exec`. */
 	client->writer.is_first = false;
+	client->is_replaced = true;
+}
+
+/* Whether something else than the program itself ended it, as far as can be known. */
+static bool was_killed(const struct client *client)
+{
+	const struct cprof_control *control = segment_reader_control(&client->reader);
+	if (client->is_replaced)
+		return false;
+	switch (process_end_of(client->handle.pidfd, client->handle.peer_pid)) {
+	case PROCESS_END_KILLED:
+		return true;
+	case PROCESS_END_EXITED:
+		return false;
+	case PROCESS_END_UNKNOWN:
+		break;
+	}
+	return load_relaxed(&control->cpu_clock_ns) == 0; /* the last that it says before it exits */
 }
 
 void client_finish(struct client *client, void (*tick)(void *), void *tick_arg)
@@ -293,13 +365,20 @@ void client_finish(struct client *client, void (*tick)(void *), void *tick_arg)
 	if (client_has_request(client))
 		client_answer(client, tick, tick_arg);
 	struct writer_moment moment = client_moment(client, tick, tick_arg);
-	if (writer_write_final(&client->writer, &moment) == 0)
+	struct trace_files files;
+	int error = writer_write_final(&client->writer, &moment);
+	if (trace_stream_write(&client->trace, &client->writer, &moment, 0))
+		error = -EIO;
+	if (!client->trace.is_whole && trace_flight_is_on(&client->writer) && was_killed(client))
+		error = trace_flight_save_last(&client->writer, &moment, &files) ? -EIO : error;
+	if (!error)
 		unlink_segment_file(client);
 	report_damage(client, 0);
 }
 
 void client_close(struct client *client)
 {
+	trace_stream_close(&client->trace, &client->writer);
 	window_close(&client->top);
 	module_rows_free(&client->rows);
 	segment_reader_close(&client->reader);

@@ -10,6 +10,8 @@
 #include "registration.h"
 #include "snapshot.h"
 #include "thread_dump.h"
+#include "trace_flight.h"
+#include "trace_stream.h"
 #include "window.h"
 
 struct client {
@@ -21,7 +23,9 @@ struct client {
 	uint64_t clock_ns;         /* the process's CPU clock when last read, 0: never */
 	uint64_t clock_at_ns;      /* monotonic time of that */
 	uint64_t end_monotonic_ns; /* 0 while the image runs */
+	bool is_replaced;          /* it ended by exec */
 	struct window top;         /* since the last `cprof top` command */
+	struct trace_stream trace;
 	bool is_corrupt_reported;
 	bool is_damage_reported;
 };
@@ -35,6 +39,9 @@ struct client *client_open(const struct client_handle *handle, struct writer_dir
 
 /* Cheap and never long: shows that the collector lives, drains, reads the CPU clock. */
 void client_drain(struct client *client, struct ring_drained *out_drained);
+
+/* The same for a trace that is streamed: as trace_stream_tick(). */
+unsigned client_read_trace(struct client *client);
 
 /* Opens the images of objects loaded since the last call. */
 void client_update_modules(struct client *client);
@@ -52,6 +59,19 @@ int client_dump_threads(struct client *client, void (*tick)(void *), void *tick_
 /* Writes numbered files on somebody's command: as snapshot_write().  May take long, see client_answer(). */
 int client_snapshot(struct client *client, const struct snapshot_request *request, void (*tick)(void *),
 		    void *tick_arg, struct snapshot *out_snapshot);
+
+/* Saves the flight recorder's window: as trace_flight_save().  May take long, see client_answer(). */
+int client_save_flight(struct client *client, void (*tick)(void *), void *tick_arg,
+		       struct trace_files *out_files);
+
+/* A span of the trace, see trace_stream.h. */
+int client_watch_trace(struct client *client, struct trace_watch **out_watch);
+int client_end_trace_watch(struct client *client, void (*tick)(void *), void *tick_arg,
+			   enum trace_format format, void **out_bytes, size_t *out_size);
+
+/* One form of the flight recorder's window: as trace_flight_encode(); -ENOTSUP: it is off. */
+int client_encode_flight(struct client *client, void (*tick)(void *), void *tick_arg,
+			 enum trace_format format, void **out_bytes, size_t *out_size);
 
 /* Now, or the image's end, for the functions of writer.h. */
 struct writer_moment client_moment(const struct client *client, void (*tick)(void *), void *tick_arg);

@@ -34,17 +34,19 @@ static const char *const remedies[PROFILE_KIND_COUNT] = {
 	[PROFILE_THREADCREATE] = "`cprof set PID block_rate=1us`",
 };
 
+static void answer_file(struct command_peer *peer, const struct client *client, const char *name)
+{
+	char path[CPROF_PATH_BYTES + OUTPUT_NAME_MAX];
+	int n = snprintf(path, sizeof path, "%s/%s", client->writer.dir->path, name);
+	command_answer(peer, CPROF_ANSWER_FILE, path, (size_t)n);
+}
+
 static void answer_files(struct command_peer *peer, const struct client *client,
 			 const struct snapshot *snapshot)
 {
-	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++) {
-		char path[CPROF_PATH_BYTES + OUTPUT_NAME_MAX];
-		if (!snapshot->files[kind].name[0])
-			continue;
-		int n = snprintf(path, sizeof path, "%s/%s", client->writer.dir->path,
-				 snapshot->files[kind].name);
-		command_answer(peer, CPROF_ANSWER_FILE, path, (size_t)n);
-	}
+	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++)
+		if (snapshot->files[kind].name[0])
+			answer_file(peer, client, snapshot->files[kind].name);
 }
 
 /* The first kind that was asked for by name and failed; -1: none. */
@@ -79,9 +81,27 @@ static void end(struct command_peer *peer, const struct client *client, const st
 		command_end(peer, 0, "%s", "");
 }
 
+/* False: the peer was told why there is no window. */
+static bool save_flight(struct command_peer *peer, struct client *client, void (*tick)(void *),
+			void *tick_arg)
+{
+	struct trace_files files;
+	int error = client_save_flight(client, tick, tick_arg, &files);
+	for (int format = 0; format < TRACE_FORMAT_COUNT; format++)
+		if (files.names[format][0])
+			answer_file(peer, client, files.names[format]);
+	if (error == -ENOTSUP)
+		command_end(peer, error, "its flight recorder is off; CPROF_TRACE=flight turns it on");
+	else if (error)
+		command_end(peer, error, "cannot write its trace to %s: %s", client->writer.dir->path,
+			    log_error_text(-error));
+	return !error;
+}
+
 void command_snapshot(struct command_peer *peer, struct client *client, void (*tick)(void *), void *tick_arg)
 {
-	uint32_t kinds = peer->command.kinds;
+	uint32_t kinds = peer->command.kinds & ~CPROF_SNAPSHOT_FLIGHT;
+	bool is_flight_wanted = kinds != peer->command.kinds;
 	bool is_each_wanted = kinds != 0 && kinds != CPROF_SNAPSHOT_ALL;
 	struct snapshot_request request = {.kinds = kinds ? kinds : IN_SEGMENT};
 	struct snapshot snapshot;
@@ -93,6 +113,13 @@ void command_snapshot(struct command_peer *peer, struct client *client, void (*t
 	}
 	if (command_is_abandoned(peer)) {
 		command_end(peer, -ECANCELED, "%s", "");
+		return;
+	}
+	/* First: every moment counts. */
+	if (is_flight_wanted && !save_flight(peer, client, tick, tick_arg))
+		return;
+	if (is_flight_wanted && !kinds) {
+		command_end(peer, 0, "%s", "");
 		return;
 	}
 	if (kinds & CPROF_SNAPSHOT_THREADS) {

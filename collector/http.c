@@ -50,7 +50,7 @@ static void answer(struct http *http, struct peer *first, struct http_reply *rep
 {
 	struct answer *shared = malloc(sizeof *shared);
 	unsigned status = reply->status;
-	bool is_for_all = !first->request.is_post && !first->request.seconds;
+	bool is_for_all = !first->request.is_post && !first->request.span_ms;
 	struct MHD_Response *response = http_peers_make_response(http, reply);
 	if (!shared || !response) {
 		if (response)
@@ -68,11 +68,16 @@ static void answer(struct http *http, struct peer *first, struct http_reply *rep
 	http_peers_drop_answer(http, shared);
 }
 
+static bool is_of_cpu(const struct http_request *request)
+{
+	return request->endpoint == HTTP_ENDPOINT_PROFILE && request->kind == PROFILE_CPU;
+}
+
 static void begin_watch(struct http *http, struct peer *peer, const struct http_turn *turn)
 {
 	struct http_reply reply = {0};
 	struct epoll_event hang_up = {.events = EPOLLRDHUP, .data.ptr = peer};
-	if (http->watch_count >= HTTP_WATCHES_MAX && peer->request.kind == PROFILE_CPU) {
+	if (http->watch_count >= HTTP_WATCHES_MAX && is_of_cpu(&peer->request)) {
 		http_reply_pprof_error(&reply, 500,
 				       "Could not enable CPU profiling: cpu profiling already in use");
 	} else if (http->watch_count >= HTTP_WATCHES_MAX) {
@@ -80,7 +85,7 @@ static void begin_watch(struct http *http, struct peer *peer, const struct http_
 	} else if (http_serve_begin(turn, &peer->request, &peer->watch, &reply)) {
 		http->watch_count++;
 		http_peer_set_state(http, peer, PEER_WATCHING);
-		peer->due_ms = http->now_ms + (int64_t)peer->request.seconds * 1000;
+		peer->due_ms = http->now_ms + peer->request.span_ms;
 		epoll_ctl(http->epoll_fd, EPOLL_CTL_ADD, peer->fd, &hang_up);
 		return;
 	}
@@ -113,7 +118,7 @@ void http_do_job(struct http *http, struct client *clients, int64_t now_ms, void
 		return;
 	if (peer->state == PEER_WATCHING) {
 		end_watch(http, peer, client_by_id(clients, peer->watch.client_id), &turn);
-	} else if (peer->request.seconds) {
+	} else if (peer->request.span_ms) {
 		begin_watch(http, peer, &turn);
 	} else {
 		http_serve(&turn, &peer->request, peer->body.bytes ? peer->body.bytes : "", &reply);

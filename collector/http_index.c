@@ -111,10 +111,17 @@ static void write_profiles(struct text_buffer *page, const struct cprof_process 
 			 *pid ? "&amp;pid=" : "", pid);
 		write_row(page, count, p->name, href, p->description, off_note(process, p->kind));
 	}
+	char href[96];
+	snprintf(href, sizeof href, "trace?seconds=5%s%s", *pid ? "&amp;pid=" : "", pid);
+	write_row(page, "", "trace", href,
+		  "Execution trace of the next second, or of as many as the GET parameter seconds says, for "
+		  "go tool trace, or with format=perfetto for ui.perfetto.dev",
+		  NULL);
 	text_buffer_string(page, "</table>\n");
 }
 
-static void write_more(struct text_buffer *page, const struct http_config *config, const char *pid)
+static void write_more(struct text_buffer *page, const struct http_config *config, bool is_traced,
+		       const char *pid)
 {
 	const char *mark = *pid ? "?pid=" : "";
 	char threads[64];
@@ -125,6 +132,11 @@ static void write_more(struct text_buffer *page, const struct http_config *confi
 			   threads, mark, pid);
 	if (config->shows_cmdline)
 		text_buffer_format(page, "<a href=\"cmdline%s%s\">command line</a> &middot; ", mark, pid);
+	if (is_traced)
+		text_buffer_format(page,
+				   "<a href=\"/debug/trace/snapshot%s%s\">the flight recorder's window</a> "
+				   "&middot; ",
+				   mark, pid);
 	text_buffer_format(page, "<a href=\"symbol%s%s\">symbol</a></p>\n", mark, pid);
 	text_buffer_string(
 		page, "<p><code>debug=1</code> shows a profile as text; without it, it is a file for "
@@ -170,7 +182,7 @@ void http_index_write(const struct http_config *config, const struct client *cli
 			   " &middot; running %" PRIu64 " s</p>\n",
 			   shown->writer.pid, process.running_ns / 1000000000);
 	write_profiles(page, &process, pid);
-	write_more(page, config, pid);
+	write_more(page, config, process.rates.trace != 0, pid);
 	if (live > 1)
 		write_processes(page, clients);
 	text_buffer_string(page, "</body>\n</html>\n");

@@ -7,6 +7,7 @@
  */
 #include "http_request.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -196,7 +197,7 @@ static bool read_profile_span(struct http_request *request, bool is_timed, struc
 		http_reply_pprof_error(reply, 400, "profile duration exceeds server's WriteTimeout");
 		return false;
 	}
-	request->seconds = (unsigned)seconds;
+	request->span_ms = (unsigned)seconds * 1000;
 	return true;
 }
 
@@ -221,6 +222,37 @@ static bool read_profile(struct http_request *request, const char *name, struct 
 	return read_profile_span(request, known->is_timed, reply);
 }
 
+static bool read_format(struct http_request *request, struct http_reply *reply)
+{
+	char value[VALUE_BYTES];
+	bool is_given = find_value(request->query, "format", value) && *value;
+	request->format = is_given && strcmp(value, "perfetto") == 0 ? TRACE_PERFETTO : TRACE_GO;
+	if (!is_given || request->format == TRACE_PERFETTO || strcmp(value, "go") == 0)
+		return true;
+	http_reply_pprof_error(reply, 400, "invalid value for \"format\" - must be go or perfetto");
+	return false;
+}
+
+/* As Go does: what is no number above 0 is the default. */
+static bool read_trace(struct http_request *request, struct http_reply *reply)
+{
+	char value[VALUE_BYTES];
+	char *end = value;
+	double seconds = 0;
+	if (find_value(request->query, "seconds", value) && *value && !isspace((unsigned char)*value))
+		seconds = strtod(value, &end);
+	if (*end || !(seconds > 0))
+		seconds = HTTP_TRACE_SECONDS_DEFAULT;
+	if (seconds > HTTP_SECONDS_MAX) {
+		http_reply_pprof_error(reply, 400, "profile duration exceeds server's WriteTimeout");
+		return false;
+	}
+	request->endpoint = HTTP_ENDPOINT_TRACE;
+	request->name = "trace";
+	request->span_ms = seconds < 0.001 ? 1 : (unsigned)(seconds * 1000);
+	return read_format(request, reply);
+}
+
 static bool read_endpoint(struct http_request *request, const char *path, struct http_reply *reply)
 {
 	const char *name = path + strlen(PREFIX);
@@ -236,6 +268,13 @@ static bool read_endpoint(struct http_request *request, const char *path, struct
 	if (is_below && strcmp(name, "symbol") == 0) {
 		request->endpoint = HTTP_ENDPOINT_SYMBOL;
 		return true;
+	}
+	if (is_below && strcmp(name, "trace") == 0)
+		return read_trace(request, reply);
+	if (strcmp(path, "/debug/trace/snapshot") == 0) {
+		request->endpoint = HTTP_ENDPOINT_FLIGHT;
+		request->name = "trace";
+		return read_format(request, reply);
 	}
 	if (is_below)
 		return read_profile(request, name, reply);

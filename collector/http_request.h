@@ -14,14 +14,18 @@
 
 #include "http_reply.h"
 #include "profile.h"
+#include "trace.h"
 
 #define HTTP_SECONDS_DEFAULT 30
+#define HTTP_TRACE_SECONDS_DEFAULT 1
 /* Nobody watches longer by one request. */
 #define HTTP_SECONDS_MAX 3600
 
 enum http_endpoint {
 	HTTP_ENDPOINT_INDEX,
 	HTTP_ENDPOINT_PROFILE, /* any kind */
+	HTTP_ENDPOINT_TRACE,   /* of a span of time */
+	HTTP_ENDPOINT_FLIGHT,  /* the flight recorder's window */
 	HTTP_ENDPOINT_CMDLINE,
 	HTTP_ENDPOINT_SYMBOL,
 	HTTP_ENDPOINT_METRICS,
@@ -30,12 +34,12 @@ enum http_endpoint {
 
 struct http_request {
 	enum http_endpoint endpoint;
-	enum profile_kind kind; /* of PROFILE */
-	const char *name;       /* as it was asked for, such as "allocs"; a constant */
-	const char *query;      /* behind the '?', or ""; borrowed from the URI */
+	enum profile_kind kind;   /* of PROFILE */
+	enum trace_format format; /* of TRACE and FLIGHT */
+	const char *name;         /* as it was asked for, such as "allocs"; a constant */
+	const char *query;        /* behind the '?', or ""; borrowed from the URI */
 	bool is_post;
-	bool has_seconds;
-	unsigned seconds; /* 0: what there is now */
+	unsigned span_ms; /* seconds=; 0: what there is now */
 	bool is_text;     /* debug= anything but 0 */
 	bool is_dump;     /* debug=2 or more: threads one by one */
 	uint32_t pid;     /* of the process that is meant; 0: the first */

@@ -15,6 +15,7 @@
 
 #include "http_index.h"
 #include "http_threads.h"
+#include "http_trace.h"
 #include "metrics.h"
 #include "pprof.h"
 #include "profile_text.h"
@@ -72,7 +73,7 @@ static void reply_profile(const struct http_turn *turn, const struct http_reques
 	http_reply_body(out_reply, HTTP_BYTES, bytes, size);
 	if (out_reply->status == 200)
 		snprintf(out_reply->file_name, sizeof out_reply->file_name, "%s%s", request->name,
-			 request->seconds && request->kind != PROFILE_CPU ? "-delta" : "");
+			 request->span_ms && request->kind != PROFILE_CPU ? "-delta" : "");
 }
 
 static void fail_to_collect(struct http_reply *reply)
@@ -187,10 +188,12 @@ bool http_serve_begin(const struct http_turn *turn, const struct http_request *r
 	struct client *client = http_serve_target(turn, request, out_reply);
 	if (!client)
 		return false;
-	if (request->kind == PROFILE_CPU && !has_cpu_samples(client, out_reply))
-		return false;
 	*out_watch = (struct http_watch){.client_id = client->handle.id};
 	memcpy(out_watch->process, out_reply->process, sizeof out_watch->process);
+	if (request->endpoint == HTTP_ENDPOINT_TRACE)
+		return http_trace_begin(client, &out_watch->trace, out_reply);
+	if (request->kind == PROFILE_CPU && !has_cpu_samples(client, out_reply))
+		return false;
 	int error = request->kind == PROFILE_THREADS
 			    ? client_dump_threads(client, turn->tick, turn->tick_arg, &out_watch->threads)
 			    : begin_counted(turn, request, client, &out_watch->window);
@@ -204,6 +207,8 @@ void http_serve_end(const struct http_turn *turn, const struct http_request *req
 {
 	if (!client)
 		http_reply_pprof_error(out_reply, 500, "the program has ended");
+	else if (request->endpoint == HTTP_ENDPOINT_TRACE)
+		http_trace_end(client, request, turn->tick, turn->tick_arg, out_reply);
 	else if (request->kind == PROFILE_THREADS)
 		end_threads(turn, request, client, watch, out_reply);
 	else
@@ -215,6 +220,7 @@ void http_watch_fini(struct http_watch *watch)
 {
 	window_close(&watch->window);
 	thread_dump_free(&watch->threads);
+	trace_watch_leave(watch->trace);
 	*watch = (struct http_watch){0};
 }
 
@@ -307,6 +313,9 @@ void http_serve(const struct http_turn *turn, const struct http_request *request
 		else
 			serve_counted(turn, request, client, out_reply);
 		break;
+	case HTTP_ENDPOINT_FLIGHT:
+		http_trace_serve_flight(client, request, turn->tick, turn->tick_arg, out_reply);
+		break;
 	case HTTP_ENDPOINT_CMDLINE:
 		serve_cmdline(turn, client, out_reply);
 		break;
@@ -316,6 +325,7 @@ void http_serve(const struct http_turn *turn, const struct http_request *request
 	case HTTP_ENDPOINT_METRICS:
 		serve_metrics(turn, client, out_reply);
 		break;
+	case HTTP_ENDPOINT_TRACE: /* needs time to pass */
 	case HTTP_ENDPOINT_HEALTH:
 		break;
 	}

@@ -26,6 +26,7 @@ struct http_watch {
 	char process[sizeof((struct http_reply *)0)->process]; /* as at the begin */
 	struct window window;                                  /* of kinds in the segment */
 	struct thread_dump threads;                            /* of threads */
+	struct trace_watch *trace;                             /* of a trace */
 };
 
 /* Frees what it holds.  Accepts a zeroed one. */

@@ -35,6 +35,9 @@
 /* A ring this full within one tick is likely to overflow within the next. */
 #define RING_FILLS_FAST (CPROF_RING_RECORDS / 4)
 
+/* Likewise for chunks of a trace that is streamed, in thousandths. */
+#define TRACE_FILLS_FAST 125
+
 #define ARRIVALS_MAX 256
 
 /* The library connects right after it has started us; later it never will. */
@@ -120,15 +123,19 @@ static void close_door(struct loop *loop)
 static void drain_all(struct loop *loop)
 {
 	uint32_t fullest = 0;
+	unsigned trace_fullest = 0;
 	for (struct client *client = loop->clients; client; client = client->next) {
 		struct ring_drained drained;
 		client_drain(client, &drained);
 		if (drained.fullest > fullest)
 			fullest = drained.fullest;
+		unsigned unread = client_read_trace(client);
+		if (unread > trace_fullest)
+			trace_fullest = unread;
 	}
-	if (fullest > RING_FILLS_FAST)
+	if (fullest > RING_FILLS_FAST || trace_fullest > TRACE_FILLS_FAST)
 		loop->tick_ms = loop->tick_ms / 2 > TICK_MIN_MS ? loop->tick_ms / 2 : TICK_MIN_MS;
-	else if (fullest > 0)
+	else if (fullest > 0 || trace_fullest > 0)
 		loop->tick_ms = loop->tick_ms * 2 < TICK_BUSY_MS ? loop->tick_ms * 2 : TICK_BUSY_MS;
 	else
 		loop->tick_ms = loop->tick_ms * 2 < TICK_IDLE_MS ? loop->tick_ms * 2 : TICK_IDLE_MS;

@@ -219,6 +219,24 @@ static void write_losses(struct text_buffer *text, const struct cprof_process *p
 		       ARRAY_LENGTH(full), process);
 }
 
+static void write_trace(struct text_buffer *text, const struct client *client,
+			const struct cprof_process *process)
+{
+	const struct cprof_control *control = segment_reader_control(&client->reader);
+	static const char name[] = "cprof_trace_active";
+	family(text, name, "gauge", "Whether an execution trace is recorded, and what for; 0: not.");
+	count(text, name, "{mode=\"flight\"}", (process->rates.trace & CPROF_TRACE_FLIGHT) != 0);
+	count(text, name, "{mode=\"stream\"}", (process->rates.trace & CPROF_TRACE_STREAM) != 0);
+	one_count(text, "cprof_trace_chunks_total", "counter",
+		  "Chunks of the trace that threads asked for, of up to 126 events each.",
+		  load_relaxed(&control->trace_claims)); /* a count orders nothing */
+	one_count(text, "cprof_trace_events_lost_total", "counter",
+		  "Events that are missing from the trace, counted.",
+		  process->counters[CPROF_LOST_TRACE_EVENTS]);
+	one_count(text, "cprof_trace_gaps_total", "counter",
+		  "Spans of time that are missing from a trace that is streamed.", client->trace.gap_count);
+}
+
 static double seconds_of(const struct timeval *time)
 {
 	return (double)time->tv_sec + (double)time->tv_usec / 1e6;
@@ -274,6 +292,7 @@ void metrics_write(struct client *client, const struct metrics_tree *tree, void 
 		write_malloc_time(text, segment_reader_control(&client->reader));
 	write_contention(text, &process);
 	write_losses(text, &process);
+	write_trace(text, client, &process);
 	write_self(text, &process, tree);
 	aggregate_free(&aggregate);
 }

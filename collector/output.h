@@ -21,7 +21,7 @@ int output_open_dir(const char *path);
 struct output_name {
 	const char *name;
 	uint32_t pid;
-	const char *kind;
+	const char *kind; /* "": left out, with its point */
 	uint32_t number;
 	const char *suffix; /* NULL: ".pb.gz" */
 	/* 1 at first; n > 1 makes PID-n.  All files of one process share it: see output_write(). */

@@ -88,6 +88,7 @@ void process_info_fill(const struct client *client, struct cprof_process *out_pr
 		.heap_rate_bytes = load_relaxed(&control->heap_rate_bytes),
 		.block_rate_ns = load_relaxed(&control->block_rate_ns),
 		.mutex_fraction = load_relaxed(&control->mutex_fraction),
+		.trace = load_relaxed(&control->trace),
 	};
 	out_process->heap_state = control->heap_state;
 	out_process->pid_namespace = stat("/proc/self/ns/pid", &st) ? 0 : (uint32_t)st.st_ino;

@@ -28,8 +28,9 @@ static int refuse(char out_line[RATES_LINE_BYTES], int error, const char *format
 static int judge_range(const struct cprof_rates *rates, char out_line[RATES_LINE_BYTES])
 {
 	if (rates->which == 0 || rates->which & ~CPROF_RATE_ALL)
-		return refuse(out_line, -EINVAL,
-			      "no rate is given; accepted: cpu_hz, heap_rate, block_rate, mutex_fraction");
+		return refuse(
+			out_line, -EINVAL,
+			"no rate is given; accepted: cpu_hz, heap_rate, block_rate, mutex_fraction, trace");
 	if (rates->which & CPROF_RATE_CPU_HZ && rates->cpu_hz > CPROF_CPU_HZ_MAX)
 		return refuse(out_line, -EINVAL, "cpu_hz=%" PRIu32 ": accepted is " CPROF_CPU_HZ_ACCEPTED,
 			      rates->cpu_hz);
@@ -45,6 +46,8 @@ static int judge_range(const struct cprof_rates *rates, char out_line[RATES_LINE
 		return refuse(out_line, -EINVAL,
 			      "mutex_fraction=%" PRIu32 ": accepted is " CPROF_MUTEX_FRACTION_ACCEPTED,
 			      rates->mutex_fraction);
+	if (rates->which & CPROF_RATE_TRACE && rates->trace & ~CPROF_TRACE_FLIGHT)
+		return refuse(out_line, -EINVAL, "trace: accepted is " CPROF_TRACE_SET_ACCEPTED);
 	return 0;
 }
 
@@ -60,6 +63,14 @@ static int judge_possible(const struct cprof_control *control, const struct cpro
 		return refuse(out_line, -ENOTSUP,
 			      "heap_rate cannot be changed: the program, or a library loaded before "
 			      "libcprof.so, defines malloc itself");
+	/* Relaxed: a setting. */
+	if (rates->which & CPROF_RATE_TRACE && load_relaxed(&control->trace_asked) & CPROF_TRACE_STREAM)
+		return refuse(out_line, -ENOTSUP,
+			      "trace cannot be changed: the process was started with CPROF_TRACE=full");
+	if (rates->which & CPROF_RATE_TRACE && rates->trace && control->trace_chunk_count == 0)
+		return refuse(
+			out_line, -ENOTSUP,
+			"trace cannot be changed: the process was started with CPROF_MEM too small for it");
 	return 0;
 }
 
@@ -87,6 +98,20 @@ static bool set_heap_rate(struct cprof_control *control, uint64_t bytes)
 	return set_u64(&control->heap_rate_bytes, bytes);
 }
 
+/* The lock functions look at this word alone. */
+static void set_contention(struct cprof_control *control)
+{
+	store_relaxed(&control->contention, (uint32_t)(load_relaxed(&control->block_rate_ns) != 0 ||
+						       load_relaxed(&control->mutex_fraction) != 0 ||
+						       load_relaxed(&control->trace) != 0));
+}
+
+void rates_set_trace(struct cprof_control *control, uint32_t bits)
+{
+	store_relaxed(&control->trace, bits);
+	set_contention(control);
+}
+
 int rates_apply(struct cprof_control *control, const struct cprof_rates *rates,
 		char out_line[RATES_LINE_BYTES])
 {
@@ -105,8 +130,14 @@ int rates_apply(struct cprof_control *control, const struct cprof_rates *rates,
 		changed |= CPROF_RATE_BLOCK;
 	if (rates->which & CPROF_RATE_MUTEX && set_u32(&control->mutex_fraction, rates->mutex_fraction))
 		changed |= CPROF_RATE_MUTEX;
-	store_relaxed(&control->contention, (uint32_t)(load_relaxed(&control->block_rate_ns) != 0 ||
-						       load_relaxed(&control->mutex_fraction) != 0));
+	if (rates->which & CPROF_RATE_TRACE) {
+		/* Relaxed: only we store them. */
+		uint32_t streamed = load_relaxed(&control->trace) & CPROF_TRACE_STREAM;
+		if (set_u32(&control->trace_asked, rates->trace))
+			changed |= CPROF_RATE_TRACE;
+		store_relaxed(&control->trace, rates->trace | streamed);
+	}
+	set_contention(control);
 	or_relaxed(&control->rates_changed, changed); /* read by collectors only */
 	return 0;
 }

@@ -21,4 +21,7 @@
 int rates_apply(struct cprof_control *control, const struct cprof_rates *rates,
 		char out_line[RATES_LINE_BYTES]);
 
+/* Sets what is traced: bits CPROF_TRACE_*. */
+void rates_set_trace(struct cprof_control *control, uint32_t bits);
+
 #endif

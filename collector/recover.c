@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "trace_flight.h"
 
 #define COPY_BYTES (UINT64_C(1) << 16)
 
@@ -164,8 +165,12 @@ static int write_profiles(struct segment_reader *reader, struct writer_dir *dir,
 	uint64_t base = load_relaxed(&control->cpu_clock_base_ns);
 	if (clock > base)
 		moment.cpu_clock = (struct comments_clock){.is_known = true, .clock_ns = clock - base};
+	struct trace_files trace = {0};
 	int error = writer_write_final(&writer, &moment);
+	if (!error && trace_flight_is_on(&writer))
+		error = trace_flight_save_last(&writer, &moment, &trace);
 	if (!error) {
+		recovered->trace = trace;
 		memcpy(recovered->name, writer.name, sizeof recovered->name);
 		memcpy(recovered->files, writer.files, sizeof recovered->files);
 		recovered->pid = writer.pid;

@@ -8,17 +8,19 @@
 #ifndef COLLECTOR_RECOVER_H
 #define COLLECTOR_RECOVER_H
 
-#include "writer.h"
+#include "trace_file.h"
 
 struct recovered {
 	char name[CPROF_NAME_BYTES];
 	uint32_t pid;
 	char files[PROFILE_KIND_COUNT][OUTPUT_NAME_MAX]; /* in out_dir; "": there is none of that kind */
+	struct trace_files trace;                        /* likewise */
 };
 
 /*
- * Writes the profiles of the segment file `path` to out_dir, under new names.  Works on a private copy: the file is only read.  Returns 0; -EINVAL if the
- * file is not a whole segment of this version; or another -errno.  On failure one
+ * Writes the profiles of the segment file `path`, and the window of its trace, to out_dir,
+ * under new names.  Works on a private copy: the file is only read.  Returns 0; -EINVAL if
+ * the file is not a whole segment of this version; or another -errno.  On failure one
  * line has been logged that names what is wrong, and out_recovered is untouched.
  */
 int recover_file(const char *path, const char *out_dir, struct recovered *out_recovered);

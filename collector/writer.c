@@ -75,14 +75,24 @@ void writer_init(struct writer *writer, const struct segment_reader *reader, str
 	}
 }
 
-void writer_report(struct writer *writer, const char *what, int error)
+static void report(struct writer *writer, const char *what, const char *noun, int error)
 {
 	/* A thousand processes hit the same full disk. */
 	if (error == writer->dir->last_error)
 		return;
 	writer->dir->last_error = error;
-	log_error("cannot write the %s profile of %s (%u) to %.*s: %s", what, writer->name, writer->pid,
+	log_error("cannot write the %s%s of %s (%u) to %.*s: %s", what, noun, writer->name, writer->pid,
 		  SHOWN_PATH_BYTES, writer->dir->path, log_error_text(-error));
+}
+
+void writer_report(struct writer *writer, const char *what, int error)
+{
+	report(writer, what, " profile", error);
+}
+
+void writer_report_trace(struct writer *writer, int error)
+{
+	report(writer, "trace", "", error);
 }
 
 void writer_keep_instance(const struct writer *writer, const struct output_name *name)

@@ -100,7 +100,9 @@ int writer_encode_threads(const struct profile *threads, const struct writer_mom
 struct output_name writer_name(const struct writer *writer, enum profile_kind kind, uint32_t number);
 void writer_keep_instance(const struct writer *writer, const struct output_name *name);
 
-/* Says that `what` cannot be written; one line for each kind of failure in the tree. */
+/* Says that the profile `what` cannot be written; one line for each kind of failure in the tree. */
 void writer_report(struct writer *writer, const char *what, int error);
+/* The same of the trace. */
+void writer_report_trace(struct writer *writer, int error);
 
 #endif

@@ -22,6 +22,7 @@
 #define CPROF_HEAP_RATE_ACCEPTED "a size such as 1, 4096, 512K or 2M, 0 for off"
 #define CPROF_BLOCK_RATE_ACCEPTED "nanoseconds or a duration up to 1h, such as 1, 10us or 1ms, 0 for off"
 #define CPROF_MUTEX_FRACTION_ACCEPTED "a number from 0 to 1000000"
+#define CPROF_TRACE_SET_ACCEPTED "off or flight"
 
 struct cprof_unit {
 	const char *name;

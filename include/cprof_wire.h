@@ -67,13 +67,16 @@ enum cprof_command_what {
 #define CPROF_SNAPSHOT_THREADCREATE 16u
 #define CPROF_SNAPSHOT_THREADS 32u
 #define CPROF_SNAPSHOT_ALL 63u
+/* Not one of all: the flight recorder's window, in both forms. */
+#define CPROF_SNAPSHOT_FLIGHT 64u
 
 /* Which of the rates are meant: bits. */
 #define CPROF_RATE_CPU_HZ 1u
 #define CPROF_RATE_HEAP 2u
 #define CPROF_RATE_BLOCK 4u
 #define CPROF_RATE_MUTEX 8u
-#define CPROF_RATE_ALL 15u
+#define CPROF_RATE_TRACE 16u
+#define CPROF_RATE_ALL 31u
 
 struct cprof_rates {
 	uint32_t which; /* CPROF_RATE_* */
@@ -81,7 +84,7 @@ struct cprof_rates {
 	uint64_t heap_rate_bytes;
 	uint64_t block_rate_ns;
 	uint32_t mutex_fraction;
-	uint32_t reserved;
+	uint32_t trace; /* bits CPROF_TRACE_*; to be set: 0 or FLIGHT */
 };
 _Static_assert(sizeof(struct cprof_rates) == 32, "layout");
 

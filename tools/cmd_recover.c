@@ -72,5 +72,8 @@ int cmd_recover(int argc, char **argv)
 	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++)
 		if (recovered.files[kind][0])
 			printf("%s/%s\n", out_dir, recovered.files[kind]);
+	for (int format = 0; format < TRACE_FORMAT_COUNT; format++)
+		if (recovered.trace.names[format][0])
+			printf("%s/%s\n", out_dir, recovered.trace.names[format]);
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

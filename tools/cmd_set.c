@@ -43,6 +43,12 @@ static bool read_mutex_fraction(const char *text, struct cprof_rates *rates)
 	return true;
 }
 
+static bool read_trace(const char *text, struct cprof_rates *rates)
+{
+	rates->trace = strcmp(text, "flight") == 0 ? CPROF_TRACE_FLIGHT : 0;
+	return rates->trace || strcmp(text, "off") == 0;
+}
+
 static const struct setting {
 	const char *name;
 	uint32_t which;
@@ -53,6 +59,7 @@ static const struct setting {
 	{"heap_rate", CPROF_RATE_HEAP, read_heap_rate, CPROF_HEAP_RATE_ACCEPTED},
 	{"block_rate", CPROF_RATE_BLOCK, read_block_rate, CPROF_BLOCK_RATE_ACCEPTED},
 	{"mutex_fraction", CPROF_RATE_MUTEX, read_mutex_fraction, CPROF_MUTEX_FRACTION_ACCEPTED},
+	{"trace", CPROF_RATE_TRACE, read_trace, CPROF_TRACE_SET_ACCEPTED},
 };
 
 static void print_help(void)
@@ -98,8 +105,11 @@ static void print_rates(enum cprof_answer_what what, const void *bytes, size_t s
 	memcpy(&process, bytes, sizeof process);
 	rate_text_bytes(process.rates.heap_rate_bytes, heap_rate);
 	rate_text_ns(process.rates.block_rate_ns, block_rate);
-	printf("cpu_hz=%u heap_rate=%s block_rate=%s mutex_fraction=%u\n", process.rates.cpu_hz, heap_rate,
-	       block_rate, process.rates.mutex_fraction);
+	printf("cpu_hz=%u heap_rate=%s block_rate=%s mutex_fraction=%u trace=%s\n", process.rates.cpu_hz,
+	       heap_rate, block_rate, process.rates.mutex_fraction,
+	       process.rates.trace & CPROF_TRACE_STREAM   ? "full"
+	       : process.rates.trace & CPROF_TRACE_FLIGHT ? "flight"
+							  : "off");
 }
 
 int cmd_set(int argc, char **argv)

@@ -26,7 +26,9 @@ static const struct kind {
 	{"--mutex", CPROF_SNAPSHOT_MUTEX, "who made others wait"},
 	{"--threadcreate", CPROF_SNAPSHOT_THREADCREATE, "who started threads"},
 	{"--threads", CPROF_SNAPSHOT_THREADS, "where all threads are now; also as text to standard output"},
-	{"--all", CPROF_SNAPSHOT_ALL, "all of these that are on"},
+	{"--flight", CPROF_SNAPSHOT_FLIGHT,
+	 "the flight recorder's window, as NAME.PID.N.trace and .perfetto-trace"},
+	{"--all", CPROF_SNAPSHOT_ALL, "all profiles that are on"},
 };
 
 static void print_help(void)
@@ -89,7 +91,8 @@ int cmd_snapshot(int argc, char **argv)
 	}
 	if (!pid)
 		return reject("a PID is missing; ", "");
-	bool is_to_read = command.kinds & CPROF_SNAPSHOT_THREADS && command.kinds != CPROF_SNAPSHOT_ALL;
+	bool is_to_read = command.kinds & CPROF_SNAPSHOT_THREADS &&
+			  (command.kinds & CPROF_SNAPSHOT_ALL) != CPROF_SNAPSHOT_ALL;
 	int status = collector_ask_about("snapshot", pid, &command, print_answer,
 					 is_to_read ? stderr : stdout);
 	return fflush(stdout) == 0 ? status : EXIT_FAILURE;

@@ -57,10 +57,10 @@ Test(http_request, a_cpu_profile_takes_thirty_seconds_unless_told)
 		char uri[96];
 		snprintf(uri, sizeof uri, "/debug/pprof/profile%s", unclear[i]);
 		cr_assert(read_get(uri), "%s", uri);
-		cr_expect(eq(u32, request.seconds, HTTP_SECONDS_DEFAULT), "%s", uri);
+		cr_expect(eq(u32, request.span_ms, HTTP_SECONDS_DEFAULT * 1000), "%s", uri);
 	}
 	cr_assert(read_get("/debug/pprof/profile?debug=1&seconds=7"));
-	cr_expect(eq(u32, request.seconds, 7));
+	cr_expect(eq(u32, request.span_ms, 7000));
 	cr_expect(not(request.is_text), "a CPU profile has no text form");
 }
 
@@ -85,7 +85,7 @@ Test(http_request, differences_want_a_positive_integer)
 		cr_expect(body_is("invalid value for \"seconds\" - must be a positive integer\n"), "%s", uri);
 	}
 	cr_assert(read_get("/debug/pprof/heap?seconds="));
-	cr_expect(eq(u32, request.seconds, 0), "an empty value is none");
+	cr_expect(eq(u32, request.span_ms, 0), "an empty value is none");
 	cr_assert(not(read_get("/debug/pprof/heap?seconds=1&debug=1")));
 	cr_expect(body_is("seconds and debug params are incompatible\n"));
 	cr_assert(not(read_get("/debug/pprof/heap?debug=0&seconds=+5")));

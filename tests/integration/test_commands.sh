@@ -91,11 +91,11 @@ sampled_so_far()
 expect "$what: samples grow" wait_until 10 sampled_so_far
 what="set"
 set_rates cpu_hz=0 heap_rate=2M block_rate=0 mutex_fraction=7
-expect_equal "$what: says what is in force" "cpu_hz=0 heap_rate=2M block_rate=0 mutex_fraction=7" "$(<"$TMP/stdout")"
+expect_equal "$what: says what is in force" "cpu_hz=0 heap_rate=2M block_rate=0 mutex_fraction=7 trace=off" "$(<"$TMP/stdout")"
 expect_equal "$what: so does list" "0 2M 0 7" \
 	"$(column CPU_HZ) $(column HEAP_RATE) $(column BLOCK_RATE) $(column MUTEX_FRACTION)"
 set_rates heap_rate=1
-expect_equal "$what: the others stay" "cpu_hz=0 heap_rate=1 block_rate=0 mutex_fraction=7" "$(<"$TMP/stdout")"
+expect_equal "$what: the others stay" "cpu_hz=0 heap_rate=1 block_rate=0 mutex_fraction=7 trace=off" "$(<"$TMP/stdout")"
 
 # ---- bad input ----
 what="bad input"
@@ -338,7 +338,7 @@ set_rates heap_rate=1
 kill -9 "$(our_collectors | sort -n | awk '{ last = $1 } END { print last }')"
 works_again()
 {
-	[[ $("$CPROF" set "$PID" cpu_hz=50 2>/dev/null) == "cpu_hz=50 heap_rate=1 block_rate=0 mutex_fraction=0" ]]
+	[[ $("$CPROF" set "$PID" cpu_hz=50 2>/dev/null) == "cpu_hz=50 heap_rate=1 block_rate=0 mutex_fraction=0 trace=off" ]]
 }
 expect "$what: the next one takes commands, and knows the rates" wait_until 20 works_again
 exec 9>&-

@@ -87,6 +87,7 @@ shape()
 	else
 		first=$(head -1 "$1" | tr -d '\0' | sed -E 's/[0-9]+/N/g; s/^(goroutine|threads) /T /')
 		case $first in
+		"go N.N trace"*) echo "a trace" ;;
 		/*) echo "a command line" ;;
 		'<html>' | '<!DOCTYPE html>') echo "a page" ;;
 		*) echo "$first" ;;
@@ -141,6 +142,17 @@ same GET "$p/heap?debug=2"
 same GET "$p/goroutine?debug=2"
 same GET "$p/profile?seconds=1"
 same HEAD "$p/profile?seconds=1"
+same GET "$p/trace?seconds=0.2"
+same HEAD "$p/trace?seconds=0.2"
+same GET "$p/trace?seconds=x"
+curl -s -o "$TMP/go.trace" "http://127.0.0.1:$go_port$p/trace?seconds=2" &
+go_trace=$!
+curl -s -o "$TMP/ours.trace" "http://127.0.0.1:$our_port$p/trace?seconds=2" &
+ours_trace=$!
+wait_until 5 bash -c "curl -s http://127.0.0.1:$our_port/metrics | grep -q 'cprof_trace_active{mode=\"stream\"} 1'" ||
+	fail "the trace begins"
+same GET "$p/trace?seconds=0.2" 25
+wait $go_trace $ours_trace
 same GET "$p/cmdline"
 expect_equal "our command line" "$VICTIMS/http_steps" "$(<"$TMP/ours.body")"
 same HEAD "$p/cmdline"

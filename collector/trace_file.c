@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Encoded one after the other: a trace may be large, and only one of its forms is in
+ * memory at a time.  Numbers are shared with the profiles' snapshots, see snapshot.c.
+ *
+ * Context: see trace_file.h.
+ */
+#include "trace_file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "log.h"
+#include "perf_map.h"
+#include "trace_reader.h"
+
+/* More instances than any directory has; then output_write() says what is wrong. */
+#define INSTANCES_TRIED 100000u
+
+static const char *const suffixes[TRACE_FORMAT_COUNT] = {
+	[TRACE_PERFETTO] = ".perfetto-trace",
+	[TRACE_GO] = ".trace",
+};
+
+/* ---- surroundings ---------------------------------------------------------------------------- */
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+	clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* As it is now; of a machine that may have been started anew since, as it was then. */
+static int64_t realtime_offset_ns(const struct cprof_control *control, const struct writer_moment *moment)
+{
+	if (moment->end_monotonic_ns)
+		return clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
+	return (int64_t)(control->start_realtime_ns - control->start_monotonic_ns);
+}
+
+int trace_file_surround(struct writer *writer, const struct writer_moment *moment, pid_t visible_pid,
+			struct trace_surroundings *out_surroundings, struct trace_input *out_input)
+{
+	const struct cprof_control *control = segment_reader_control(writer->reader);
+	struct trace_surroundings surroundings = {0};
+	struct aggregate aggregate;
+	struct stat st;
+	size_t thread_count;
+	/* Brings the module rows up to date too. */
+	int error = writer_take(writer, moment, &aggregate);
+	if (error)
+		return error;
+	uint64_t live_bytes = aggregate.sums[PROFILE_HEAP].live_value;
+	aggregate_free(&aggregate);
+	error = trace_reader_threads(writer->reader, visible_pid, &surroundings.threads, &thread_count);
+	if (error) {
+		writer_report_trace(writer, error);
+		return error;
+	}
+	if (fstat(writer->reader->fd, &st) == 0)
+		surroundings.jit = perf_map_load(moment->root_fd, writer->pid, st.st_uid);
+	*out_surroundings = surroundings;
+	*out_input = (struct trace_input){
+		.threads = surroundings.threads,
+		.thread_count = thread_count,
+		.realtime_offset_ns = realtime_offset_ns(control, moment),
+		.pid = writer->pid,
+		.process_name = writer->name,
+		.live_heap_bytes = live_bytes,
+		.reader = writer->reader,
+		.modules = writer->rows->modules,
+		.module_count = writer->rows->count,
+		.jit = surroundings.jit,
+	};
+	return 0;
+}
+
+void trace_surroundings_free(struct trace_surroundings *surroundings)
+{
+	free(surroundings->threads);
+	perf_map_free(surroundings->jit);
+	*surroundings = (struct trace_surroundings){0};
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static bool is_taken(const struct writer *writer, struct output_name name)
+{
+	for (int format = 0; format < TRACE_FORMAT_COUNT; format++) {
+		name.suffix = suffixes[format];
+		if (output_exists(writer->dir->fd, &name))
+			return true;
+	}
+	return false;
+}
+
+/* The name of both files but for the suffix. */
+static struct output_name common_name(const struct writer *writer, uint32_t number)
+{
+	struct output_name name = writer_name(writer, PROFILE_CPU, number);
+	name.kind = "";
+	for (unsigned i = 0; i < INSTANCES_TRIED && is_taken(writer, name); i++)
+		name.instance++;
+	return name;
+}
+
+static int put(struct writer *writer, struct output_name *name, const void *bytes, size_t size,
+	       char file[OUTPUT_NAME_MAX])
+{
+	if (file[0])
+		return output_replace(writer->dir->fd, file, bytes, size);
+	int error = output_write(writer->dir->fd, name, bytes, size, file);
+	if (!error)
+		writer_keep_instance(writer, name);
+	return error;
+}
+
+int trace_file_write(struct writer *writer, const struct trace_input *input, struct trace_files *files)
+{
+	struct output_name name = common_name(writer, files->number);
+	int first_error = 0;
+	if (writer->dir->fd < 0)
+		return -EBADF;
+	for (int format = 0; format < TRACE_FORMAT_COUNT; format++) {
+		void *bytes = NULL;
+		size_t size = 0;
+		int error = trace_encode(input, (enum trace_format)format, &bytes, &size);
+		name.suffix = suffixes[format];
+		if (!error)
+			error = put(writer, &name, bytes, size, files->names[format]);
+		free(bytes);
+		if (error)
+			writer_report_trace(writer, error);
+		else
+			log_info("wrote %s/%s", writer->dir->path, files->names[format]);
+		first_error = first_error ? first_error : error;
+	}
+	return first_error;
+}
+
+uint32_t trace_file_next_number(const struct writer *writer)
+{
+	/* Relaxed: only collectors store it. */
+	uint32_t number = load_relaxed(&segment_reader_control(writer->reader)->snapshots_done) + 1;
+	return number ? number : 1;
+}

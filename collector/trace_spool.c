@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A page counts once it is whole: what a collector left of one when it died is cut off,
+ * and the chunk is still marked in the segment.  Marks are taken away after a batch was
+ * written; so the last batch of a dead collector may be in the file and marked as well.
+ *
+ * The name is not a secret, and the file may be anybody's: it is ours if we own it, nobody
+ * else may write to it, and it says it is of this very image.
+ *
+ * Context: see trace_spool.h.
+ */
+#include "trace_spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sigbus_guard.h"
+
+#define PAGE CPROF_TRACE_CHUNK_BYTES
+#define SPOOL_MAGIC UINT64_C(0x314c4f4f50535043) /* "CPSPOOL1" in memory */
+#define FILE_MODE 0600
+#define NAMES_TRIED 100u
+
+union first_page {
+	struct {
+		uint64_t magic;
+		uint32_t version; /* CPROF_SHM_VERSION */
+		uint32_t pid;
+		uint64_t start_monotonic_ns; /* of the image */
+		struct trace_spool_note note;
+	} head;
+	unsigned char bytes[PAGE];
+};
+
+/* ---- reading and writing ----------------------------------------------------------------------- */
+
+static int write_at(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	const unsigned char *at = bytes;
+	while (size) {
+		ssize_t n = pwrite(fd, at, size, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		at += n;
+		size -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+static bool read_at(int fd, void *bytes, size_t size, uint64_t offset)
+{
+	return pread(fd, bytes, size, (off_t)offset) == (ssize_t)size;
+}
+
+static uint64_t offset_of(uint32_t page)
+{
+	return ((uint64_t)page + 1) * PAGE;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------- */
+
+static union first_page make_first_page(const struct writer *writer, const struct trace_spool_note *note)
+{
+	const struct cprof_control *control = segment_reader_control(writer->reader);
+	return (union first_page){.head = {.magic = SPOOL_MAGIC,
+					   .version = CPROF_SHM_VERSION,
+					   .pid = writer->pid,
+					   .start_monotonic_ns = control->start_monotonic_ns,
+					   .note = *note}};
+}
+
+/* Whether a file is this image's spool; then where it stands. */
+static bool is_own(const struct writer *writer, int fd, struct trace_spool *spool)
+{
+	union first_page found;
+	const union first_page wanted = make_first_page(writer, &(struct trace_spool_note){0});
+	struct stat st;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 ||
+	    (st.st_mode & 07777) != FILE_MODE || !read_at(fd, &found, sizeof found, 0))
+		return false;
+	if (found.head.magic != wanted.head.magic || found.head.version != wanted.head.version ||
+	    found.head.pid != wanted.head.pid ||
+	    found.head.start_monotonic_ns != wanted.head.start_monotonic_ns ||
+	    (uint64_t)st.st_size / PAGE > UINT32_MAX)
+		return false;
+	spool->note = found.head.note;
+	spool->page_count = (uint32_t)((uint64_t)st.st_size / PAGE - 1);
+	return true;
+}
+
+static void read_taken(struct trace_spool *spool)
+{
+	uint32_t first = spool->page_count > TRACE_SPOOL_BATCH ? spool->page_count - TRACE_SPOOL_BATCH : 0;
+	for (uint32_t page = first; page < spool->page_count; page++) {
+		uint64_t state;
+		if (read_at(spool->fd, &state, sizeof state, offset_of(page)))
+			spool->taken_claims[spool->taken_count++] = state >> CPROF_CHUNK_CLAIM_SHIFT;
+	}
+}
+
+static void format_name(const struct writer *writer, unsigned attempt, char out_name[OUTPUT_NAME_MAX])
+{
+	char suffix[16] = "";
+	if (attempt > 1)
+		snprintf(suffix, sizeof suffix, "-%u", attempt);
+	snprintf(out_name, OUTPUT_NAME_MAX, ".%s.%u%s.trace-spool", writer->name, writer->pid, suffix);
+}
+
+/* A named file, new or this image's own.  Descriptor or -errno. */
+static int open_named(const struct writer *writer, struct trace_spool *spool, bool *out_is_new)
+{
+	for (unsigned attempt = 1; attempt <= NAMES_TRIED; attempt++) {
+		format_name(writer, attempt, spool->name);
+		int fd = openat(writer->dir->fd, spool->name,
+				O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+		*out_is_new = fd >= 0;
+		if (fd >= 0)
+			return fchmod(fd, FILE_MODE) ? -errno : fd;
+		if (errno != EEXIST)
+			return -errno;
+		fd = openat(writer->dir->fd, spool->name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (fd >= 0 && is_own(writer, fd, spool))
+			return fd;
+		if (fd >= 0)
+			close(fd);
+	}
+	return -EEXIST;
+}
+
+static int open_nameless(const struct writer *writer)
+{
+	int fd = -1;
+	if (writer->dir->fd >= 0)
+		fd = openat(writer->dir->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, FILE_MODE);
+	if (fd < 0)
+		fd = memfd_create("cprof-trace", MFD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int trace_spool_open(const struct writer *writer, const struct trace_spool_note *note, bool is_kept,
+		     struct trace_spool *out_spool)
+{
+	struct trace_spool spool = {.is_open = true, .fd = -1, .note = *note};
+	bool is_new = true;
+	spool.pending = malloc(TRACE_SPOOL_BATCH * sizeof *spool.pending);
+	if (!spool.pending)
+		return -ENOMEM;
+	if (is_kept && writer->dir->fd >= 0)
+		spool.fd = open_named(writer, &spool, &is_new);
+	if (spool.fd < 0) {
+		spool.name[0] = '\0';
+		spool.fd = open_nameless(writer);
+	}
+	int error = spool.fd < 0 ? spool.fd : 0;
+	if (!error && is_new) {
+		union first_page first = make_first_page(writer, note);
+		error = write_at(spool.fd, &first, sizeof first, 0);
+	} else if (!error) {
+		read_taken(&spool);
+	}
+	if (error) {
+		trace_spool_remove(writer, &spool);
+		return error;
+	}
+	*out_spool = spool;
+	return 0;
+}
+
+bool trace_spool_has_taken(const struct trace_spool *spool, uint64_t state)
+{
+	for (uint32_t i = 0; i < spool->taken_count; i++)
+		if (spool->taken_claims[i] == state >> CPROF_CHUNK_CLAIM_SHIFT)
+			return true;
+	return false;
+}
+
+/* ---- filling ----------------------------------------------------------------------------------- */
+
+struct cprof_trace_chunk *trace_spool_room(struct trace_spool *spool)
+{
+	return spool->pending_count < TRACE_SPOOL_BATCH ? &spool->pending[spool->pending_count] : NULL;
+}
+
+void trace_spool_keep(struct trace_spool *spool)
+{
+	spool->pending_count++;
+}
+
+/* A page without a claim: no chunk that was copied is one. */
+void trace_spool_put_gap(struct cprof_trace_chunk *page, const struct trace_gap *gap)
+{
+	memset(page, 0, sizeof *page);
+	page->events[0].time_ns = gap->from_ns;
+	page->events[0].a = gap->until_ns;
+	page->events[0].b = gap->events;
+}
+
+bool trace_spool_get_gap(const struct cprof_trace_chunk *page, struct trace_gap *out_gap)
+{
+	if (load_relaxed(&page->state) >> CPROF_CHUNK_CLAIM_SHIFT) /* a private copy */
+		return false;
+	*out_gap = (struct trace_gap){.from_ns = page->events[0].time_ns,
+				      .until_ns = page->events[0].a,
+				      .events = page->events[0].b};
+	return true;
+}
+
+int trace_spool_flush(struct trace_spool *spool)
+{
+	if (!spool->pending_count)
+		return 0;
+	int error = write_at(spool->fd, spool->pending, spool->pending_count * sizeof *spool->pending,
+			     offset_of(spool->page_count));
+	if (!error)
+		spool->page_count += spool->pending_count;
+	else if (ftruncate(spool->fd, (off_t)offset_of(spool->page_count)))
+		error = -errno;
+	spool->pending_count = 0;
+	return error;
+}
+
+int trace_spool_write_note(const struct trace_spool *spool)
+{
+	return write_at(spool->fd, &spool->note, sizeof spool->note, offsetof(union first_page, head.note));
+}
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+int trace_spool_map(const struct trace_spool *spool, uint32_t first_page, uint32_t extra,
+		    struct trace_spool_map *out_map)
+{
+	uint32_t count = spool->page_count > first_page ? spool->page_count - first_page : 0;
+	size_t in_file = (size_t)count * PAGE;
+	size_t size = in_file + (size_t)extra * PAGE;
+	struct trace_spool_map map = {.byte_count = size ? size : PAGE, .page_count = count};
+	map.base = mmap(NULL, map.byte_count, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map.base == MAP_FAILED)
+		return -errno;
+	if (in_file &&
+	    mmap(map.base, in_file, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+		 spool->fd, (off_t)offset_of(first_page)) == MAP_FAILED) {
+		int error = -errno;
+		munmap(map.base, map.byte_count);
+		return error;
+	}
+	/* Somebody may cut the file short. */
+	map.guard = sigbus_guard_add(map.base, map.byte_count);
+	if (map.guard < 0) {
+		munmap(map.base, map.byte_count);
+		return map.guard;
+	}
+	map.pages = map.base;
+	map.capacity = count + (size_t)extra;
+	*out_map = map;
+	return 0;
+}
+
+void trace_spool_unmap(struct trace_spool_map *map)
+{
+	sigbus_guard_remove(map->guard);
+	munmap(map->base, map->byte_count);
+	*map = (struct trace_spool_map){0};
+}
+
+/* ---- closing ----------------------------------------------------------------------------------- */
+
+void trace_spool_close(struct trace_spool *spool)
+{
+	if (spool->is_open && spool->fd >= 0)
+		close(spool->fd);
+	free(spool->pending);
+	*spool = (struct trace_spool){0};
+}
+
+void trace_spool_remove(const struct writer *writer, struct trace_spool *spool)
+{
+	if (spool->is_open && spool->name[0])
+		unlinkat(writer->dir->fd, spool->name, 0);
+	trace_spool_close(spool);
+}

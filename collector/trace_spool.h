@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the chunks of a streamed trace wait for its end: a file in the directory of the
+ * output, page by page as they were copied, with a page for each gap between them.  A
+ * collector that takes over finds the file by its name and goes on with it.
+ *
+ * Context: collector, main thread.
+ */
+#ifndef COLLECTOR_TRACE_SPOOL_H
+#define COLLECTOR_TRACE_SPOOL_H
+
+#include "trace.h"
+#include "writer.h"
+
+/* Chunks that are written at once. */
+#define TRACE_SPOOL_BATCH 64u
+
+/* What is said about a spool in its first page. */
+struct trace_spool_note {
+	uint64_t from_ns;     /* the stream's begin */
+	uint64_t lost_before; /* the counter CPROF_LOST_TRACE_EVENTS at that time */
+	uint64_t cut_ns;      /* not 0: nothing more could be written */
+};
+
+struct trace_spool {
+	bool is_open;
+	int fd;
+	char name[OUTPUT_NAME_MAX]; /* "": it has none */
+	struct trace_spool_note note;
+	uint32_t page_count; /* in the file, without the first */
+	struct cprof_trace_chunk *pending;
+	uint32_t pending_count;
+	/* What a former collector may have copied without having said so to the program. */
+	uint64_t taken_claims[TRACE_SPOOL_BATCH];
+	uint32_t taken_count;
+};
+
+/*
+ * Makes the spool of an image, or goes on with the one that a former collector made.  Where
+ * the directory does not serve, or `is_kept` is false, it has no name.  0 or -errno.
+ */
+int trace_spool_open(const struct writer *writer, const struct trace_spool_note *note, bool is_kept,
+		     struct trace_spool *out_spool);
+
+/* Whether a former collector has copied it. */
+bool trace_spool_has_taken(const struct trace_spool *spool, uint64_t state);
+
+/* Where the next chunk or gap is to be put; NULL: first trace_spool_flush(). */
+struct cprof_trace_chunk *trace_spool_room(struct trace_spool *spool);
+
+/* What was put there is to stay. */
+void trace_spool_keep(struct trace_spool *spool);
+
+/* Makes a page of a gap, and a gap of a page.  False: it is a chunk. */
+void trace_spool_put_gap(struct cprof_trace_chunk *page, const struct trace_gap *gap);
+bool trace_spool_get_gap(const struct cprof_trace_chunk *page, struct trace_gap *out_gap);
+
+/* Writes what was kept.  On failure (-errno) it is lost, and the file as it was. */
+int trace_spool_flush(struct trace_spool *spool);
+
+/* Writes the note anew. */
+int trace_spool_write_note(const struct trace_spool *spool);
+
+/* Pages of a spool in memory, with room for more behind them; changes go nowhere. */
+struct trace_spool_map {
+	void *base;
+	size_t byte_count;
+	int guard;
+	struct cprof_trace_chunk *pages;
+	size_t page_count;
+	size_t capacity;
+};
+
+/* Maps the pages from `first_page` on (flushed before), and room for `extra` more.  0 or -errno. */
+int trace_spool_map(const struct trace_spool *spool, uint32_t first_page, uint32_t extra,
+		    struct trace_spool_map *out_map);
+void trace_spool_unmap(struct trace_spool_map *map);
+
+/* Closes; the file stays.  Accepts one that is not open. */
+void trace_spool_close(struct trace_spool *spool);
+
+/* The same, and the file goes. */
+void trace_spool_remove(const struct writer *writer, struct trace_spool *spool);
+
+#endif

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every chunk that was closed since the begin is in the spool, or marked UNREAD in the
+ * segment, or both if a collector died in between; see trace_spool.c.  What is open is
+ * copied for a trace, but never put into the spool: it will be closed.
+ *
+ * A full disk ends a stream: what it has stays, and the rest of the run is one gap.
+ *
+ * Context: see trace_stream.h.
+ */
+#include "trace_stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "log.h"
+#include "rates.h"
+#include "trace_reader.h"
+
+/* Of a spool: what encoding it takes is some ten times as much. */
+#define PAGES_MAX (UINT32_C(256) << 20 >> 12)
+
+/* Everything a trace of a stream is made of. */
+struct assembly {
+	struct trace_spool_map map;
+	struct trace_gap *gaps;
+	struct trace_surroundings surroundings;
+	struct trace_input input;
+};
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static struct cprof_control *control_of(const struct writer *writer)
+{
+	return segment_reader_control(writer->reader);
+}
+
+static uint64_t lost_events(const struct writer *writer)
+{
+	return load_relaxed(&control_of(writer)->counters[CPROF_LOST_TRACE_EVENTS]); /* orders nothing */
+}
+
+/* ---- copying --------------------------------------------------------------------------------- */
+
+/* Nothing more can be written; whatever comes now is in a gap without end. */
+static void cut(struct trace_stream *stream, struct writer *writer, const char *why)
+{
+	struct cprof_control *control = control_of(writer);
+	log_error("the trace of %s (%u) is cut here: %s", writer->name, writer->pid, why);
+	stream->spool.note.cut_ns = monotonic_ns();
+	(void)trace_spool_write_note(&stream->spool); /* in place: it has its room */
+	rates_set_trace(control, load_relaxed(&control->trace) & ~CPROF_TRACE_STREAM); /* ours */
+}
+
+static bool is_cut(const struct trace_stream *stream)
+{
+	return stream->spool.note.cut_ns != 0;
+}
+
+/* The program may have the chunk again. */
+static void unmark(struct cprof_trace_chunk *chunk)
+{
+	uint64_t state = load_relaxed(&chunk->state); /* nobody else stores it while it is marked */
+	if (state & CPROF_CHUNK_UNREAD)
+		(void)cas_acq_rel(&chunk->state, &state, state & ~CPROF_CHUNK_UNREAD);
+}
+
+static bool is_unread(const struct cprof_trace_chunk *chunk)
+{
+	uint64_t state = load_relaxed(&chunk->state); /* it is loaded again, with order, to be copied */
+	return state & CPROF_CHUNK_UNREAD && !(state & CPROF_CHUNK_OPEN);
+}
+
+/* Writes what is pending, the chunks at these indices; only then they are the program's again. */
+static bool flush(struct trace_stream *stream, struct writer *writer, const uint32_t *indices, uint32_t count)
+{
+	int error = trace_spool_flush(&stream->spool);
+	for (uint32_t i = 0; !error && i < count; i++)
+		unmark(trace_reader_chunk(writer->reader, indices[i]));
+	if (error)
+		cut(stream, writer, log_error_text(-error));
+	else if (stream->spool.page_count >= PAGES_MAX)
+		cut(stream, writer, "it is as large as a trace may be");
+	return !is_cut(stream);
+}
+
+/* Copies all chunks that are closed and not read.  Their number. */
+static uint32_t copy_unread(struct trace_stream *stream, struct writer *writer)
+{
+	struct trace_spool *spool = &stream->spool;
+	uint32_t indices[TRACE_SPOOL_BATCH];
+	uint32_t end = trace_reader_chunk_count(writer->reader);
+	uint32_t found = 0, count = 0, first, stop;
+	for (uint32_t at = 0; trace_reader_next_run(writer->reader, at, end, &first, &stop); at = stop) {
+		for (uint32_t i = first; i < stop; i++) {
+			struct cprof_trace_chunk *chunk = trace_reader_chunk(writer->reader, i);
+			if (!is_unread(chunk))
+				continue;
+			found++;
+			if (trace_spool_has_taken(spool, load_relaxed(&chunk->state))) { /* as above */
+				unmark(chunk);
+				continue;
+			}
+			if (!trace_spool_room(spool)) {
+				if (!flush(stream, writer, indices, count))
+					return found;
+				count = 0;
+			}
+			if (!trace_reader_copy_chunk(chunk, trace_spool_room(spool)))
+				continue;
+			trace_spool_keep(spool);
+			indices[count++] = i;
+		}
+	}
+	(void)flush(stream, writer, indices, count);
+	return found;
+}
+
+/* Everything is read: threads may record again. */
+static void end_gap(struct trace_stream *stream, struct writer *writer, uint64_t since_ns)
+{
+	/* Release: the marks were taken away before. */
+	store_release(&control_of(writer)->trace_gap_since_ns, UINT64_C(0));
+	/* Taken now: until they see it, threads drop what happens. */
+	uint64_t lost = lost_events(writer);
+	const struct trace_gap gap = {since_ns, monotonic_ns(), lost - stream->lost};
+	stream->lost = lost;
+	stream->gap_count++;
+	trace_spool_put_gap(trace_spool_room(&stream->spool), &gap);
+	trace_spool_keep(&stream->spool);
+	(void)flush(stream, writer, NULL, 0);
+	log_debug("%s (%u): a gap of %llu us in its trace", writer->name, writer->pid,
+		  (unsigned long long)(gap.until_ns - gap.from_ns) / 1000);
+}
+
+/* Reads along; in thousandths of the area. */
+static unsigned drain(struct trace_stream *stream, struct writer *writer)
+{
+	struct cprof_control *control = control_of(writer);
+	uint32_t end = trace_reader_chunk_count(writer->reader);
+	/* Acquire: what was recorded before the gap is seen as closed. */
+	uint64_t gap_since_ns = load_acquire(&control->trace_gap_since_ns);
+	/* Relaxed: who takes a chunk closes one; those that are closed besides can wait. */
+	uint64_t claims = load_relaxed(&control->trace_claims);
+	if (!end || is_cut(stream) || (claims == stream->claims && !gap_since_ns))
+		return 0;
+	uint32_t found = copy_unread(stream, writer);
+	stream->claims = claims;
+	if (gap_since_ns && !is_cut(stream))
+		end_gap(stream, writer, gap_since_ns);
+	return (unsigned)((uint64_t)found * 1000 / end);
+}
+
+/* ---- begin and end --------------------------------------------------------------------------- */
+
+/* What a former collector has read and told. */
+static int count_gaps(struct trace_stream *stream)
+{
+	struct trace_spool_map map;
+	struct trace_gap gap;
+	int error = trace_spool_map(&stream->spool, 0, 0, &map);
+	if (error)
+		return error;
+	for (size_t i = 0; i < map.page_count; i++) {
+		if (!trace_spool_get_gap(&map.pages[i], &gap))
+			continue;
+		stream->gap_count++;
+		stream->lost += gap.events;
+	}
+	trace_spool_unmap(&map);
+	return 0;
+}
+
+static int open_spool(struct trace_stream *stream, struct writer *writer, bool is_kept)
+{
+	const struct trace_spool_note note = {
+		.from_ns = is_kept ? control_of(writer)->start_monotonic_ns : monotonic_ns(),
+		.lost_before = lost_events(writer),
+	};
+	int error = trace_spool_open(writer, &note, is_kept, &stream->spool);
+	if (error)
+		return error;
+	stream->lost = stream->spool.note.lost_before;
+	stream->claims = 0;
+	return count_gaps(stream);
+}
+
+/* CPROF_TRACE=full: from the start, or on where another collector was. */
+static void begin_whole(struct trace_stream *stream, struct writer *writer)
+{
+	int error = writer->dir->fd < 0 ? -EBADF : open_spool(stream, writer, true);
+	if (!error) {
+		stream->is_whole = true;
+		return;
+	}
+	stream->is_refused = true;
+	writer_report_trace(writer, error);
+	trace_spool_remove(writer, &stream->spool);
+}
+
+/* Nobody reads along from now on. */
+static void stop(struct trace_stream *stream, struct writer *writer)
+{
+	struct cprof_control *control = control_of(writer);
+	uint32_t end = trace_reader_chunk_count(writer->reader);
+	uint32_t first, last;
+	uint32_t asked = load_relaxed(&control->trace_asked); /* a setting */
+	rates_set_trace(control, asked & ~(stream->is_refused ? CPROF_TRACE_STREAM : 0u));
+	for (uint32_t at = 0; trace_reader_next_run(writer->reader, at, end, &first, &last); at = last)
+		for (uint32_t i = first; i < last; i++)
+			unmark(trace_reader_chunk(writer->reader, i));
+	store_release(&control->trace_gap_since_ns, UINT64_C(0)); /* after the marks */
+}
+
+static void end_watch(struct trace_stream *stream, struct writer *writer)
+{
+	struct trace_watch *watch = stream->watch;
+	stream->watch = NULL;
+	watch->is_ended = true;
+	if (watch->is_left)
+		free(watch);
+	if (stream->is_whole)
+		return;
+	stop(stream, writer);
+	trace_spool_remove(writer, &stream->spool);
+}
+
+void trace_watch_leave(struct trace_watch *watch)
+{
+	if (watch && watch->is_ended)
+		free(watch);
+	else if (watch)
+		watch->is_left = true;
+}
+
+unsigned trace_stream_tick(struct trace_stream *stream, struct writer *writer)
+{
+	const struct cprof_control *control = control_of(writer);
+	/* Relaxed: settings. */
+	if (load_relaxed(&control->trace_asked) & CPROF_TRACE_STREAM && !stream->is_whole &&
+	    !stream->is_refused)
+		begin_whole(stream, writer);
+	if (stream->watch && stream->watch->is_left)
+		end_watch(stream, writer);
+	if (stream->is_whole || stream->watch)
+		return drain(stream, writer);
+	/* Left by a collector that died, or a thread was late to see that the stream is over. */
+	if (load_relaxed(&control->trace) & CPROF_TRACE_STREAM || load_relaxed(&control->trace_gap_since_ns))
+		stop(stream, writer);
+	return 0;
+}
+
+/* ---- traces ---------------------------------------------------------------------------------- */
+
+/* Adds the chunks that are not in the spool yet.  What there is, in one number. */
+static uint64_t add_open(const struct writer *writer, struct trace_spool_map *map)
+{
+	uint64_t mark = cprof_mix64(map->page_count + 1);
+	uint32_t end = trace_reader_chunk_count(writer->reader);
+	uint32_t first, stop;
+	for (uint32_t at = 0; trace_reader_next_run(writer->reader, at, end, &first, &stop); at = stop) {
+		for (uint32_t i = first; i < stop && map->page_count < map->capacity; i++) {
+			struct cprof_trace_chunk *chunk = trace_reader_chunk(writer->reader, i);
+			struct cprof_trace_chunk *copy = &map->pages[map->page_count];
+			/* Relaxed: it is loaded again, with order, to be copied. */
+			if (!(load_relaxed(&chunk->state) & (CPROF_CHUNK_OPEN | CPROF_CHUNK_UNREAD)) ||
+			    !trace_reader_copy_chunk(chunk, copy))
+				continue;
+			mark = cprof_mix64(mark ^ load_relaxed(&copy->state)); /* a private copy */
+			mark = cprof_mix64(mark ^ load_relaxed(&copy->used));
+			map->page_count++;
+		}
+	}
+	return mark;
+}
+
+/* Those in the spool, one that goes on, and what was cut off. */
+static int list_gaps(const struct trace_stream *stream, const struct writer *writer, uint64_t until_ns,
+		     struct assembly *assembly)
+{
+	const struct trace_spool_map *map = &assembly->map;
+	struct trace_gap gap;
+	size_t count = 0;
+	for (size_t i = 0; i < map->page_count; i++)
+		count += trace_spool_get_gap(&map->pages[i], &gap);
+	assembly->gaps = calloc(count + 2, sizeof *assembly->gaps);
+	if (!assembly->gaps)
+		return -ENOMEM;
+	count = 0;
+	for (size_t i = 0; i < map->page_count; i++)
+		count += trace_spool_get_gap(&map->pages[i], &assembly->gaps[count]);
+	uint64_t since_ns = load_relaxed(&control_of(writer)->trace_gap_since_ns); /* orders nothing here */
+	if (since_ns)
+		assembly->gaps[count++] = (struct trace_gap){since_ns, until_ns,
+							     lost_events(writer) - stream->lost};
+	if (is_cut(stream))
+		assembly->gaps[count++] = (struct trace_gap){stream->spool.note.cut_ns, until_ns, 0};
+	assembly->input.gaps = assembly->gaps;
+	assembly->input.gap_count = count;
+	return 0;
+}
+
+static void disassemble(struct assembly *assembly)
+{
+	trace_surroundings_free(&assembly->surroundings);
+	free(assembly->gaps);
+	if (assembly->map.base)
+		trace_spool_unmap(&assembly->map);
+}
+
+/* Everything from `first_page` of the spool on, and what is open. */
+static int assemble(struct trace_stream *stream, struct writer *writer, const struct writer_moment *moment,
+		    pid_t visible_pid, uint32_t first_page, struct assembly *out_assembly, uint64_t *out_mark)
+{
+	struct assembly assembly = {.map.base = NULL};
+	drain(stream, writer);
+	int error = trace_spool_map(&stream->spool, first_page, trace_reader_chunk_count(writer->reader),
+				    &assembly.map);
+	if (error)
+		return error;
+	*out_mark = add_open(writer, &assembly.map);
+	error = trace_file_surround(writer, moment, visible_pid, &assembly.surroundings, &assembly.input);
+	if (!error)
+		error = list_gaps(stream, writer, moment->end_monotonic_ns, &assembly);
+	if (error) {
+		disassemble(&assembly);
+		return error;
+	}
+	assembly.input.chunks = assembly.map.pages;
+	assembly.input.chunk_count = assembly.map.page_count;
+	assembly.input.until_ns = moment->end_monotonic_ns;
+	*out_assembly = assembly;
+	return 0;
+}
+
+int trace_stream_write(struct trace_stream *stream, struct writer *writer, const struct writer_moment *moment,
+		       pid_t visible_pid)
+{
+	struct assembly assembly;
+	uint64_t mark;
+	/* Nobody has looked yet at a process that ends at once. */
+	trace_stream_tick(stream, writer);
+	if (!stream->is_whole)
+		return 0;
+	int error = assemble(stream, writer, moment, visible_pid, 0, &assembly, &mark);
+	if (error) {
+		writer_report_trace(writer, error);
+		return error;
+	}
+	assembly.input.from_ns = stream->spool.note.from_ns;
+	bool is_due = assembly.input.chunk_count || writer->is_first;
+	if (is_due && mark != stream->written_mark)
+		error = trace_file_write(writer, &assembly.input, &stream->files);
+	stream->written_mark = error ? 0 : mark;
+	disassemble(&assembly);
+	return error;
+}
+
+int trace_stream_watch(struct trace_stream *stream, struct writer *writer, struct trace_watch **out_watch)
+{
+	struct cprof_control *control = control_of(writer);
+	if (stream->watch)
+		return -EBUSY;
+	if (trace_reader_chunk_count(writer->reader) == 0)
+		return -ENOTSUP;
+	struct trace_watch *watch = calloc(1, sizeof *watch);
+	int error = watch ? 0 : -ENOMEM;
+	if (!error && !stream->is_whole)
+		error = open_spool(stream, writer, false);
+	if (error) {
+		trace_spool_remove(writer, &stream->spool);
+		free(watch);
+		return error;
+	}
+	watch->first_page = stream->spool.page_count;
+	if (!is_cut(stream))
+		rates_set_trace(control, load_relaxed(&control->trace) | CPROF_TRACE_STREAM); /* ours */
+	watch->from_ns = monotonic_ns(); /* from now on nothing is missed */
+	stream->watch = *out_watch = watch;
+	return 0;
+}
+
+int trace_stream_end_watch(struct trace_stream *stream, struct writer *writer,
+			   const struct writer_moment *moment, pid_t visible_pid, enum trace_format format,
+			   void **out_bytes, size_t *out_size)
+{
+	struct assembly assembly;
+	uint64_t mark;
+	if (!stream->watch)
+		return -ECANCELED;
+	int error = assemble(stream, writer, moment, visible_pid, stream->watch->first_page, &assembly,
+			     &mark);
+	if (!error) {
+		assembly.input.from_ns = stream->watch->from_ns;
+		/* Before it is encoded: the program need not pay for that. */
+		end_watch(stream, writer);
+		error = trace_encode(&assembly.input, format, out_bytes, out_size);
+		disassemble(&assembly);
+	} else {
+		end_watch(stream, writer);
+	}
+	return error;
+}
+
+void trace_stream_close(struct trace_stream *stream, struct writer *writer)
+{
+	if (stream->watch)
+		end_watch(stream, writer);
+	if (stream->is_whole && !stream->written_mark && stream->spool.name[0]) {
+		log_error("the trace of %s (%u) could not be written: what was recorded stays in %s/%s",
+			  writer->name, writer->pid, writer->dir->path, stream->spool.name);
+		trace_spool_close(&stream->spool);
+	}
+	trace_spool_remove(writer, &stream->spool);
+	*stream = (struct trace_stream){0};
+}
