@@ -52,6 +52,12 @@ static const struct run_option {
 	{"mutex-fraction", "CPROF_MUTEX_FRACTION", "N",
 	 "charge one of N contentions to who held the lock (1 with --block-rate, else 0)"},
 	{"signal", "CPROF_SIGNAL", "NAME", "heap snapshot on this signal; none = no signal (USR1)"},
+	{"trace", "CPROF_TRACE", "[=flight]",
+	 "execution trace of the whole run; flight: of its last seconds, when asked or killed"},
+	{"flight-age", "CPROF_FLIGHT_AGE", "TIME", "how far back the last seconds go (10s)"},
+	{"flight-bytes", "CPROF_FLIGHT_BYTES", "BYTES", "the most that they may take (10M)"},
+	{"flight-signal", "CPROF_FLIGHT_SIGNAL", "NAME", "save them on this signal (none)"},
+	{"flight-slow", "CPROF_FLIGHT_SLOW", "NAME:TIME", "save them when a region or task takes longer"},
 	{"follow", "CPROF_FOLLOW", "0|1", "profile children as well (1)"},
 	{"match", "CPROF_MATCH", "GLOB", "profile only programs whose name matches"},
 	{"skip", "CPROF_SKIP", "GLOB", "do not profile programs whose name matches"},
@@ -70,6 +76,14 @@ static const struct run_option {
 	{"quiet", NULL, NULL, "no summary at the end"},
 	{"help", NULL, NULL, "this text"},
 };
+
+/* What stands for itself: an option whose value is in brackets. */
+#define TRACE_IMPLIED "full"
+
+static bool may_stand_alone(const struct run_option *option)
+{
+	return option->value && option->value[0] == '[';
+}
 
 struct run {
 	char mark[RUN_TREE_MARK_BYTES];
@@ -91,7 +105,8 @@ static void print_help(void)
 	for (size_t i = 0; i < ARRAY_LENGTH(run_options); i++) {
 		const struct run_option *option = &run_options[i];
 		char left[64];
-		snprintf(left, sizeof left, "--%s%s%s", option->name, option->value ? " " : "",
+		const char *blank = option->value && !may_stand_alone(option) ? " " : "";
+		snprintf(left, sizeof left, "--%s%s%s", option->name, blank,
 			 option->value ? option->value : "");
 		printf("  %-25s %s\n", left, option->help);
 	}
@@ -114,7 +129,9 @@ static int parse_options(int argc, char **argv, struct run *run)
 	int found, index;
 	for (size_t i = 0; i < ARRAY_LENGTH(run_options); i++) {
 		long_options[i].name = run_options[i].name;
-		long_options[i].has_arg = run_options[i].value ? required_argument : no_argument;
+		long_options[i].has_arg = may_stand_alone(&run_options[i]) ? optional_argument
+					  : run_options[i].value           ? required_argument
+									   : no_argument;
 	}
 	opterr = 0;
 	/* '+': the first word that is no option is the command; ':': say which value is missing. */
@@ -125,7 +142,7 @@ static int parse_options(int argc, char **argv, struct run *run)
 			return reject("unknown option", argv[optind - 1]);
 		const struct run_option *option = &run_options[index];
 		if (option->variable) {
-			setenv(option->variable, optarg, 1);
+			setenv(option->variable, optarg ? optarg : TRACE_IMPLIED, 1);
 		} else if (strcmp(option->name, "quiet") == 0) {
 			run->is_quiet = true;
 		} else {
