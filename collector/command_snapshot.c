@@ -91,7 +91,8 @@ static bool save_flight(struct command_peer *peer, struct client *client, void (
 		if (files.names[format][0])
 			answer_file(peer, client, files.names[format]);
 	if (error == -ENOTSUP)
-		command_end(peer, error, "its flight recorder is off; CPROF_TRACE=flight turns it on");
+		command_end(peer, error,
+			    "its flight recorder is off; `cprof set PID trace=flight` turns it on");
 	else if (error)
 		command_end(peer, error, "cannot write its trace to %s: %s", client->writer.dir->path,
 			    log_error_text(-error));

@@ -135,8 +135,9 @@ static int format_name(const struct output_name *name, uint32_t instance, char o
 		snprintf(pid, sizeof(pid), "%u", name->pid);
 	if (name->number > 0)
 		snprintf(number, sizeof(number), ".%u", name->number);
-	int size = snprintf(out_file, OUTPUT_NAME_MAX, "%s.%s%s%s%s%s", name->name, pid, *name->kind ? "." : "",
-			    name->kind, number, name->suffix ? name->suffix : ".pb.gz");
+	int size = snprintf(out_file, OUTPUT_NAME_MAX, "%s.%s%s%s%s%s", name->name, pid,
+			    *name->kind ? "." : "", name->kind, number,
+			    name->suffix ? name->suffix : ".pb.gz");
 	if (size >= OUTPUT_NAME_MAX)
 		return -ENAMETOOLONG;
 	/* The name comes from the program: it must stay one component, on one line. */
