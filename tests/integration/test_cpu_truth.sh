@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# alone
 # The CPU profile's shares are those that the program measured of itself.
 #
 # A share p of n samples is binomial at worst: sigma = sqrt(n p (1-p)), and 4 sigma are
@@ -11,6 +12,7 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
 HZ=250
+steady_cpu
 
 # measured MODE MILLISECONDS THREADS: runs it and checks the three functions and the sum.
 measured()
@@ -24,6 +26,8 @@ measured()
 	cpu=$(profile cpu_shares cpu)
 	samples=$(query "$cpu" total samples)
 	clock=$(truth "$TMP/stdout" clock)
+	late=$(late_ms "$TMP/stdout")
+	late_samples=$((late * HZ / 1000))
 	expect_range "$mode: samples enough to judge" $(($2 * HZ / 1000 / 2)) "${samples:-0}" $(($2 * HZ / 1000 * 2))
 	for name in f1 f2 f3; do
 		share $name
@@ -31,15 +35,15 @@ measured()
 	expect_equal "$mode: no frame of cprof" "" "$(query "$cpu" frames | grep -i cprof || true)"
 	((threads)) || return 0
 	expect_range "$mode: sampled time in ms, of $((clock / 1000000))" \
-		$((clock / 1000000 * 98 / 100 - 14 * threads)) $(($(query "$cpu" total cpu) / 1000000)) \
-		$((clock / 1000000 * 102 / 100 + 14 * threads))
+		$((clock / 1000000 * 98 / 100 - 14 * threads - late)) $(($(query "$cpu" total cpu) / 1000000)) \
+		$((clock / 1000000 * 102 / 100 + 14 * threads + late))
 }
 
 # share NAME: its inclusive samples against its part of the clock.
 share()
 {
 	expect_share "$mode: $1" "$(query "$cpu" has "$1" samples)" "$samples" \
-		"$(awk -v f="$(truth "$TMP/stdout" "$1")" -v c="$clock" 'BEGIN { print f / c }')"
+		"$(awk -v f="$(truth "$TMP/stdout" "$1")" -v c="$clock" 'BEGIN { print f / c }')" $late_samples
 }
 
 # all_below NAME: every stack reaches this function; a sample in the loader or at exit does not.
@@ -60,7 +64,7 @@ all_below thread_main
 measured short 2000 0
 # 40 threads that end between two ticks: each may miss up to a tick, none gains more than chance allows:
 # the first expiry is uniform in a period, so n threads add sqrt(n)/2 samples of noise.
-expect_range "short: sampled time in ms, of $((clock / 1000000))" $((clock / 1000000 * 90 / 100)) \
+expect_range "short: sampled time in ms, of $((clock / 1000000))" $((clock / 1000000 * 90 / 100 - late)) \
 	$(($(query "$cpu" total cpu) / 1000000)) $((clock / 1000000 * 105 / 100))
 share thread1
 all_below thread_main

@@ -3,6 +3,7 @@
 # Libraries that come, go, are replaced by others at the same addresses, or lose their files.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu
 
 for n in 1 2 3; do # same code, so the same size and place; told apart by the paths and build ids
 	gcc -O2 -g -D_GNU_SOURCE -fPIC -shared -fno-optimize-sibling-calls -Wl,--build-id="0x$(printf "0$n%.0s" {1..20})" "-Dplugin_static_part=static_part_of_$n" \
@@ -49,7 +50,7 @@ plugins_seen "deleted while in use" 2 3
 fresh_out
 cp "$VICTIMS/steady" "$TMP/changing"
 mkfifo "$TMP/hold"
-profiled CPROF_CPU_HZ=250 "$TMP/changing" 300 0 wait <"$TMP/hold" >"$TMP/log" 2>&1 &
+profiled CPROF_CPU_HZ=250 "$TMP/changing" 300 0 wait >"$TMP/log" 2>&1 <"$TMP/hold" &
 shell_pid=$!
 exec 9>"$TMP/hold"
 wait_until 10 grep -q ready "$TMP/log"

@@ -3,6 +3,7 @@
 # Each variable does what the table says.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu
 
 # tree VARIABLES...: a shell, a child of it by exec, a grandchild by fork.
 tree()

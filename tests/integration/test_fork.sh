@@ -3,6 +3,7 @@
 # Children, with and without exec, get profiles of their own, and the parent's are as if they were not.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu
 
 MILLISECONDS=300
 

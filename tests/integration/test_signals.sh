@@ -3,8 +3,9 @@
 # A program that has its own use for SIGPROF, SIGUSR1, ITIMER_PROF and signal masks gets what it asked for.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu
 
-bounded "$VICTIMS/own_signals" >"$TMP/plain" 2>&1
+bounded "${STEADY[@]}" "$VICTIMS/own_signals" >"$TMP/plain" 2>&1
 expect_equal "exit status" 0 "$(status_of profiled CPROF_CPU_HZ=250 "$VICTIMS/own_signals")"
 expect "same observations" diff "$TMP/plain" "$TMP/stdout"
 expect_equal "nothing said" "" "$(<"$TMP/stderr")"
@@ -18,7 +19,7 @@ expect_range "sampled all the same, ms of 500" 440 "$total" 540
 # SIGUSR1 ignored when the program starts (nohup and the like do that for SIGHUP): left alone.
 fresh_out
 mkfifo "$TMP/hold"
-(trap '' USR1; profiled "$VICTIMS/steady" 50 0 wait <"$TMP/hold" >"$TMP/log" 2>&1) &
+(trap '' USR1; profiled "$VICTIMS/steady" 50 0 wait >"$TMP/log" 2>&1 <"$TMP/hold") &
 shell_pid=$!
 exec 9>"$TMP/hold"
 wait_until 10 grep -q ready "$TMP/log"
@@ -34,7 +35,7 @@ snapshot_by()
 	local signal=$1 pid
 	shift
 	fresh_out
-	profiled CPROF_HEAP_RATE=1 "$@" "$VICTIMS/steady" 50 0 wait <"$TMP/hold" >"$TMP/log" 2>&1 &
+	profiled CPROF_HEAP_RATE=1 "$@" "$VICTIMS/steady" 50 0 wait >"$TMP/log" 2>&1 <"$TMP/hold" &
 	shell_pid=$!
 	exec 9>"$TMP/hold"
 	wait_until 10 grep -q ready "$TMP/log"

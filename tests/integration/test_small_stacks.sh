@@ -3,6 +3,7 @@
 # Little room: alternate signal stacks with none to spare, small limits on the stack and on descriptors.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu
 
 # A sample's frame is of the size of the handler's own: the first sizes have no room for a second one.
 for spare in 512 1400 2400 3200 3600 4000 5000 65536; do

@@ -3,6 +3,7 @@
 # Names, files, lines and inlined frames, from whatever a binary still has to tell.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu
 
 source_file=$HERE/victims/inlined.cc
 line_of() { grep -n "$1" "$source_file" | cut -d: -f1; }

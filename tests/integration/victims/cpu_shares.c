@@ -7,8 +7,9 @@
  *     cpu_shares MODE MILLISECONDS
  *
  * Prints "f1 NS" and so on (inclusive time, as the profile's cumulative column has
- * it), "threadN NS" for each thread's first function, and "clock NS": the process's
- * CPU clock from the start to the end of main.
+ * it), "threadN NS" for each thread's first function, "clock NS": the process's CPU
+ * clock from the start to the end of main, and "preempted N": how often the kernel
+ * took the CPU away.
  *
  * Context: test program.
  */
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <ucontext.h>
@@ -264,5 +266,8 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 4; i++)
 		printf("thread%d %lld\n", i + 1, (long long)thread_ns[i]);
 	printf("clock %lld\n", (long long)(process_cpu_ns() - start));
+	struct rusage usage;
+	getrusage(RUSAGE_SELF, &usage);
+	printf("preempted %ld\n", usage.ru_nivcsw);
 	return 0;
 }
