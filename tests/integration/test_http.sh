@@ -7,7 +7,7 @@ source "$(dirname "$0")/lib.sh"
 
 command -v curl redis-server redis-benchmark >/dev/null || skip_test "curl or redis is not installed"
 
-port=$((20000 + $$ % 20000))
+port=$(free_ports)
 redis_port=$((port + 1))
 url=http://127.0.0.1:$port
 

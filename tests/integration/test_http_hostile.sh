@@ -7,10 +7,10 @@ source "$(dirname "$0")/lib.sh"
 
 command -v curl python3 >/dev/null || skip_test "curl or python3 is not installed"
 
-port=$((20000 + $$ % 20000))
+port=$(free_ports)
 url=http://127.0.0.1:$port
 mkfifo "$TMP/in"
-LIMIT=250 profiled CPROF_HTTP=$port "$VICTIMS/http_steps" <"$TMP/in" >/dev/null 2>"$TMP/err" &
+LIMIT=250 profiled CPROF_HTTP=$port "$VICTIMS/http_steps" >/dev/null 2>"$TMP/err" <"$TMP/in" &
 steps_pid=$!
 exec {steps}>"$TMP/in"
 echo "alloc 10000 1000" >&"$steps"

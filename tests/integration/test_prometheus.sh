@@ -11,7 +11,7 @@ share=$HERE/../../share/cprof
 expect "the rules are valid" promtool check rules "$share/alerts.yml"
 expect "they do what they say" promtool test rules "$share/alerts_test.yml"
 
-port=$((20000 + $$ % 20000))
+port=$(free_ports)
 leak_port=$port
 steady_port=$((port + 1))
 server_port=$((port + 2))
@@ -37,7 +37,7 @@ expect "the configuration is valid" promtool check config "$TMP/prometheus.yml"
 coproc LEAKS { LIMIT=200 profiled CPROF_HTTP=$leak_port CPROF_HTTP_PASSWORD_FILE="$TMP/password" "$VICTIMS/http_steps" >/dev/null; }
 leaks_in=${LEAKS[1]}
 mkfifo "$TMP/steady.in"
-LIMIT=200 profiled CPROF_HTTP=$steady_port "$VICTIMS/http_steps" <"$TMP/steady.in" >/dev/null &
+LIMIT=200 profiled CPROF_HTTP=$steady_port "$VICTIMS/http_steps" >/dev/null <"$TMP/steady.in" &
 exec {steady_in}>"$TMP/steady.in"
 echo "alloc 10000 10000" >&"$steady_in"
 echo "alloc 1000 10000" >&"$leaks_in"

@@ -6,7 +6,7 @@ source "$(dirname "$0")/lib.sh"
 
 [[ -x /usr/sbin/nginx ]] && command -v wrk curl >/dev/null || skip_test "nginx, wrk or curl is not installed"
 
-port=$((20000 + $$ % 20000))
+port=$(free_ports)
 mkdir -p "$TMP/nginx"
 chmod 755 "$TMP" "$TMP/nginx" # the workers open their logs there
 user=

@@ -4,16 +4,16 @@
 # terminal.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu
 
 command -v python3 >/dev/null || skip_test "python3 is not installed"
 
 mkfifo "$TMP/in"
-LIMIT=200 profiled CPROF_HEAP_RATE=1 CPROF_HTTP= "$VICTIMS/http_steps" <"$TMP/in" >"$TMP/done" &
+LIMIT=200 profiled CPROF_HEAP_RATE=1 CPROF_HTTP= "$VICTIMS/http_steps" >"$TMP/done" <"$TMP/in" &
 steps_pid=$!
 exec {steps}>"$TMP/in"
-find_pid() { pid=$(pgrep -f "^$VICTIMS/http_steps" | head -1); [[ -n $pid ]]; }
+find_pid() { pid=$(our_processes '^http_steps$' | sort -n | head -1); [[ -n $pid ]]; } # its collector is called so at first
 expect "the program runs" wait_until 10 find_pid
-pid=$(pgrep -f "^$VICTIMS/http_steps" | head -1)
 expect "it is known" wait_until 10 "$CPROF" top "$pid"
 
 # A program that does nothing but one thing.
