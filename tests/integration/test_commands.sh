@@ -10,7 +10,7 @@ begin()
 {
 	fresh_out
 	rm -f "$TMP/in" && mkfifo "$TMP/in"
-	env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$@" <"$TMP/in" >"$TMP/said" 2>"$TMP/stderr" &
+	env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$@" >"$TMP/said" 2>"$TMP/stderr" <"$TMP/in" &
 	PID=$!
 	exec 9>"$TMP/in"
 	wait_until 20 grep -q ready "$TMP/said"
@@ -307,7 +307,7 @@ reached()
 	fresh_out
 	chmod 777 "$OUT"
 	rm -f "$TMP/in" && mkfifo "$TMP/in"
-	"$@" env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$VICTIMS/rate_change" <"$TMP/in" >"$TMP/said" 2>"$TMP/stderr" &
+	"$@" env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$VICTIMS/rate_change" >"$TMP/said" 2>"$TMP/stderr" <"$TMP/in" &
 	local started=$!
 	exec 9>"$TMP/in"
 	wait_until 20 grep -q ready "$TMP/said"

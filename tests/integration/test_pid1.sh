@@ -31,7 +31,7 @@ done
 # Killed: the kernel kills the whole namespace, the segment file is what remains.
 fresh_out
 mkfifo "$TMP/hold"
-pid1 "$VICTIMS/steady" 200 0 wait "$TMP" <"$TMP/hold" >"$TMP/ready" 2>"$TMP/err" &
+pid1 "$VICTIMS/steady" 200 0 wait "$TMP" >"$TMP/ready" 2>"$TMP/err" <"$TMP/hold" &
 shell_pid=$!
 exec 9>"$TMP/hold"
 expect "PID 1 is at work" wait_until 10 grep -q ready "$TMP/ready"

@@ -7,6 +7,7 @@ source "$(dirname "$0")/lib.sh"
 # start NAME [VARIABLE=VALUE...] COMMAND...: in the background under cprof; $victim is its pid.
 start()
 {
+	: >"$TMP/$1.out" # what an earlier one said
 	env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "${@:2}" >"$TMP/$1.out" 2>"$TMP/$1.err" &
 	victim=$!
 }

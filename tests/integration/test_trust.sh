@@ -104,7 +104,7 @@ profiled CPROF_HEAP_RATE=1 bash -c 'read -r line <"$2"; "$1" 60 5; exit $?' bash
 shell_pid=$!
 wait_until 10 have_collectors
 exec 9<>"$TMP/hold2"
-"${nobody[@]}" /usr/bin/python3 "$TMP/stranger.py" <"$TMP/hold2" >"$TMP/stranger.log" 2>&1 &
+"${nobody[@]}" /usr/bin/python3 "$TMP/stranger.py" >"$TMP/stranger.log" 2>&1 <"$TMP/hold2" &
 stranger=$!
 expect "strangers: they are at the door" wait_until 20 grep -q '^held' "$TMP/stranger.log"
 echo go >"$TMP/hold"
