@@ -122,7 +122,7 @@ dying()
 	local status=0 pid shell_pid
 	fresh_out
 	what="collector killed: $1"
-	profiled CPROF_HEAP_RATE=1 "$VICTIMS/steady" 300 7 wait <"$TMP/hold" >"$TMP/stdout" 2>"$TMP/stderr" &
+	profiled CPROF_HEAP_RATE=1 "$VICTIMS/steady" 300 7 wait >"$TMP/stdout" 2>"$TMP/stderr" <"$TMP/hold" &
 	shell_pid=$!
 	exec 9>"$TMP/hold"
 	wait_until 10 grep -q ready "$TMP/stdout"
@@ -216,8 +216,8 @@ if [[ -n $good ]]; then
 		refused_or_valid "cut to $size bytes" "$TMP/cut"
 	done
 	refused_or_valid "a good one" "$good" 0
-	RANDOM=99
-	for round in {1..40}; do
+	RANDOM=${SEED:-99}
+	for ((round = 1; round <= ${ROUNDS:-12}; round++)); do
 		cp --sparse=always "$good" "$TMP/flipped"
 		# Hits the parts that hold something: each filled 4 KiB page loses 8 bytes.
 		python3 - "$TMP/flipped" $RANDOM <<-'PYTHON'

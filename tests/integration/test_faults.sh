@@ -8,8 +8,8 @@ source "$(dirname "$0")/lib.sh"
 source "$HERE/hostile.sh"
 source "$HERE/faults.sh"
 
-each_fault library 2 11 "$HOSTILE/fork_storm" 1
-each_fault collector 113 97 "$HOSTILE/fork_storm" 1 # behind its loading
+each_fault library 2 17 "$HOSTILE/fork_storm" 1
+each_fault collector 113 151 "$HOSTILE/fork_storm" 1 # behind its loading
 
 # What a container's seccomp filter or an old kernel refuses, it refuses always.
 for call in memfd_create timer_create socket prctl clone prlimit64 pidfd_open process_vm_readv madvise readlinkat getrandom; do

@@ -8,7 +8,7 @@ source "$(dirname "$0")/lib.sh"
 source "$HERE/hostile.sh"
 
 RANDOM=${SEED:-4711}
-ROUNDS=${ROUNDS:-4}
+ROUNDS=${ROUNDS:-2}
 
 # aims: the collector's processes that are aimed at; WORKERS=1: those that do the work, not the one that guards them.
 aims()
