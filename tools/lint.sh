@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # All checks that read the sources or the finished library instead of running a test.
-# Every check runs, so that one round shows everything; the last line is the sum.
+# Every check runs, so that one round shows everything; the last lines name those that
+# failed, each with its first finding, and the sum.
 #
 #     BUILD=dir tools/lint.sh [CHECK...]
 #
@@ -104,6 +105,7 @@ checks=("$@")
 ((${#checks[@]})) || checks=(format shell python layers exports as_safe cppcheck tidy)
 passed=0
 failed=0
+failures=()
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 for check in "${checks[@]}"; do
@@ -113,9 +115,11 @@ for check in "${checks[@]}"; do
 		printf 'ok    %-10s %3d s\n' "$check" $((SECONDS - start))
 	else
 		failed=$((failed + 1))
+		failures+=("failed $check: $(grep -m 1 . "$log")")
 		printf 'FAIL  %-10s %3d s\n' "$check" $((SECONDS - start))
 		sed 's/^/      | /' "$log" | head -n 200
 	fi
 done
+((failed == 0)) || printf '%s\n' "${failures[@]}"
 echo "$passed checks passed, $failed failed"
 ((failed == 0))
