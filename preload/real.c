@@ -102,6 +102,10 @@ static void *boot_pvalloc(size_t size)
 REAL_WAIT_FUNCTIONS(BOOT)
 REAL_COND_FUNCTIONS(BOOT)
 REAL_LATE_WAIT_FUNCTIONS(BOOT)
+#define BOOT_CALL(type, name, parameters, arguments, ...) BOOT(type, name, parameters, arguments, (type)-1)
+CALL_LIST(BOOT_CALL)
+CALL_LIST_LATE(BOOT_CALL)
+#undef BOOT_CALL
 #undef BOOT
 
 static int boot_clock_gettime(clockid_t clock, struct timespec *out_now)
@@ -113,7 +117,7 @@ static int boot_clock_gettime(clockid_t clock, struct timespec *out_now)
 #define BOOT(type, name, parameters, ...) .name = boot_##name,
 struct real real = {.clock_gettime = boot_clock_gettime,
 		    REAL_MALLOC_FUNCTIONS(BOOT) REAL_WAIT_FUNCTIONS(BOOT) REAL_COND_FUNCTIONS(BOOT)
-			    REAL_LATE_WAIT_FUNCTIONS(BOOT)};
+			    REAL_LATE_WAIT_FUNCTIONS(BOOT) CALL_LIST(BOOT) CALL_LIST_LATE(BOOT)};
 #undef BOOT
 
 static void *object_of(const void *function)
@@ -175,6 +179,7 @@ bool real_resolve(void)
 	int saved_errno = errno;
 	REAL_WAIT_FUNCTIONS(RESOLVE) /* first: whatever is called in between may lock */
 	REAL_COND_FUNCTIONS(RESOLVE_COND)
+	CALL_LIST(RESOLVE) /* likewise */
 	REAL_SYSTEM_FUNCTIONS(RESOLVE)
 	real.syscall = (long (*)(long, long, long, long, long, long, long))(uintptr_t)dlsym(RTLD_NEXT,
 											    "syscall");
@@ -204,6 +209,7 @@ void real_resolve_optional(void)
 	REAL_CXX_DELETE_FUNCTIONS(RESOLVE)
 	REAL_OPTIONAL_FUNCTIONS(RESOLVE)
 	REAL_LATE_WAIT_FUNCTIONS(RESOLVE)
+	CALL_LIST_LATE(RESOLVE)
 	find_clock();
 	real_judge_cxx();
 	errno = saved_errno;

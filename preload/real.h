@@ -21,6 +21,8 @@
 #include <threads.h>
 #include <time.h>
 
+#include "call_list.h"
+
 /*
  * The name under which an interposed function is defined.  The unit tests link a
  * second build of this room in which they do not take over the test's own.
@@ -198,6 +200,10 @@ struct real {
 	REAL_WAIT_FUNCTIONS(REAL_FIELD)
 	REAL_COND_FUNCTIONS(REAL_FIELD)
 	REAL_LATE_WAIT_FUNCTIONS(REAL_FIELD)
+#undef REAL_FIELD
+#define REAL_FIELD(type, name, parameters, ...) type(*name) parameters;
+	CALL_LIST(REAL_FIELD)
+	CALL_LIST_LATE(REAL_FIELD)
 #undef REAL_FIELD
 	/* Not in a list: the header declares it variadic. */
 	long (*syscall)(long, long, long, long, long, long, long);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls of the C library that may block.  Each is passed on by a jump while no trace is
+ * taken, and timed while one is.  They have no fast twin to try first: a call that does
+ * not wait is told by its time (CONTENTION_CALL_NS_MIN) and leaves nothing.
+ *
+ * Most are cancellation points, and any may be left by a jump out of a handler: nothing
+ * is held while the real call runs but what the thread's slot shows of it, which the next
+ * wait or the thread's end takes away.
+ *
+ * Context: any (async-signal-safe), as the real functions.
+ */
+#include "call_list.h"
+#include "contention.h"
+#include "real.h"
+#include "trace.h"
+
+#define END_COUNT(result) ((result) < 0 ? CONTENTION_GAVE_UP : CONTENTION_ACQUIRED)
+#define END_READY(result) ((result) <= 0 ? CONTENTION_GAVE_UP : CONTENTION_ACQUIRED)
+#define END_ERROR(result) ((result) != 0 ? CONTENTION_GAVE_UP : CONTENTION_ACQUIRED)
+#define END_SIGNAL(result) ((void)(result), CONTENTION_ACQUIRED)
+
+#define DEFINE_CALL(type, name, parameters, arguments, what, object, end)                         \
+	type INTERPOSED(name) parameters;                                                         \
+	static NOINLINE type traced_##name parameters                                             \
+	{                                                                                         \
+		struct contention_wait wait;                                                      \
+		struct unwind_regs regs;                                                          \
+		unwind_regs_of_caller(&regs);                                                     \
+		contention_wait_begin(&wait, CPROF_WAIT_##what, (const void *)(intptr_t)(object), \
+				      (const void *)(uintptr_t)real.name, &regs);                 \
+		type result = real.name arguments;                                                \
+		contention_wait_end(&wait, END_##end(result));                                    \
+		return result;                                                                    \
+	}                                                                                         \
+	EXPORT HOT type INTERPOSED(name) parameters                                               \
+	{                                                                                         \
+		if (unlikely(trace_is_on()))                                                      \
+			return traced_##name arguments;                                           \
+		return real.name arguments;                                                       \
+	}
+
+CALL_LIST(DEFINE_CALL)
+CALL_LIST_LATE(DEFINE_CALL)
