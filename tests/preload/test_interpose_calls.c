@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls that block, as a trace sees them: while they do, and when it is over. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "contention.h"
+#include "own_segment.h"
+#include "real.h"
+#include "trace.h"
+
+/* As interpose_calls.c defines them for tests. */
+ssize_t cprof_test_read(int fd, void *bytes, size_t count);
+int cprof_test_poll(void *fds, unsigned long count, int timeout_ms);
+int cprof_test_clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
+			       struct timespec *out_left);
+int cprof_test_pause(void);
+
+static int ends[2]; /* of a pipe */
+
+static void open_segment(void)
+{
+	cr_assert(real_resolve());
+	real_resolve_optional();
+	own_segment_open(UINT64_C(16) << 20);
+	segment_control()->trace_chunk_count = trace_chunks_for(64 << 10);
+	store_relaxed(&segment_control()->trace, CPROF_TRACE_FLIGHT);
+	trace_follow_segment();
+	cr_assert_eq(pipe(ends), 0);
+}
+
+TestSuite(interpose_calls, .init = open_segment, .timeout = 60);
+
+/* The last wait that this thread's trace tells of; NULL: none. */
+static const struct cprof_event *last_wait(void)
+{
+	const struct cprof_trace_chunk *chunk = segment_trace_chunk(0);
+	const struct cprof_event *last = NULL;
+	for (uint32_t e = 0; e < load_acquire(&chunk->used); e++) {
+		uint32_t kind = cprof_event_kind_of(load_acquire(&chunk->events[e].head));
+		if (kind != CPROF_EVENT_WAIT)
+			continue;
+		last = &chunk->events[e];
+		cr_expect_geq(last->a, CONTENTION_CALL_NS_MIN);
+	}
+	return last;
+}
+
+static void expect_wait(enum cprof_wait what, uint32_t flags, uint64_t object)
+{
+	const struct cprof_event *wait = last_wait();
+	cr_assert_not_null(wait);
+	uint32_t head = load_acquire(&wait->head);
+	cr_expect_eq(cprof_event_what_of(head), what);
+	cr_expect_eq(cprof_event_flags_of(head), flags);
+	cr_expect_eq(wait->b, object);
+	cr_expect_neq(wait->stack, 0);
+}
+
+/* Until the thread with this slot shows a wait, and a little longer. */
+static void await_shown(struct cprof_thread *slot, uint32_t what)
+{
+	while (load_acquire(&slot->waiting.what) != what)
+		usleep(100);
+	usleep(1000);
+}
+
+static void *write_when_awaited(void *slot)
+{
+	struct cprof_thread *reader = slot;
+	await_shown(reader, CPROF_WAIT_READ);
+	cr_expect_eq(load_relaxed(&reader->waiting.object), (uint64_t)ends[0]);
+	cr_expect_eq(write(ends[1], "answer", 6), 6);
+	return NULL;
+}
+
+static struct cprof_thread *own_slot(void)
+{
+	struct guard guard;
+	cr_assert(guard_enter(&guard));
+	guard_leave(&guard);
+	return guard.slot;
+}
+
+Test(interpose_calls, a_read_is_shown_while_it_waits_and_told_at_its_end)
+{
+	char bytes[16];
+	pthread_t writer;
+	struct cprof_thread *slot = own_slot();
+	pthread_create(&writer, NULL, write_when_awaited, slot);
+	errno = 77;
+	cr_expect_eq(cprof_test_read(ends[0], bytes, sizeof bytes), 6);
+	cr_expect_eq(memcmp(bytes, "answer", 6), 0);
+	cr_expect_eq(errno, 77);
+	pthread_join(writer, NULL);
+	expect_wait(CPROF_WAIT_READ, 0, (uint64_t)ends[0]);
+	cr_expect_eq(load_relaxed(&slot->waiting.what), CPROF_WAIT_NONE);
+}
+
+Test(interpose_calls, a_timeout_is_a_wait_in_vain)
+{
+	struct pollfd fds = {.fd = ends[0], .events = POLLIN};
+	cr_expect_eq(cprof_test_poll(&fds, 1, 2), 0);
+	expect_wait(CPROF_WAIT_POLL, CPROF_EVENT_GAVE_UP, 1);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+static void *interrupt(void *thread)
+{
+	await_shown(segment_thread(0), CPROF_WAIT_SLEEP);
+	pthread_kill(*(pthread_t *)thread, SIGUSR2);
+	return NULL;
+}
+
+Test(interpose_calls, a_signal_ends_a_sleep_in_vain_and_a_pause_as_it_should)
+{
+	const struct timespec long_time = {.tv_sec = 1000};
+	pthread_t self = pthread_self(), other;
+	struct sigaction action = {.sa_handler = on_signal};
+	sigaction(SIGUSR2, &action, NULL);
+	cr_assert_eq(own_slot(), segment_thread(0));
+	pthread_create(&other, NULL, interrupt, &self);
+	cr_expect_eq(cprof_test_clock_nanosleep(CLOCK_MONOTONIC, 0, &long_time, NULL), EINTR);
+	pthread_join(other, NULL);
+	expect_wait(CPROF_WAIT_SLEEP, CPROF_EVENT_GAVE_UP, 0);
+	pthread_create(&other, NULL, interrupt, &self);
+	cr_expect_eq(cprof_test_pause(), -1);
+	cr_expect_eq(errno, EINTR);
+	pthread_join(other, NULL);
+	expect_wait(CPROF_WAIT_SLEEP, 0, 0);
+}
+
+Test(interpose_calls, without_a_trace_nothing_is_told)
+{
+	struct pollfd fds = {.fd = ends[0], .events = POLLIN};
+	store_relaxed(&segment_control()->trace, UINT32_C(0));
+	cr_expect_eq(cprof_test_poll(&fds, 1, 2), 0);
+	cr_expect_null(last_wait());
+	cr_expect_eq(load_relaxed(&segment_control()->trace_claims), 0);
+}
+
+/* What is left in the middle of a call is not shown as going on for ever. */
+static void *be_cancelled(void *unused)
+{
+	char c;
+	(void)unused;
+	(void)!cprof_test_read(ends[0], &c, 1);
+	return NULL;
+}
+
+Test(interpose_calls, a_call_that_was_left_is_not_shown_in_the_next)
+{
+	pthread_t thread;
+	struct cprof_thread *slot = segment_thread(0);
+	pthread_create(&thread, NULL, be_cancelled, NULL);
+	await_shown(slot, CPROF_WAIT_READ);
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+	/* Without the trampoline nobody tells of its end; the thread's next wait would take it away. */
+	cr_expect_eq(load_relaxed(&slot->waiting.what), CPROF_WAIT_READ);
+	contention_thread_ends(slot);
+	cr_expect_eq(load_relaxed(&slot->waiting.what), CPROF_WAIT_NONE);
+}
