@@ -93,10 +93,26 @@ static bool is_call(uint32_t what)
 	return what >= CPROF_WAIT_READ;
 }
 
+/* So that who ends the wait sees it. */
+static void expect_wake(uint32_t what, const void *object)
+{
+	if (is_lock(what))
+		lock_waiters_show(object);
+	else if (!is_call(what))
+		contention_wake_expect(object);
+}
+
+static void expect_no_wake(uint32_t what, const void *object)
+{
+	if (is_lock(what))
+		lock_waiters_hide(object);
+	else if (!is_call(what))
+		contention_wake_expect_no_more(object);
+}
+
 static void abandon(const struct publication *stale)
 {
-	if (!is_call(stale->what))
-		contention_wake_expect_no_more((const void *)(uintptr_t)stale->object);
+	expect_no_wake(stale->what, (const void *)(uintptr_t)stale->object);
 	if (is_lock(stale->what))
 		lock_waiters_abandon((const void *)(uintptr_t)stale->object, stale->since_ns);
 }
@@ -158,8 +174,7 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	out_wait->what = what;
 	out_wait->object = object;
 	out_wait->waiters = NULL;
-	if (!is_call(what))
-		contention_wake_expect(object);
+	expect_wake(what, object);
 	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
 		join(out_wait, what, object);
 	/* What is shown is known to who releases, too. */
@@ -260,8 +275,8 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 		return;
 	uint64_t now = real_monotonic_ns();
 	bool is_shown = withdraw(wait);
-	if (likely(is_shown) && !is_call(wait->what))
-		contention_wake_expect_no_more(wait->object);
+	if (likely(is_shown))
+		expect_no_wake(wait->what, wait->object);
 	if (likely(is_shown) && wait->waiters) {
 		if (end == CONTENTION_ACQUIRED)
 			charge_acquisition(&guard, wait, now);
@@ -289,7 +304,7 @@ void contention_release_begin(struct contention_release *out_release, enum cprof
 		return;
 	const struct cprof_control *control = segment_control();
 	uint64_t now = real_monotonic_ns();
-	if (wakes && contention_may_wake(lock)) {
+	if (wakes && trace_is_on()) {
 		/* Of readers several may go on. */
 		uint32_t count = what == CPROF_WAIT_RWLOCK_READ || what == CPROF_WAIT_RWLOCK_WRITE ? 0 : 1;
 		out_release->is_waking = true;

@@ -104,7 +104,7 @@ enum contention_end contention_end_of(int error);
  */
 static ALWAYS_INLINE bool contention_may_be_charged(const void *lock)
 {
-	return lock_waiters_look(lock) != 0 || contention_may_wake(lock);
+	return lock_waiters_look(lock) != 0;
 }
 static ALWAYS_INLINE bool contention_must_be_charged(const void *lock, bool wakes)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who wakes whom, for the trace: what is waited for is counted by address, so that a
- * release, a signal or a post that nobody waits for costs one look and leaves no event.
+ * signal or a post that nobody waits for costs one look and leaves no event.  (Locks have
+ * a filter of their own, lock_waiters.h.)
  *
  * A word of the filter counts the waits under way of all addresses that share it.  One
  * whose thread is cancelled or jumps away before it is shown (contention.c) stays counted:

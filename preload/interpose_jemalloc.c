@@ -69,7 +69,7 @@ static COLD NOINLINE void *sampled_rallocx(void *block, size_t size, int flags, 
 		live_reattach(entry, block);
 		return NULL;
 	}
-	live_drop(entry, block);
+	heap_drop(entry, block);
 	if (take)
 		heap_record(moved, size, &regs);
 	return moved;
@@ -97,7 +97,7 @@ static COLD NOINLINE size_t sampled_xallocx(void *block, size_t size, size_t ext
 		live_reattach(entry, block);
 		return result;
 	}
-	live_drop(entry, block);
+	heap_drop(entry, block);
 	if (take)
 		heap_record(block, size, &regs);
 	return result;

@@ -93,10 +93,32 @@ void heap_record(const void *block, size_t size, const struct unwind_regs *regs)
 	heap_record_timed(block, size, regs, 0);
 }
 
+/* Leaves an event of an entry that goes. */
+static void trace_removal(struct live_entry entry)
+{
+	struct guard guard;
+	uint64_t value = live_value(entry);
+	if (value == 0 || !guard_enter(&guard))
+		return;
+	trace_event(&guard, &(struct trace_event){.kind = CPROF_EVENT_HEAP, .a = -value});
+	guard_leave(&guard);
+}
+
+void heap_drop(struct live_entry entry, const void *block)
+{
+	if (unlikely(trace_is_on()))
+		trace_removal(entry);
+	live_drop(entry, block);
+}
+
 void heap_forget(const void *block)
 {
 	/* In a forked child that has no segment yet the table still is the parent's. */
-	if (process_is_recording())
+	if (!process_is_recording())
+		return;
+	if (unlikely(trace_is_on()))
+		heap_drop(live_detach(block), block);
+	else
 		live_remove(block);
 }
 
@@ -183,7 +205,7 @@ static COLD NOINLINE void *sampled_realloc(void *block, size_t size, bool take)
 		live_reattach(entry, block);
 		return NULL;
 	}
-	live_drop(entry, block);
+	heap_drop(entry, block);
 	if (take)
 		heap_record(moved, size, &regs);
 	return moved;

@@ -42,4 +42,7 @@ void heap_forget(const void *block);
 /* live_detach(), when the table is this process's own. */
 struct live_entry heap_detach(const void *block);
 
+/* live_drop(): the block is no more. */
+void heap_drop(struct live_entry entry, const void *block);
+
 #endif

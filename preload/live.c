@@ -14,7 +14,6 @@
 #include "live.h"
 
 #include "segment.h"
-#include "trace.h"
 
 atomic_u8 live_filter[LIVE_FILTER_COUNTERS];
 
@@ -49,21 +48,6 @@ void live_filter_pin(const void *start, size_t bytes)
 	const size_t granule = (size_t)1 << LIVE_FILTER_GRANULE_SHIFT;
 	for (size_t at = 0; at < bytes + granule; at += granule)
 		store_relaxed(&live_filter[live_filter_index(p + at)], (uint8_t)LIVE_FILTER_STICKY);
-}
-
-/* The live heap gets smaller, as a trace shows it. */
-static COLD void trace_removal(struct live_entry entry)
-{
-	struct guard guard;
-	if (!guard_enter(&guard))
-		return;
-	trace_event(&guard, &(struct trace_event){.kind = CPROF_EVENT_HEAP, .a = -entry.value});
-	guard_leave(&guard);
-}
-
-static uint64_t value_of(const struct cprof_live_bucket *bucket, uint32_t slot)
-{
-	return load_relaxed(&bucket->payload[slot].value); /* ordered by the block's way to us */
 }
 
 static uint64_t hash_block(const void *block)
@@ -120,9 +104,8 @@ static struct live_entry replace(const void *block, uint64_t replacement)
 			 * No CAS: the block is this thread's to free, so nobody else changes the word.
 			 * Release: whoever takes the slot next writes its payload after this.
 			 */
-			uint64_t value = value_of(bucket, i);
 			store_release(&bucket->address[i], replacement);
-			return (struct live_entry){.bucket = b, .slot = i, .found = true, .value = value};
+			return (struct live_entry){.bucket = b, .slot = i, .found = true};
 		}
 	}
 	return (struct live_entry){.found = false};
@@ -130,17 +113,21 @@ static struct live_entry replace(const void *block, uint64_t replacement)
 
 void live_remove(const void *block)
 {
-	struct live_entry entry = replace(block, 0);
-	if (!entry.found)
-		return;
-	filter_lower(block);
-	if (unlikely(trace_is_on()))
-		trace_removal(entry);
+	if (replace(block, 0).found)
+		filter_lower(block);
 }
 
 struct live_entry live_detach(const void *block)
 {
 	return replace(block, (uint64_t)(uintptr_t)block | CPROF_LIVE_DETACHED);
+}
+
+uint64_t live_value(struct live_entry entry)
+{
+	if (!entry.found)
+		return 0;
+	/* Relaxed: whoever passed us the block ordered its insertion before this. */
+	return load_relaxed(&segment_live_bucket(entry.bucket)->payload[entry.slot].value);
 }
 
 void live_drop(struct live_entry entry, const void *block)
@@ -150,8 +137,6 @@ void live_drop(struct live_entry entry, const void *block)
 	/* Release: whoever takes the slot next writes its payload after this. */
 	store_release(&segment_live_bucket(entry.bucket)->address[entry.slot], UINT64_C(0));
 	filter_lower(block);
-	if (unlikely(trace_is_on()))
-		trace_removal(entry);
 }
 
 void live_reattach(struct live_entry entry, const void *block)

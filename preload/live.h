@@ -59,9 +59,10 @@ struct live_entry {
 	uint32_t bucket;
 	uint32_t slot;
 	bool found;
-	uint64_t value;
 };
 struct live_entry live_detach(const void *block);
+/* The bytes that it counts for, 0 if it was not found. */
+uint64_t live_value(struct live_entry entry);
 void live_drop(struct live_entry entry, const void *block);
 void live_reattach(struct live_entry entry, const void *block);
 

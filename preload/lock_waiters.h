@@ -85,12 +85,29 @@ static ALWAYS_INLINE uint64_t lock_waiters_hash(const void *lock)
 	return (uint64_t)(uintptr_t)lock * UINT64_C(0x9e3779b97f4a7c15);
 }
 
+static ALWAYS_INLINE atomic_u16 *lock_waiters_filter_word(const void *lock)
+{
+	return &lock_waiters_filter[lock_waiters_hash(lock) >> 32 & (LOCK_WAITERS_FILTER_WORDS - 1)];
+}
+
 /* What the filter says of this lock, as every unlock asks.  0: nobody waits for it. */
 static ALWAYS_INLINE uint32_t lock_waiters_look(const void *lock)
 {
-	uint64_t index = lock_waiters_hash(lock) >> 32 & (LOCK_WAITERS_FILTER_WORDS - 1);
 	/* Relaxed: a waiter that comes at this moment is charged to the next release. */
-	return load_relaxed(&lock_waiters_filter[index]);
+	return load_relaxed(lock_waiters_filter_word(lock));
+}
+
+/*
+ * Makes lock_waiters_look() see a wait, whether or not it joins, and takes that away.  A word
+ * that overflows says for some time that waits are left.
+ */
+static ALWAYS_INLINE void lock_waiters_show(const void *lock)
+{
+	add_relaxed(lock_waiters_filter_word(lock), UINT16_C(1)); /* as lock_waiters_look() */
+}
+static ALWAYS_INLINE void lock_waiters_hide(const void *lock)
+{
+	sub_relaxed(lock_waiters_filter_word(lock), UINT16_C(1)); /* likewise */
 }
 
 /* A wait for `lock` begins.  NULL: there is no room; it is charged to nobody (counted). */
