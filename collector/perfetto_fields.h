@@ -8,9 +8,9 @@
 #ifndef COLLECTOR_PERFETTO_FIELDS_H
 #define COLLECTOR_PERFETTO_FIELDS_H
 
-enum perfetto_trace { TRACE_PACKET = 1 };
+enum perfetto_trace_field { TRACE_PACKET = 1 };
 
-enum perfetto_packet {
+enum perfetto_packet_field {
 	PACKET_CLOCK_SNAPSHOT = 6,
 	PACKET_TIMESTAMP = 8,
 	PACKET_SEQUENCE_ID = 10,
@@ -25,11 +25,11 @@ enum perfetto_packet {
 
 enum { SEQUENCE_STATE_CLEARED = 1, SEQUENCE_NEEDS_STATE = 2 };
 
-enum perfetto_clock_snapshot { SNAPSHOT_CLOCKS = 1, SNAPSHOT_PRIMARY = 2 };
-enum perfetto_clock { CLOCK_ID = 1, CLOCK_TIME = 2 };
+enum perfetto_clock_snapshot_field { SNAPSHOT_CLOCKS = 1, SNAPSHOT_PRIMARY = 2 };
+enum perfetto_clock_field { CLOCK_ID = 1, CLOCK_TIME = 2 };
 enum { PERFETTO_CLOCK_REALTIME = 1, PERFETTO_CLOCK_MONOTONIC = 3 };
 
-enum perfetto_track {
+enum perfetto_track_field {
 	TRACK_UUID = 1,
 	TRACK_NAME = 2,
 	TRACK_PROCESS = 3,
@@ -37,12 +37,12 @@ enum perfetto_track {
 	TRACK_PARENT = 5,
 	TRACK_COUNTER = 8
 };
-enum perfetto_process { PROCESS_PID = 1, PROCESS_NAME = 6 };
-enum perfetto_thread { THREAD_PID = 1, THREAD_TID = 2, THREAD_NAME = 5 };
-enum perfetto_counter { COUNTER_UNIT = 3 };
+enum perfetto_process_field { PROCESS_PID = 1, PROCESS_NAME = 6 };
+enum perfetto_thread_field { THREAD_PID = 1, THREAD_TID = 2, THREAD_NAME = 5 };
+enum perfetto_counter_field { COUNTER_UNIT = 3 };
 enum { UNIT_COUNT = 2, UNIT_BYTES = 3 };
 
-enum perfetto_event {
+enum perfetto_event_field {
 	EVENT_CATEGORY_IID = 3,
 	EVENT_ANNOTATION = 4,
 	EVENT_TYPE = 9,
@@ -57,7 +57,7 @@ enum perfetto_event {
 };
 enum { TYPE_SLICE_BEGIN = 1, TYPE_SLICE_END = 2, TYPE_INSTANT = 3, TYPE_COUNTER = 4 };
 
-enum perfetto_annotation {
+enum perfetto_annotation_field {
 	ANNOTATION_NAME_IID = 1,
 	ANNOTATION_BOOL = 2,
 	ANNOTATION_UINT = 3,
@@ -65,7 +65,7 @@ enum perfetto_annotation {
 	ANNOTATION_POINTER = 7
 };
 
-enum perfetto_interned {
+enum perfetto_interned_field {
 	INTERNED_CATEGORIES = 1,
 	INTERNED_EVENT_NAMES = 2,
 	INTERNED_ANNOTATION_NAMES = 3,
@@ -76,10 +76,10 @@ enum perfetto_interned {
 };
 /* Of all that are a number and a text. */
 enum { INTERNED_IID = 1, INTERNED_TEXT = 2 };
-enum perfetto_frame { FRAME_IID = 1, FRAME_FUNCTION = 2, FRAME_SOURCE = 5, FRAME_LINE = 6 };
-enum perfetto_callstack { CALLSTACK_IID = 1, CALLSTACK_FRAMES = 2 };
+enum perfetto_frame_field { FRAME_IID = 1, FRAME_FUNCTION = 2, FRAME_SOURCE = 5, FRAME_LINE = 6 };
+enum perfetto_callstack_field { CALLSTACK_IID = 1, CALLSTACK_FRAMES = 2 };
 
-enum perfetto_sample { SAMPLE_PID = 2, SAMPLE_TID = 3, SAMPLE_CALLSTACK = 4, SAMPLE_MODE = 5 };
+enum perfetto_sample_field { SAMPLE_PID = 2, SAMPLE_TID = 3, SAMPLE_CALLSTACK = 4, SAMPLE_MODE = 5 };
 enum { MODE_USER = 2 };
 
 #endif

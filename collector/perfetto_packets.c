@@ -18,7 +18,8 @@ static bool is_new(struct perfetto_packets *packets, uint32_t field, uint32_t id
 	return true;
 }
 
-static uint64_t intern_string(struct perfetto_packets *packets, enum perfetto_interned field, uint32_t string)
+static uint64_t intern_string(struct perfetto_packets *packets, enum perfetto_interned_field field,
+			      uint32_t string)
 {
 	uint64_t iid = (uint64_t)string + 1;
 	if (is_new(packets, field, string)) {
@@ -30,7 +31,8 @@ static uint64_t intern_string(struct perfetto_packets *packets, enum perfetto_in
 	return iid;
 }
 
-static uint64_t intern_text(struct perfetto_packets *packets, enum perfetto_interned field, const char *text)
+static uint64_t intern_text(struct perfetto_packets *packets, enum perfetto_interned_field field,
+			    const char *text)
 {
 	return intern_string(packets, field, trace_symbols_string(packets->symbols, text));
 }
@@ -76,7 +78,8 @@ static void add_bytes(struct byte_buffer *out, uint32_t field, const struct byte
 	proto_end(out, entry);
 }
 
-void perfetto_packets_flush(struct perfetto_packets *packets, uint64_t time_ns, enum perfetto_packet field)
+void perfetto_packets_flush(struct perfetto_packets *packets, uint64_t time_ns,
+			    enum perfetto_packet_field field)
 {
 	struct byte_buffer *out = &packets->out;
 	size_t packet = proto_begin(out, TRACE_PACKET);

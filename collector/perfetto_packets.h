@@ -32,7 +32,8 @@ void perfetto_packets_fini(struct perfetto_packets *packets);
 void perfetto_packets_clocks(struct perfetto_packets *packets, uint64_t monotonic_ns, uint64_t realtime_ns);
 
 /* A packet with one field that holds what was added to `body`. */
-void perfetto_packets_flush(struct perfetto_packets *packets, uint64_t time_ns, enum perfetto_packet field);
+void perfetto_packets_flush(struct perfetto_packets *packets, uint64_t time_ns,
+			    enum perfetto_packet_field field);
 
 /* An event on a track.  `category` and `name`: NULL: none. */
 void perfetto_event_begin(struct perfetto_packets *packets, uint64_t track, uint32_t type,

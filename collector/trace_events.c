@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The chunks of one thread are put in the order in which it took them; its events keep
- * their order within them where their times are equal.  Then all are sorted by time.
+ * their order within them where their times are equal.  Then all are sorted by time:
+ * handlers fill chunks of their own.
  *
  * Context: collector; see trace_events.h.
  */
@@ -182,6 +183,31 @@ static void join_slots(const struct trace_input *input, struct trace_events *eve
 
 /* ---- all ------------------------------------------------------------------------------------ */
 
+/*
+ * Whether events that a chunk's line of chunks went on from are missing.  A thread has a
+ * line for each nesting of handlers; one that holds no regions can hide no end of one.
+ */
+static bool is_cut(const struct held_chunk *own, size_t own_count, const struct cprof_trace_chunk *chunk)
+{
+	size_t low = 0;
+	size_t high = own_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (own[middle].claim < chunk->previous)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (chunk->previous == 0 || (low < own_count && own[low].claim == chunk->previous))
+		return false;
+	for (uint32_t i = 0, used = used_of(chunk); i < used; i++) {
+		uint32_t kind = cprof_event_kind_of(load_relaxed(&chunk->events[i].head));
+		if (kind == CPROF_EVENT_REGION_BEGIN || kind == CPROF_EVENT_REGION_END)
+			return true;
+	}
+	return false;
+}
+
 static int read_chunks(const struct trace_input *input, const struct held_chunk *chunks, size_t count,
 		       struct trace_events *events)
 {
@@ -192,17 +218,17 @@ static int read_chunks(const struct trace_input *input, const struct held_chunk 
 	events->threads = calloc(count + input->thread_count + 1, sizeof *events->threads);
 	if (!events->items || !events->threads)
 		return -ENOMEM;
+	size_t first = 0; /* of the thread's */
 	for (size_t i = 0; i < count; i++) {
 		const struct cprof_trace_chunk *chunk = chunks[i].chunk;
-		const struct held_chunk *before = i ? &chunks[i - 1] : NULL;
-		bool is_same = before && before->chunk->slot == chunk->slot &&
-			       before->chunk->generation == chunk->generation;
-		if (!is_same)
+		if (i == 0 || chunks[first].chunk->slot != chunk->slot ||
+		    chunks[first].chunk->generation != chunk->generation) {
+			first = i;
 			add_thread(events, chunk->slot, chunk->generation);
+		}
 		uint32_t thread = (uint32_t)events->thread_count - 1;
 		events->threads[thread].tid = chunk->tid;
-		bool is_after_cut = chunk->previous != (is_same ? before->claim : 0);
-		int error = read_chunk(input, chunk, thread, is_after_cut, events);
+		int error = read_chunk(input, chunk, thread, is_cut(chunks + first, i - first, chunk), events);
 		if (error)
 			return error;
 	}

@@ -20,5 +20,6 @@ int cmd_set(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_pgo(int argc, char **argv);
+int cmd_trace(int argc, char **argv);
 
 #endif

@@ -23,6 +23,7 @@ static const struct command {
 	{"snapshot", cmd_snapshot, "write profiles of a live process, or show what its threads do"},
 	{"top", cmd_top, "show where a live process spends its time, anew each second"},
 	{"pgo", cmd_pgo, "make a profile that speeds up the next build from CPU profiles"},
+	{"trace", cmd_trace, "show what a trace says: waits, who ended them, tasks, regions"},
 	{"recover", cmd_recover, "write profiles from a segment file that was kept (.NAME.PID.cprof)"},
 };
 
