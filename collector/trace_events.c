@@ -228,7 +228,8 @@ static int read_chunks(const struct trace_input *input, const struct held_chunk 
 		}
 		uint32_t thread = (uint32_t)events->thread_count - 1;
 		events->threads[thread].tid = chunk->tid;
-		int error = read_chunk(input, chunk, thread, is_cut(chunks + first, i - first, chunk), events);
+		int error = read_chunk(input, chunk, thread, is_cut(chunks + first, i - first, chunk),
+				       events);
 		if (error)
 			return error;
 	}

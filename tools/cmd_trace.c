@@ -47,7 +47,7 @@ static const char *other_kind(const unsigned char *bytes, size_t size)
 		{"\x1f\x8b", 2, "is compressed, as profiles are: `go tool pprof` reads those"},
 		{"PROFSHM1", 8, "is a kept segment: `cprof recover` reads it"},
 	};
-	if (size == 0)
+	if (!bytes || size == 0)
 		return "is empty";
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
 		if (size >= kinds[i].size && memcmp(bytes, kinds[i].begin, kinds[i].size) == 0)
@@ -78,7 +78,7 @@ static int map_file(const char *path, unsigned char **out_bytes, size_t *out_siz
 	if (error)
 		return error;
 	*out_bytes = bytes;
-	*out_size = (size_t)st.st_size;
+	*out_size = bytes ? (size_t)st.st_size : 0;
 	return 0;
 }
 
@@ -101,8 +101,8 @@ static int show(const char *path, const unsigned char *bytes, size_t size)
 
 int cmd_trace(int argc, char **argv)
 {
-	unsigned char *bytes;
-	size_t size;
+	unsigned char *bytes = NULL;
+	size_t size = 0;
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		print_help();
 		return EXIT_SUCCESS;

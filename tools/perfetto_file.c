@@ -103,7 +103,7 @@ static uint64_t text_key(uint32_t field, uint64_t iid)
 static const char *find_text(struct reading *reading, uint32_t field, uint64_t iid)
 {
 	uint32_t index;
-	if (!u64_map_find(&reading->text_of, text_key(field, iid), &index)) {
+	if (!u64_map_find(&reading->text_of, text_key(field, iid), &index) || index >= reading->text_count) {
 		fail(reading, BROKEN);
 		return NULL;
 	}

@@ -176,7 +176,7 @@ static void print_stack(const struct perfetto_file *file, uint32_t index, FILE *
 	const struct perfetto_callstack *stack = &file->stacks[index];
 	for (size_t i = 0; i < stack->count && i < FRAMES_SHOWN; i++) {
 		const struct perfetto_code *code = &file->frames[stack->frames[stack->count - 1 - i]];
-		fprintf(to, "             %s", code->function);
+		fprintf(to, "               %s", code->function);
 		if (code->file) {
 			const char *slash = strrchr(code->file, '/');
 			fprintf(to, " %s:%" PRIu32, slash ? slash + 1 : code->file, code->line);
@@ -184,15 +184,19 @@ static void print_stack(const struct perfetto_file *file, uint32_t index, FILE *
 		fputc('\n', to);
 	}
 	if (stack->count > FRAMES_SHOWN)
-		fprintf(to, "             and %zu more\n", stack->count - FRAMES_SHOWN);
+		fprintf(to, "               and %zu more\n", stack->count - FRAMES_SHOWN);
 }
 
-static void print_wait(const struct perfetto_file *file, const struct perfetto_slice *slice, FILE *to)
+/* A stack that was printed before is only named. */
+static void print_wait(const struct perfetto_file *file, const struct perfetto_slice *const *waits,
+		       size_t index, FILE *to)
 {
+	const struct perfetto_slice *slice = waits[index];
+	size_t first = 0;
 	char text[RATE_TEXT_BYTES];
 	char name[WHO_BYTES];
 	amount_text_ns(duration(slice), text);
-	fprintf(to, "  %9s  %s, %s", text, who(file, slice->thread, name), slice->name);
+	fprintf(to, "  %2zu. %8s  %s, %s", index + 1, text, who(file, slice->thread, name), slice->name);
 	if (slice->object)
 		fprintf(to, slice->object < 4096 ? " %" PRIu64 : " 0x%" PRIx64, slice->object);
 	amount_text_ns(slice->begin_ns - file->begin_ns, text);
@@ -202,8 +206,14 @@ static void print_wait(const struct perfetto_file *file, const struct perfetto_s
 		fprintf(to, ", after %s", text);
 	if (slice->waker != PERFETTO_NONE)
 		fprintf(to, ", woken by %s", who(file, slice->waker, name));
-	fputs(slice->is_open ? ", not over\n" : "\n", to);
-	print_stack(file, slice->stack, to);
+	fputs(slice->is_open ? ", not over" : "", to);
+	while (waits[first]->stack != slice->stack)
+		first++;
+	if (first < index && slice->stack != PERFETTO_NONE)
+		fprintf(to, "; stack as of %zu.", first + 1);
+	fputc('\n', to);
+	if (first == index)
+		print_stack(file, slice->stack, to);
 }
 
 /* Keeps the longest of all in order: one that is longer moves the others down. */
@@ -225,7 +235,7 @@ static void print_longest(const struct perfetto_file *file, FILE *to)
 	if (count)
 		fputs("\nLongest waits\n", to);
 	for (size_t i = 0; i < count; i++)
-		print_wait(file, longest[i], to);
+		print_wait(file, longest, i, to);
 }
 
 /* ---- who wakes whom ----------------------------------------------------------------------------- */
