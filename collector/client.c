@@ -209,7 +209,8 @@ bool client_has_request(const struct client *client)
 {
 	const struct cprof_control *control = segment_reader_control(&client->reader);
 	/* Relaxed: whether; what the request covers is loaded again, with order, when it is answered. */
-	return load_relaxed(&control->final_requested) != load_relaxed(&control->final_done) ||
+	uint32_t final = load_relaxed(&control->final_requested);
+	return (final != load_relaxed(&control->final_done) && final != client->held_final) ||
 	       load_relaxed(&control->snapshot_requested) != load_relaxed(&control->snapshots_taken) ||
 	       trace_flight_is_requested(&client->writer);
 }
@@ -227,18 +228,33 @@ struct writer_moment client_moment(const struct client *client, void (*tick)(voi
 	};
 }
 
-static void answer_final(struct client *client, uint32_t request, void (*tick)(void *), void *tick_arg)
+static void acknowledge_final(struct client *client, uint32_t request)
 {
 	struct cprof_control *control = segment_reader_control(&client->reader);
+	client->held_final = 0;
+	/* Release: who sees the number finds the files. */
+	store_release(&control->final_done, request);
+	syscall(SYS_futex, &control->final_done, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static void answer_final(struct client *client, uint32_t request, void (*tick)(void *), void *tick_arg)
+{
 	struct writer_moment moment = client_moment(client, tick, tick_arg);
 	int error = writer_write_final(&client->writer, &moment);
 	if (trace_stream_write(&client->trace, &client->writer, &moment, visible_pid(client)))
 		error = -EIO;
 	if (!error)
 		unlink_segment_file(client);
-	/* Release: who sees the number finds the files. */
-	store_release(&control->final_done, request);
-	syscall(SYS_futex, &control->final_done, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	if (client->holds_final)
+		client->held_final = request;
+	else
+		acknowledge_final(client, request);
+}
+
+void client_release_final(struct client *client)
+{
+	if (client->held_final)
+		acknowledge_final(client, client->held_final);
 }
 
 void client_answer(struct client *client, void (*tick)(void *), void *tick_arg)
@@ -246,7 +262,7 @@ void client_answer(struct client *client, void (*tick)(void *), void *tick_arg)
 	struct cprof_control *control = segment_reader_control(&client->reader);
 	/* Acquire: the records and the clock stored before the request are seen. */
 	uint32_t final = load_acquire(&control->final_requested);
-	if (final != load_relaxed(&control->final_done)) /* ours */
+	if (final != load_relaxed(&control->final_done) && final != client->held_final) /* ours */
 		answer_final(client, final, tick, tick_arg);
 	uint32_t snapshot = load_acquire(&control->snapshot_requested);
 	if (snapshot != load_relaxed(&control->snapshots_taken)) {

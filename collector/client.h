@@ -26,6 +26,9 @@ struct client {
 	bool is_replaced;          /* it ended by exec */
 	struct window top;         /* since the last `cprof top` command */
 	struct trace_stream trace;
+	uint32_t held_final; /* answered, but its process is to wait on; 0: none */
+	bool holds_final;    /* it is not told that its files are there before client_release_final() */
+	bool is_inherited;   /* a worker before this one served it */
 	bool is_corrupt_reported;
 	bool is_damage_reported;
 };
@@ -51,6 +54,9 @@ bool client_has_request(const struct client *client);
 
 /* Does it.  May take long; tick(tick_arg) is called meanwhile. */
 void client_answer(struct client *client, void (*tick)(void *), void *tick_arg);
+
+/* Lets a process go that was held back (holds_final).  Does nothing if it was not. */
+void client_release_final(struct client *client);
 
 /* Takes a dump of the process's threads: as thread_dump_take().  May take long, see client_answer(). */
 int client_dump_threads(struct client *client, void (*tick)(void *), void *tick_arg,

@@ -110,7 +110,7 @@ static void end_watch(struct http *http, struct peer *peer, struct client *clien
 void http_do_job(struct http *http, struct client *clients, int64_t now_ms, void (*tick)(void *),
 		 void *tick_arg)
 {
-	const struct http_turn turn = {&http->config, clients, http->watch_count, tick, tick_arg};
+	const struct http_turn turn = {&http->config, clients, http->watch_count, http->push, tick, tick_arg};
 	struct http_reply reply = {0};
 	struct peer *peer = next_job(http, now_ms);
 	http->now_ms = now_ms;
@@ -130,7 +130,7 @@ void http_end_client(struct http *http, struct client *client, void (*tick)(void
 {
 	if (!http)
 		return;
-	const struct http_turn turn = {&http->config, NULL, http->watch_count, tick, tick_arg};
+	const struct http_turn turn = {&http->config, NULL, http->watch_count, http->push, tick, tick_arg};
 	for (struct peer *peer = http->peers; peer; peer = peer->next)
 		if (peer->state == PEER_WATCHING && peer->watch.client_id == client->handle.id)
 			end_watch(http, peer, client, &turn);
@@ -230,7 +230,7 @@ static bool add_daemon_fd(const struct http *http)
 	return info && epoll_ctl(http->epoll_fd, EPOLL_CTL_ADD, info->epoll_fd, &readable) == 0;
 }
 
-struct http *http_open(const struct http_config *config, int listen_fd)
+struct http *http_open(const struct http_config *config, int listen_fd, const struct push *push)
 {
 	const char *error = "no memory";
 	if (!config->is_on || listen_fd < 0)
@@ -238,6 +238,7 @@ struct http *http_open(const struct http_config *config, int listen_fd)
 	struct http *http = calloc(1, sizeof *http);
 	if (http) {
 		http->config = *config;
+		http->push = push;
 		http->mhd = http_library_load(&error);
 		http->epoll_fd = http->mhd ? epoll_create1(EPOLL_CLOEXEC) : -1;
 	}

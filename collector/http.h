@@ -17,6 +17,7 @@
 
 #include "client.h"
 #include "http_config.h"
+#include "push.h"
 
 /* Prometheus keeps its connection for a minute between scrapes. */
 #define HTTP_IDLE_MS 90000
@@ -30,10 +31,10 @@
 struct http;
 
 /*
- * Serves on a listening socket, which it takes over.  NULL if it cannot (said why), or if
- * it is not asked for.
+ * Serves on a listening socket, which it takes over; `push` is borrowed, its metrics are
+ * shown.  NULL if it cannot (said why), or if it is not asked for.
  */
-struct http *http_open(const struct http_config *config, int listen_fd);
+struct http *http_open(const struct http_config *config, int listen_fd, const struct push *push);
 void http_close(struct http *http);
 
 /* All of these accept NULL, as a server that nobody asks. */

@@ -41,6 +41,7 @@ struct peer {
 struct http {
 	const struct http_library *mhd;
 	struct http_config config;
+	const struct push *push; /* for metrics; NULL: nothing is sent */
 	struct MHD_Daemon *daemon;
 	int epoll_fd;
 	int64_t now_ms;

@@ -272,7 +272,7 @@ static void serve_symbol(const struct http_request *request, const struct client
 static void serve_metrics(const struct http_turn *turn, struct client *client, struct http_reply *out_reply)
 {
 	struct text_buffer text = {0};
-	struct metrics_tree tree = {.watch_count = turn->watch_count};
+	struct metrics_tree tree = {.watch_count = turn->watch_count, .push = turn->push};
 	for (const struct client *c = turn->clients; c; c = c->next)
 		tree.process_count += c->end_monotonic_ns == 0;
 	metrics_write(client, &tree, turn->tick, turn->tick_arg, &text);

@@ -16,6 +16,7 @@ struct http_turn {
 	const struct http_config *config;
 	struct client *clients; /* all of the tree, newest first */
 	unsigned watch_count;
+	const struct push *push; /* NULL: nothing is sent */
 	void (*tick)(void *);
 	void *tick_arg;
 };

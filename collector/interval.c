@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which files are old is found out from their names each time, so that a worker that
- * takes over removes the files of the one before, and nobody removes those of another
- * run whose process had the same number.
+ * Of CPU time and waits an interval's profile has what came since the one before.  Of the
+ * heap a file has all, to be compared with another by the reader; a server wants what was
+ * allocated since, and what is in use now.
  *
  * Context: collector, main thread; see interval.h.
  */
 #include "interval.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cprof_units.h"
-#include "log.h"
+#include "interval_files.h"
 #include "pprof.h"
 #include "profile_kind.h"
 #include "window.h"
@@ -27,11 +23,12 @@
 #define PERIOD_MAX_MS ((int64_t)366 * 24 * 3600 * 1000)
 #define KEEP_MAX 1000000
 #define NS_PER_MS 1000000
-#define SUFFIX ".pb.gz"
 
-/* Kinds of which the interval's part is written. */
-#define IN_PARTS (1u << PROFILE_CPU | 1u << PROFILE_BLOCK | 1u << PROFILE_MUTEX)
-#define IN_FILES (IN_PARTS | 1u << PROFILE_HEAP)
+/* Kinds of which there are profiles of intervals. */
+#define KINDS (1u << PROFILE_CPU | 1u << PROFILE_HEAP | 1u << PROFILE_BLOCK | 1u << PROFILE_MUTEX)
+
+/* alloc_objects and alloc_space; the other two say what is in use. */
+#define HEAP_VALUES_COUNTED_UP 2
 
 /* A process, from when it was first seen. */
 struct watched {
@@ -43,6 +40,8 @@ struct watched {
 
 struct interval {
 	struct interval_config config;
+	struct push *push; /* NULL: nothing is sent */
+	int64_t period_ms;
 	struct watched *watched;
 };
 
@@ -74,11 +73,14 @@ int interval_config_read(const char *interval, const char *keep, struct interval
 	return out_error[0] ? -EINVAL : 0;
 }
 
-struct interval *interval_open(const struct interval_config *config)
+struct interval *interval_open(const struct interval_config *config, struct push *push)
 {
-	struct interval *interval = config->period_ms ? calloc(1, sizeof *interval) : NULL;
-	if (interval)
-		interval->config = *config;
+	struct interval *interval = config->period_ms || push ? calloc(1, sizeof *interval) : NULL;
+	if (!interval)
+		return NULL;
+	interval->config = *config;
+	interval->push = push;
+	interval->period_ms = config->period_ms ? config->period_ms : INTERVAL_PUSH_DEFAULT_MS;
 	return interval;
 }
 
@@ -98,7 +100,7 @@ void interval_close(struct interval *interval)
 	free(interval);
 }
 
-void interval_end_client(struct interval *interval, const struct client *client)
+void interval_forget_client(struct interval *interval, const struct client *client)
 {
 	for (struct watched **link = interval ? &interval->watched : NULL; link && *link;
 	     link = &(*link)->next) {
@@ -111,180 +113,148 @@ void interval_end_client(struct interval *interval, const struct client *client)
 	}
 }
 
-/* ---- old files ------------------------------------------------------------------------------- */
+/* ---- the end of an interval ------------------------------------------------------------------ */
 
-void interval_stamp(int64_t realtime_ns, char out_stamp[INTERVAL_STAMP_BYTES])
-{
-	const time_t seconds = (time_t)(realtime_ns / 1000000000);
-	struct tm utc;
-	if (!gmtime_r(&seconds, &utc) ||
-	    strftime(out_stamp, INTERVAL_STAMP_BYTES, "%Y%m%dT%H%M%SZ", &utc) == 0)
-		snprintf(out_stamp, INTERVAL_STAMP_BYTES, "00000000T000000Z");
-}
+/* What is to be done with it. */
+struct ending {
+	struct interval *interval;
+	struct client *client;
+	const struct window *window;
+	const struct writer_moment *moment;
+	struct aggregate *aggregate;
+	bool has_files;
+	bool is_last; /* what did not change since is not sent again */
+	char stamp[INTERVAL_STAMP_BYTES];
+};
 
-static bool is_stamp(const char *text)
-{
-	for (int i = 0; i < INTERVAL_STAMP_BYTES - 1; i++)
-		if (i == 8 ? text[i] != 'T' : i == 15 ? text[i] != 'Z' : text[i] < '0' || text[i] > '9')
-			return false;
-	return true;
-}
-
-/* The stamp in PREFIX.KIND.STAMP.pb.gz, or NULL. */
-static const char *stamp_in(const char *file, const char *prefix, const char *kind)
-{
-	size_t prefix_length = strlen(prefix);
-	size_t kind_length = strlen(kind);
-	if (strlen(file) != prefix_length + kind_length + 2 + INTERVAL_STAMP_BYTES - 1 + strlen(SUFFIX) ||
-	    memcmp(file, prefix, prefix_length) != 0 || file[prefix_length] != '.' ||
-	    memcmp(file + prefix_length + 1, kind, kind_length) != 0 ||
-	    file[prefix_length + 1 + kind_length] != '.')
-		return NULL;
-	const char *stamp = file + prefix_length + kind_length + 2;
-	return is_stamp(stamp) && strcmp(stamp + INTERVAL_STAMP_BYTES - 1, SUFFIX) == 0 ? stamp : NULL;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The names of one kind's files, in order of time.  Their number; *out_names is to be freed with them. */
-static size_t list(DIR *directory, const char *prefix, const char *kind, const char *since, char ***out_names)
-{
-	char **names = NULL;
-	size_t count = 0;
-	rewinddir(directory);
-	for (const struct dirent *entry; (entry = readdir(directory));) { /* NOLINT(concurrency-mt-unsafe) */
-		const char *stamp = stamp_in(entry->d_name, prefix, kind);
-		if (!stamp || strncmp(stamp, since, INTERVAL_STAMP_BYTES - 1) < 0)
-			continue;
-		char **grown = reallocarray(names, count + 1, sizeof *names);
-		if (!grown)
-			break;
-		names = grown;
-		names[count] = strdup(entry->d_name);
-		if (!names[count])
-			break;
-		count++;
-	}
-	if (count)
-		qsort(names, count, sizeof *names, compare_names);
-	*out_names = names;
-	return count;
-}
-
-void interval_prune(int dir_fd, const char *prefix, const char *since, unsigned keep)
-{
-	int fd = keep ? openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-	if (!directory) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++) {
-		char **names;
-		size_t count = list(directory, prefix, profile_kinds[kind].name, since, &names);
-		for (size_t i = 0; i < count; i++) {
-			if (i + keep < count)
-				unlinkat(dir_fd, names[i], 0);
-			free(names[i]);
-		}
-		free(names);
-	}
-	closedir(directory);
-}
-
-static int64_t now_ns(clockid_t clock)
+static int64_t realtime_ns(void)
 {
 	struct timespec now;
-	clock_gettime(clock, &now);
+	clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* When the process started, by the clock as it is or as it was then: it may have been set. */
-static int64_t start_time_ns(const struct cprof_control *control)
+static void write_file(const struct ending *ending, enum profile_kind kind, const unsigned char *bytes,
+		       size_t size)
 {
-	uint64_t said_ns = control->start_realtime_ns;
-	int64_t started_ns = said_ns > INT64_MAX ? 0 : (int64_t)said_ns;
-	uint64_t start_monotonic_ns = control->start_monotonic_ns;
-	int64_t age_ns = now_ns(CLOCK_MONOTONIC) -
-			 (start_monotonic_ns > INT64_MAX ? 0 : (int64_t)start_monotonic_ns);
-	int64_t by_age_ns = now_ns(CLOCK_REALTIME) - age_ns;
-	return by_age_ns < started_ns ? by_age_ns : started_ns;
+	struct writer *writer = &ending->client->writer;
+	int error = interval_files_write(writer, kind, ending->stamp, bytes, size);
+	if (error)
+		writer_report(writer, profile_kinds[kind].name, error);
 }
 
-static void prune(const struct interval *interval, const struct writer *writer)
+static void send_to_server(const struct ending *ending, enum profile_kind kind, const unsigned char *bytes,
+			   size_t size)
 {
-	const struct output_name name = writer_name(writer, PROFILE_CPU, 0);
-	char since[INTERVAL_STAMP_BYTES];
-	char instance[16] = "";
-	char prefix[OUTPUT_NAME_MAX];
-	interval_stamp(start_time_ns(segment_reader_control(writer->reader)), since);
-	if (name.instance > 1)
-		snprintf(instance, sizeof instance, "-%u", name.instance);
-	snprintf(prefix, sizeof prefix, "%s.%u%s", name.name, name.pid, instance);
-	interval_prune(writer->dir->fd, prefix, since, interval->config.keep);
+	const struct writer *writer = &ending->client->writer;
+	const struct window *window = ending->window;
+	uint64_t length_ns = ending->moment->end_monotonic_ns > window->begin_monotonic_ns
+				     ? ending->moment->end_monotonic_ns - window->begin_monotonic_ns
+				     : 0;
+	const struct push_profile profile = {
+		.kind = kind,
+		.name = writer->name,
+		.begin_ns = window->begin_realtime_ns,
+		.end_ns = window->begin_realtime_ns + (int64_t)length_ns,
+		.cpu_hz = load_relaxed(&segment_reader_control(writer->reader)->cpu_hz), /* stands alone */
+		.bytes = bytes,
+		.size = size,
+	};
+	push_add(ending->interval->push, &profile, writer->pid);
 }
 
-/* ---- new files ------------------------------------------------------------------------------- */
-
-static void write_kind(struct client *client, const struct watched *watched, struct aggregate *aggregate,
-		       enum profile_kind kind, const struct writer_moment *moment, const char *suffix)
+/* A kind that was subtracted, as bytes; NULL: no memory (said so). */
+static unsigned char *encode_part(const struct ending *ending, enum profile_kind kind, size_t *out_size)
 {
-	struct writer *writer = &client->writer;
-	struct output_name name = writer_name(writer, kind, 0);
+	struct writer *writer = &ending->client->writer;
+	const struct writer_moment *moment = ending->moment;
 	struct writer_profile described;
-	char file[OUTPUT_NAME_MAX];
+	unsigned char *bytes = NULL;
+	window_describe(ending->window, writer, ending->aggregate, kind, moment, &described);
+	int error = pprof_encode(&described.profile, moment->tick, moment->tick_arg, &bytes, out_size);
+	writer_profile_fini(&described);
+	if (!error)
+		return bytes;
+	writer_report(writer, profile_kinds[kind].name, error);
+	return NULL;
+}
+
+static void end_part(const struct ending *ending, enum profile_kind kind)
+{
+	size_t size = 0;
+	window_subtract(ending->window, kind, ending->aggregate);
+	bool is_sent = ending->interval->push && ending->aggregate->sample_count[kind];
+	unsigned char *bytes = ending->has_files || is_sent ? encode_part(ending, kind, &size) : NULL;
+	if (bytes && ending->has_files)
+		write_file(ending, kind, bytes, size);
+	if (bytes && is_sent)
+		send_to_server(ending, kind, bytes, size);
+	free(bytes);
+}
+
+static void end_heap(const struct ending *ending)
+{
+	struct writer *writer = &ending->client->writer;
 	unsigned char *bytes = NULL;
 	size_t size = 0;
-	if (!writer_has_kind(writer, aggregate, kind))
-		return;
-	if (IN_PARTS & 1u << kind) {
-		window_subtract(&watched->window, kind, aggregate);
-		window_describe(&watched->window, writer, aggregate, kind, moment, &described);
-	} else {
-		writer_describe(writer, aggregate, kind, moment, &described);
+	if (ending->has_files) {
+		int error = writer_encode(writer, ending->aggregate, PROFILE_HEAP, ending->moment, &bytes,
+					  &size);
+		if (error)
+			writer_report(writer, profile_kinds[PROFILE_HEAP].name, error);
+		else
+			write_file(ending, PROFILE_HEAP, bytes, size);
+		free(bytes);
 	}
-	int error = pprof_encode(&described.profile, moment->tick, moment->tick_arg, &bytes, &size);
-	writer_profile_fini(&described);
-	name.suffix = suffix;
-	if (!error)
-		error = output_write(writer->dir->fd, &name, bytes, size, file);
+	if (!ending->interval->push)
+		return;
+	bool is_changed = window_subtract_first(ending->window, PROFILE_HEAP, HEAP_VALUES_COUNTED_UP,
+						ending->aggregate);
+	if ((ending->is_last && !is_changed) || !ending->aggregate->sample_count[PROFILE_HEAP])
+		return;
+	bytes = encode_part(ending, PROFILE_HEAP, &size);
+	if (bytes)
+		send_to_server(ending, PROFILE_HEAP, bytes, size);
 	free(bytes);
-	if (error) {
-		writer_report(writer, profile_kinds[kind].name, error);
-		return;
-	}
-	writer_keep_instance(writer, &name);
-	log_info("wrote %s/%s", writer->dir->path, file);
 }
 
 /* Ends an interval and begins the next one at the same moment. */
-static void write_interval(struct interval *interval, struct client *client, struct watched *watched,
-			   void (*tick)(void *), void *tick_arg)
+static void end_interval(struct interval *interval, struct client *client, struct watched *watched,
+			 bool is_last, void (*tick)(void *), void *tick_arg)
 {
 	struct writer_moment moment = client_moment(client, tick, tick_arg);
 	struct aggregate aggregate;
 	struct window next;
-	char stamp[INTERVAL_STAMP_BYTES];
-	char suffix[sizeof stamp + sizeof SUFFIX + 1];
-	if (client->writer.dir->fd < 0 || writer_take(&client->writer, &moment, &aggregate))
+	struct ending ending = {
+		.interval = interval,
+		.client = client,
+		.window = &watched->window,
+		.moment = &moment,
+		.aggregate = &aggregate,
+		.has_files = interval->config.period_ms && !is_last && client->writer.dir->fd >= 0,
+		.is_last = is_last,
+	};
+	if ((!ending.has_files && !interval->push) || writer_take(&client->writer, &moment, &aggregate))
 		return;
-	if (window_open(&client->writer, &moment, &aggregate, IN_PARTS, &next)) {
+	if (window_open(&client->writer, &moment, &aggregate, KINDS, &next)) {
 		aggregate_free(&aggregate);
 		return;
 	}
-	interval_stamp(now_ns(CLOCK_REALTIME), stamp);
-	snprintf(suffix, sizeof suffix, ".%s" SUFFIX, stamp);
-	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++)
-		if (IN_FILES & 1u << kind)
-			write_kind(client, watched, &aggregate, (enum profile_kind)kind, &moment, suffix);
+	interval_files_stamp(realtime_ns(), ending.stamp);
+	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++) {
+		if (!(KINDS & 1u << kind) ||
+		    !writer_has_kind(&client->writer, &aggregate, (enum profile_kind)kind))
+			continue;
+		if (kind == PROFILE_HEAP)
+			end_heap(&ending);
+		else
+			end_part(&ending, (enum profile_kind)kind);
+	}
 	aggregate_free(&aggregate);
 	window_close(&watched->window);
 	watched->window = next;
-	prune(interval, &client->writer);
+	if (ending.has_files)
+		interval_files_prune(&client->writer, interval->config.keep);
 }
 
 /* ---- who is due ------------------------------------------------------------------------------ */
@@ -297,40 +267,49 @@ static struct watched *find(const struct interval *interval, const struct client
 	return watched;
 }
 
+void interval_continue(struct interval *interval, const struct client *client, const struct client *successor)
+{
+	struct watched *watched = interval ? find(interval, client) : NULL;
+	if (watched)
+		watched->client_id = successor->handle.id;
+}
+
 /* Before it was first seen nothing was counted; if a worker before this one saw it, something was. */
-static int open_window(struct client *client, bool is_taken_over, void (*tick)(void *), void *tick_arg,
+static int open_window(struct client *client, bool is_from_now, void (*tick)(void *), void *tick_arg,
 		       struct window *out_window)
 {
 	struct writer_moment moment = client_moment(client, tick, tick_arg);
 	struct aggregate aggregate;
-	if (!is_taken_over) {
+	if (!is_from_now) {
 		window_open_at_start(&client->writer, out_window);
 		return 0;
 	}
 	int error = writer_take(&client->writer, &moment, &aggregate);
 	if (error)
 		return error;
-	error = window_open(&client->writer, &moment, &aggregate, IN_PARTS, out_window);
+	error = window_open(&client->writer, &moment, &aggregate, KINDS, out_window);
 	aggregate_free(&aggregate);
 	return error;
 }
 
-/* The first interval begins when the process does. */
-static void add(struct interval *interval, struct client *client, int64_t now_ms, void (*tick)(void *),
-		void *tick_arg)
+/* The first interval begins when the process does.  NULL: no memory. */
+static struct watched *add(struct interval *interval, struct client *client, int64_t now_ms,
+			   void (*tick)(void *), void *tick_arg)
 {
 	const struct cprof_control *control = segment_reader_control(&client->reader);
 	int64_t start_ms = (int64_t)(control->start_monotonic_ns / NS_PER_MS);
-	bool is_taken_over = start_ms > now_ms || now_ms - start_ms >= interval->config.period_ms;
+	bool is_young = start_ms <= now_ms && now_ms - start_ms < interval->period_ms;
+	bool is_from_now = client->is_inherited && !is_young;
 	struct watched *watched = calloc(1, sizeof *watched);
-	if (!watched || open_window(client, is_taken_over, tick, tick_arg, &watched->window)) {
+	if (!watched || open_window(client, is_from_now, tick, tick_arg, &watched->window)) {
 		free(watched);
-		return;
+		return NULL;
 	}
 	watched->client_id = client->handle.id;
-	watched->due_ms = (is_taken_over ? now_ms : start_ms) + interval->config.period_ms;
+	watched->due_ms = (is_young ? start_ms : now_ms) + interval->period_ms;
 	watched->next = interval->watched;
 	interval->watched = watched;
+	return watched;
 }
 
 /* The process whose turn it is: new, or due; NULL: none. */
@@ -360,8 +339,22 @@ void interval_do_job(struct interval *interval, struct client *clients, int64_t 
 		add(interval, client, now_ms, tick, tick_arg);
 		return;
 	}
-	write_interval(interval, client, watched, tick, tick_arg);
+	end_interval(interval, client, watched, false, tick, tick_arg);
 	/* What was missed, because the machine slept or files took long, is not made up for. */
 	while (watched->due_ms <= now_ms)
-		watched->due_ms += interval->config.period_ms;
+		watched->due_ms += interval->period_ms;
+}
+
+void interval_end_part(struct interval *interval, struct client *client, void (*tick)(void *), void *tick_arg)
+{
+	struct timespec now;
+	if (!interval || !interval->push)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	struct watched *watched = find(interval, client);
+	if (!watched)
+		watched = add(interval, client, (int64_t)now.tv_sec * 1000 + now.tv_nsec / NS_PER_MS, tick,
+			      tick_arg);
+	if (watched)
+		end_interval(interval, client, watched, true, tick, tick_arg);
 }

@@ -53,6 +53,7 @@ struct loop {
 	struct commands commands;
 	struct http *http;         /* NULL: not asked for */
 	struct interval *interval; /* likewise */
+	struct push *push;         /* likewise */
 	struct bell bell;
 	struct writer_dir dir;
 	struct client *clients; /* newest first */
@@ -181,7 +182,8 @@ static void retire(struct loop *loop, struct client *client)
 {
 	client_finish(client, tick_while_busy, loop);
 	http_end_client(loop->http, client, tick_while_busy, loop);
-	interval_end_client(loop->interval, client);
+	interval_end_part(loop->interval, client, tick_while_busy, loop);
+	interval_forget_client(loop->interval, client);
 	/* Only now: until it is finished the rings are drained and a restart would find it. */
 	take_out(loop, client);
 }
@@ -205,7 +207,13 @@ static void open_out_dir(struct loop *loop, const struct client *first)
 	supervisor_tell_out_dir(loop->link_fd, loop->dir.path);
 }
 
-static void open_client(struct loop *loop, const struct client_handle *handle)
+/* Whether nothing can be sent once the process has ended: it takes its container with it. */
+static bool dies_with_us(const struct client *client)
+{
+	return client->handle.is_first && client->handle.pid == 1;
+}
+
+static void open_client(struct loop *loop, const struct client_handle *handle, bool is_inherited)
 {
 	struct client *earlier = same_process(loop, handle);
 	struct client *client = client_open(handle, &loop->dir);
@@ -216,17 +224,19 @@ static void open_client(struct loop *loop, const struct client_handle *handle)
 	/* It took us for dead: the same segment, or one that all of the earlier one was copied to. */
 	if (earlier && handle->is_again) {
 		http_end_client(loop->http, earlier, tick_while_busy, loop);
-		interval_end_client(loop->interval, earlier);
+		interval_continue(loop->interval, earlier, client);
 		take_out(loop, earlier);
 		earlier = NULL;
 	}
 	if (loop->dir.path[0] == '\0')
 		open_out_dir(loop, client);
+	client->is_inherited = is_inherited || handle->is_again;
 	client->next = loop->clients;
 	loop->clients = client;
 	if (handle->is_first)
 		bell_listen(&loop->bell, segment_reader_control(&client->reader));
 	client_update_modules(client);
+	client->holds_final = loop->push && dies_with_us(client);
 	if (earlier)
 		client_end_by_exec(earlier, client);
 }
@@ -237,7 +247,7 @@ static void open_arrived(struct loop *loop)
 		struct client_handle handle = loop->arrived[0];
 		loop->arrived_count--;
 		memmove(loop->arrived, loop->arrived + 1, loop->arrived_count * sizeof handle);
-		open_client(loop, &handle);
+		open_client(loop, &handle, false);
 	}
 }
 
@@ -259,6 +269,21 @@ static void notice_deaths(struct loop *loop)
 		supervisor_tell_first_ended(loop->link_fd);
 		loop->first_peer_pid = 0;
 	}
+}
+
+static void answer(struct loop *loop, struct client *client)
+{
+	client_answer(client, tick_while_busy, loop);
+	if (client->held_final)
+		interval_end_part(loop->interval, client, tick_while_busy, loop);
+}
+
+/* Lets those go who waited for what is sent at their end. */
+static void release_held(struct loop *loop)
+{
+	for (struct client *client = loop->clients; client; client = client->next)
+		if (client->held_final && push_is_done(loop->push, monotonic_ms()))
+			client_release_final(client);
 }
 
 /*
@@ -283,7 +308,7 @@ static bool do_one_job(struct loop *loop)
 		return false;
 	bell_begin_work(&loop->bell);
 	if (asking)
-		client_answer(asking, tick_while_busy, loop);
+		answer(loop, asking);
 	else if (peer)
 		command_serve(peer, loop->clients, tick_while_busy, loop);
 	else if (ended)
@@ -300,7 +325,7 @@ static bool do_one_job(struct loop *loop)
 
 static void wait_for_something(struct loop *loop)
 {
-	size_t wanted = REGISTRATION_PENDING_MAX + COMMANDS_MAX + 3;
+	size_t wanted = REGISTRATION_PENDING_MAX + COMMANDS_MAX + 4;
 	for (const struct client *client = loop->clients; client; client = client->next)
 		wanted++;
 	if (wanted > loop->poll_capacity) {
@@ -324,7 +349,9 @@ static void wait_for_something(struct loop *loop)
 		fds[count++] = (struct pollfd){.fd = client->handle.pidfd, .events = POLLIN};
 	count += commands_poll_fds(&loop->commands, fds + count);
 	fds[count++] = (struct pollfd){.fd = http_fd(loop->http), .events = POLLIN};
-	if (poll(fds, (nfds_t)count, http_patience_ms(loop->http, now, left > 0 ? (int)left : 0)) <= 0)
+	fds[count++] = (struct pollfd){.fd = push_fd(loop->push), .events = POLLIN};
+	int patience_ms = push_patience_ms(loop->push, now, left > 0 ? (int)left : 0);
+	if (poll(fds, (nfds_t)count, http_patience_ms(loop->http, now, patience_ms)) <= 0)
 		return;
 	if (fds[bell_at].revents)
 		bell_hear(&loop->bell);
@@ -346,7 +373,8 @@ static bool is_http_done(struct loop *loop)
 static bool is_finished(struct loop *loop)
 {
 	if (loop->clients || loop->arrived_count || loop->registration.pending_count ||
-	    !commands_are_done(&loop->commands) || (loop->has_started && !is_http_done(loop)))
+	    !commands_are_done(&loop->commands) ||
+	    (loop->has_started && (!push_is_done(loop->push, monotonic_ms()) || !is_http_done(loop))))
 		return false;
 	if (!loop->has_started && monotonic_ms() - loop->started_ms < FIRST_PEER_PATIENCE_MS)
 		return false;
@@ -364,7 +392,7 @@ static void take_over(struct loop *loop, const struct inheritance *inheritance)
 	for (size_t i = 0; i < inheritance->handle_count; i++) {
 		if (inheritance->handles[i].is_first)
 			loop->first_peer_pid = inheritance->handles[i].peer_pid;
-		open_client(loop, &inheritance->handles[i]);
+		open_client(loop, &inheritance->handles[i], true);
 	}
 }
 
@@ -379,9 +407,10 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 	commands_init(&loop.commands);
 	registration_init(&loop.registration, config->listen_fd, &config->session, &loop.commands);
 	bell_init(&loop.bell);
+	loop.push = push_open(&config->push);
+	loop.interval = interval_open(&config->interval, loop.push);
+	loop.http = http_open(&config->http, config->http_fd, loop.push);
 	take_over(&loop, inheritance);
-	loop.interval = interval_open(&config->interval);
-	loop.http = http_open(&config->http, config->http_fd);
 	for (;;) {
 		take_arrivals(&loop);
 		open_arrived(&loop);
@@ -393,6 +422,8 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 		}
 		serve_quick_commands(&loop);
 		http_run(loop.http, monotonic_ms());
+		push_run(loop.push, monotonic_ms());
+		release_held(&loop);
 		if (do_one_job(&loop))
 			continue;
 		if (is_finished(&loop))
@@ -403,6 +434,8 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 	commands_close(&loop.commands);
 	http_close(loop.http);
 	interval_close(loop.interval);
+	push_give_up(loop.push);
+	push_close(loop.push);
 	if (config->http.is_on)
 		http_config_unlisten(&config->http);
 	free(loop.arrived);

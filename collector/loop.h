@@ -15,6 +15,7 @@ struct loop_config {
 	int listen_fd;
 	struct session session;
 	struct interval_config interval;
+	struct push_config push;
 	struct http_config http;
 	int http_fd; /* listening, -1: none; each worker serves on it, so that it outlives all of them */
 };

@@ -89,6 +89,13 @@ static void read_interval(struct interval_config *config)
 		log_warn("%s", error);
 }
 
+static void read_push(struct push_config *config)
+{
+	char error[PUSH_ERROR_BYTES] = "";
+	if (push_config_read_environment(config, error))
+		log_error("%s", error);
+}
+
 /* The loop's arguments and result, for the thread that it runs on. */
 struct job {
 	const struct inheritance *inheritance;
@@ -137,6 +144,7 @@ static int serve(void)
 	detach();
 	report_http(&config, http_error);
 	read_interval(&config.interval);
+	read_push(&config.push);
 	if (getsockopt(CPROF_COLLECTOR_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) ||
 	    !is_listening) {
 		log_error("cprof-collector: descriptor %d is no listening socket", CPROF_COLLECTOR_LISTEN_FD);

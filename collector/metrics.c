@@ -269,6 +269,25 @@ static void write_self(struct text_buffer *text, const struct cprof_process *pro
 	count(text, "cprof_build_info", "{version=\"" CPROF_VERSION "\"}", 1);
 }
 
+static void write_push(struct text_buffer *text, const struct push *push)
+{
+	struct push_counts counts;
+	push_count(push, &counts);
+	one_count(text, "cprof_push_profiles_total", "counter",
+		  "Profiles that the server of CPROF_PUSH has taken.", counts.sent);
+	one_count(text, "cprof_push_bytes_total", "counter", "The size of these.", counts.sent_bytes);
+	one_count(text, "cprof_push_failures_total", "counter", "Attempts to send that failed.",
+		  counts.failures);
+	family(text, "cprof_push_dropped_total", "counter",
+	       "Profiles that were not sent: too many waited, or the server refused them.");
+	count(text, "cprof_push_dropped_total", "{reason=\"full\"}", counts.dropped[PUSH_DROP_FULL]);
+	count(text, "cprof_push_dropped_total", "{reason=\"refused\"}", counts.dropped[PUSH_DROP_REFUSED]);
+	one_count(text, "cprof_push_queue_profiles", "gauge", "Profiles that wait to be sent.",
+		  counts.queued);
+	one_count(text, "cprof_push_queue_bytes", "gauge", "The memory that they take, at most 32 MB.",
+		  counts.queued_bytes);
+}
+
 /* ---- public ---------------------------------------------------------------------------------- */
 
 void metrics_write(struct client *client, const struct metrics_tree *tree, void (*tick)(void *),
@@ -294,5 +313,7 @@ void metrics_write(struct client *client, const struct metrics_tree *tree, void 
 	write_losses(text, &process);
 	write_trace(text, client, &process);
 	write_self(text, &process, tree);
+	if (tree->push)
+		write_push(text, tree->push);
 	aggregate_free(&aggregate);
 }

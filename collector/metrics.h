@@ -9,14 +9,16 @@
 #define COLLECTOR_METRICS_H
 
 #include "client.h"
+#include "push.h"
 #include "text_buffer.h"
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 /* What is known besides the process itself. */
 struct metrics_tree {
-	unsigned process_count; /* live and profiled */
-	unsigned watch_count;   /* profiles that are being taken over HTTP */
+	unsigned process_count;  /* live and profiled */
+	unsigned watch_count;    /* profiles that are being taken over HTTP */
+	const struct push *push; /* NULL: nothing is sent */
 };
 
 /* Writes all metrics of a process.  May take long; tick(tick_arg) is called meanwhile. */

@@ -133,6 +133,33 @@ void window_subtract(const struct window *window, enum profile_kind kind, struct
 	subtract_sums(&aggregate->sums[kind], &window->sums[kind]);
 }
 
+bool window_subtract_first(const struct window *window, enum profile_kind kind, size_t value_count,
+			   struct aggregate *aggregate)
+{
+	const struct window_stacks *stacks = &window->stacks[kind];
+	struct profile_sample *samples = aggregate->samples[kind];
+	bool is_changed = false;
+	size_t kept = 0;
+	for (size_t i = 0; i < aggregate->sample_count[kind]; i++) {
+		struct profile_sample sample = samples[i];
+		uint32_t before = 0;
+		bool is_known = u64_map_find(&stacks->index, window_hash_sample(&sample), &before);
+		bool has_value = false;
+		for (size_t v = 0; v < profile_kinds[kind].value_count; v++) {
+			int64_t began_with = is_known ? stacks->values[before][v] : 0;
+			is_changed = is_changed || sample.values[v] != began_with;
+			if (v < value_count)
+				sample.values[v] -= began_with;
+			has_value = has_value || sample.values[v];
+		}
+		if (has_value)
+			samples[kept++] = sample;
+	}
+	aggregate->sample_count[kind] = kept;
+	subtract_sums(&aggregate->sums[kind], &window->sums[kind]);
+	return is_changed;
+}
+
 /* A control block with the losses since the window's begin. */
 static void copy_control(const struct window *window, const struct cprof_control *control,
 			 struct cprof_control *out_control)

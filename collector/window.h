@@ -48,6 +48,14 @@ void window_open_at_start(const struct writer *writer, struct window *out_window
  */
 void window_subtract(const struct window *window, enum profile_kind kind, struct aggregate *aggregate);
 
+/*
+ * The same for a kind of which only the first `value_count` values are counted up: the
+ * others stay what they are at the end, and samples are dropped that have no value left.
+ * Whether anything differs from the begin.
+ */
+bool window_subtract_first(const struct window *window, enum profile_kind kind, size_t value_count,
+			   struct aggregate *aggregate);
+
 /* Describes a kind that was subtracted, as writer_describe(), with the span's time, length and losses. */
 void window_describe(const struct window *window, const struct writer *writer, const struct aggregate *since,
 		     enum profile_kind kind, const struct writer_moment *moment,

@@ -278,6 +278,8 @@ static const struct variable {
 	{"CPROF_HTTP_CMDLINE", ignore, ""},
 	{"CPROF_INTERVAL", ignore, ""},
 	{"CPROF_KEEP", ignore, ""},
+	{"CPROF_PUSH", ignore, ""},
+	{"CPROF_LABELS", ignore, ""},
 };
 
 /* The value of the variable in "NAME=value", or NULL if `entry` is of another variable. */

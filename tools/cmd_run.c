@@ -71,6 +71,8 @@ static const struct run_option {
 	{"http-cmdline", "CPROF_HTTP_CMDLINE", "0|1", "show the command line over HTTP (0)"},
 	{"interval", "CPROF_INTERVAL", "TIME", "write profiles at intervals, such as 10m"},
 	{"keep", "CPROF_KEEP", "N", "how many of these files of each kind stay; 0 = all (24)"},
+	{"push", "CPROF_PUSH", "URL", "send the profiles of each interval (15s) to a Pyroscope server"},
+	{"labels", "CPROF_LABELS", "LABELS", "what to find them by there: service=checkout,region=eu"},
 	{"debuginfod", "CPROF_DEBUGINFOD", "0|1", "allow fetching debug files, see DEBUGINFOD_URLS (0)"},
 	{"log", "CPROF_LOG", "LEVEL", "error, warn, info or debug, to stderr (warn)"},
 	{"quiet", NULL, NULL, "no summary at the end"},

@@ -12,7 +12,7 @@ set -euo pipefail
 packages=(
 	# to build
 	gcc g++ make binutils libc6-dev libjemalloc-dev libprotobuf-c-dev protobuf-c-compiler
-	libdw-dev libelf-dev libiberty-dev zlib1g-dev libmicrohttpd-dev
+	libdw-dev libelf-dev libiberty-dev zlib1g-dev libmicrohttpd-dev libcurl4-openssl-dev
 	# to check
 	libcriterion-dev libunwind-dev clang-format clang-tidy cppcheck shellcheck
 	# programs to profile, and what the tests look at them with

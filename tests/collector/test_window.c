@@ -113,6 +113,32 @@ Test(window, what_is_freed_counts_against_what_is_in_use)
 	cr_expect_eq(values[3], -1000);
 }
 
+Test(window, may_leave_what_is_in_use_as_it_is)
+{
+	uint32_t stack = fake_leaf(&files.image.segment, 0x40);
+	files.control->heap_state = CPROF_HEAP_ON;
+	fake_files_record(&files, 0x40, CPROF_KIND_ALLOC, 10 * ONE, 1000);
+	fake_files_record(&files, 0x50, CPROF_KIND_ALLOC, 3 * ONE, 300);
+	fake_live_add(&files.image.segment, 0x1000, stack, 4 * ONE, 400);
+	open_now();
+	take();
+	cr_expect(!window_subtract_first(&window, PROFILE_HEAP, 2, &aggregate), "nothing has changed");
+	cr_assert_eq(aggregate.sample_count[PROFILE_HEAP], 1, "of 0x50 nothing is in use");
+	fake_files_record(&files, 0x40, CPROF_KIND_ALLOC, 1 * ONE, 100);
+	take();
+	cr_expect(window_subtract_first(&window, PROFILE_HEAP, 2, &aggregate));
+	cr_assert_eq(aggregate.sample_count[PROFILE_HEAP], 1);
+	const int64_t *values = aggregate.samples[PROFILE_HEAP][0].values;
+	cr_expect_eq(values[0], 1);
+	cr_expect_eq(values[1], 100);
+	cr_expect_eq(values[2], 4);
+	cr_expect_eq(values[3], 400);
+	cr_expect_eq(aggregate.sums[PROFILE_HEAP].value, 100);
+	fake_live_remove(&files.image.segment, 0x1000);
+	take();
+	cr_expect(window_subtract_first(&window, PROFILE_HEAP, 2, &aggregate), "what is in use has");
+}
+
 Test(window, kinds_that_were_not_asked_for_are_left_whole)
 {
 	fake_files_record(&files, 0x10, CPROF_KIND_MUTEX, 5 * ONE, 50);
