@@ -9,7 +9,9 @@
 #include "annotate.h"
 
 #include "cprof.h"
+#include "flight_slow.h"
 #include "process.h"
+#include "real.h"
 #include "segment.h"
 #include "thread_private.h"
 #include "trace.h"
@@ -56,11 +58,12 @@ EXPORT void cprof_api_task_begin(const char *type, uint64_t parent, struct cprof
 	if (!own)
 		return;
 	const struct trace_text text = text_of(type);
-	struct trace_event event = {.kind = CPROF_EVENT_TASK_BEGIN};
+	struct trace_event event = {.kind = CPROF_EVENT_TASK_BEGIN, .time_ns = real_monotonic_ns()};
 	event.a = 1 + add_relaxed(&segment_control()->trace_tasks, 1); /* need only be unique */
 	event.b = parent == CPROF_TASK_CURRENT_ ? own->task : parent;
 	out_task->id = event.a;
 	out_task->outer = own->task;
+	out_task->watch = flight_slow_begin(text.bytes, text.byte_count, event.time_ns);
 	own->task = event.a;
 	trace_event_text(&guard, &event, &text, 1);
 	guard_leave(&guard);
@@ -74,7 +77,10 @@ EXPORT void cprof_api_task_end(const struct cprof_task *task)
 		return;
 	if (own->task == task->id)
 		own->task = task->outer;
-	trace_event(&guard, &(struct trace_event){.kind = CPROF_EVENT_TASK_END, .a = task->id});
+	const struct trace_event event = {
+		.kind = CPROF_EVENT_TASK_END, .time_ns = real_monotonic_ns(), .a = task->id};
+	trace_event(&guard, &event);
+	flight_slow_end(task->watch, event.time_ns);
 	guard_leave(&guard);
 }
 
@@ -108,9 +114,13 @@ EXPORT void cprof_api_region_begin(const char *type, struct cprof_region *out_re
 	if (!own)
 		return;
 	const struct trace_text text = text_of(type);
-	struct trace_event event = {.kind = CPROF_EVENT_REGION_BEGIN, .a = own->task, .b = own->regions};
+	const struct trace_event event = {.kind = CPROF_EVENT_REGION_BEGIN,
+					  .time_ns = real_monotonic_ns(),
+					  .a = own->task,
+					  .b = own->regions};
 	out_region->task = own->task;
 	out_region->level = ++own->regions;
+	out_region->watch = flight_slow_begin(text.bytes, text.byte_count, event.time_ns);
 	trace_event_text(&guard, &event, &text, 1);
 	guard_leave(&guard);
 }
@@ -124,9 +134,12 @@ EXPORT void cprof_api_region_end(const struct cprof_region *region)
 	/* Else it ended with one around it, or began before a fork. */
 	if (region->level <= own->regions) {
 		own->regions = region->level - 1;
-		trace_event(&guard, &(struct trace_event){.kind = CPROF_EVENT_REGION_END,
-							  .a = region->task,
-							  .b = own->regions});
+		const struct trace_event event = {.kind = CPROF_EVENT_REGION_END,
+						  .time_ns = real_monotonic_ns(),
+						  .a = region->task,
+						  .b = own->regions};
+		trace_event(&guard, &event);
+		flight_slow_end(region->watch, event.time_ns);
 	}
 	guard_leave(&guard);
 }

@@ -13,6 +13,7 @@
 #include "cprof_compiler.h"
 #include "cprof_units.h"
 #include "cprof_wire.h"
+#include "flight_slow.h"
 #include "sys.h"
 #include "text.h"
 
@@ -123,7 +124,12 @@ static bool set_flight_bytes(const char *value)
 	return true;
 }
 
-static bool set_signal(const char *value)
+static bool set_flight_slow(const char *value)
+{
+	return flight_slow_read(value);
+}
+
+static bool read_signal(const char *value, int *out_number)
 {
 	static const struct {
 		const char *name;
@@ -136,16 +142,31 @@ static bool set_signal(const char *value)
 		name = value;
 	for (size_t i = 0; i < ARRAY_LENGTH(signals); i++)
 		if (text_equals(name, signals[i].name)) {
-			config.snapshot_signal = signals[i].number;
+			*out_number = signals[i].number;
 			return true;
 		}
 	uint64_t number;
 	/* Real-time signals by number; what the kernel, libc or cprof itself needs is refused. */
 	if (cprof_read_number(value, 64, &number) && number >= 34) {
-		config.snapshot_signal = (int)number;
+		*out_number = (int)number;
 		return true;
 	}
 	return false;
+}
+
+static bool set_signal(const char *value)
+{
+	return read_signal(value, &config.snapshot_signal);
+}
+
+/* After CPROF_SIGNAL: one signal cannot ask for both. */
+static bool set_flight_signal(const char *value)
+{
+	int number;
+	if (!read_signal(value, &number) || (number && number == config.snapshot_signal))
+		return false;
+	config.flight_signal = number;
+	return true;
 }
 
 static bool read_bool(const char *value, bool *out)
@@ -263,6 +284,10 @@ static const struct variable {
 	{"CPROF_TRACE", set_trace, "off, flight or full; using off"},
 	{"CPROF_FLIGHT_AGE", set_flight_age, "a duration such as 500ms, 10s or 1m; using 10s"},
 	{"CPROF_FLIGHT_BYTES", set_flight_bytes, "a size from 64K on; using 10M"},
+	{"CPROF_FLIGHT_SIGNAL", set_flight_signal,
+	 "a signal as of CPROF_SIGNAL, but not the same one; using none"},
+	{"CPROF_FLIGHT_SLOW", set_flight_slow,
+	 "up to 8 of name:duration such as checkout:250ms, separated by commas; saving nothing"},
 	{"CPROF_FOLLOW", set_follow, "0 or 1; using 1"},
 	{"CPROF_MATCH", set_match, "a glob"},
 	{"CPROF_SKIP", set_skip, "a glob"},

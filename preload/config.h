@@ -36,6 +36,7 @@ struct config {
 	uint64_t flight_bytes;
 	bool flight_bytes_is_set;
 	int snapshot_signal; /* 0: none */
+	int flight_signal;   /* likewise */
 	bool follow;
 	bool debuginfod;
 	bool is_served; /* CPROF_HTTP is set: the collector shows more than what is recorded */

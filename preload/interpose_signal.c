@@ -77,7 +77,7 @@ static void adjust_all_masks(void)
 		struct sigaction action;
 		if (number == SIGPROF || real.sigaction(number, NULL, &action) != 0 ||
 		    action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN ||
-		    signals_own_snapshot(number))
+		    signals_own_request(number))
 			continue;
 		adjust_mask(&action, load_relaxed(&masks_with_sigprof) & bit_of(number));
 		(void)real.sigaction(number, &action, NULL);
@@ -108,13 +108,13 @@ EXPORT int INTERPOSED(sigaction)(int number, const struct sigaction *action, str
 			adjust_all_masks();
 		return 0;
 	}
-	bool was_ours = signals_own_snapshot(number);
+	bool was_ours = signals_own_request(number);
 	int result = set_action(number, action, old_action);
 	if (result == 0 && was_ours) {
 		if (old_action)
 			*old_action = (struct sigaction){.sa_handler = SIG_DFL};
 		if (action && !process_is_vfork_child())
-			signals_give_up_snapshot();
+			signals_give_up_request(number);
 	}
 	return result;
 }

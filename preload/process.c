@@ -14,6 +14,7 @@
 #include "contention.h"
 #include "control.h"
 #include "cpu_timer.h"
+#include "flight_slow.h"
 #include "interpose_malloc.h"
 #include "label_table.h"
 #include "modules.h"
@@ -102,6 +103,7 @@ static COLD bool begin_forked_child(void)
 	modules_forget();
 	heap_probe_forget();
 	contention_forget();
+	flight_slow_forget();
 	control_fill(pid, false, 1); /* its clock began at the fork */
 	/* Not shared yet.  The ids of tasks that it inherited stay theirs. */
 	store_relaxed(&segment_control()->trace_tasks, tasks);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two handlers, and what the program wants for SIGPROF: kept here, and served by ours.
+ * The handlers, and what the program wants for SIGPROF: kept here, and served by ours.
  *
  * Context: as the interposed functions; handlers: any (async-signal-safe).
  */
@@ -13,6 +13,7 @@
 
 #include "config.h"
 #include "cpu_timer.h"
+#include "flight.h"
 #include "process.h"
 #include "real.h"
 #include "session.h"
@@ -33,8 +34,13 @@ static bool is_sigprof_ours;
 static struct sigaction program_actions[2];
 static atomic_u32 current_action;
 
-/* True while the snapshot signal's handler is ours. */
-static atomic_u32 is_snapshot_ours;
+/* Bit n-1: signal n asks for something, and its handler is ours. */
+static atomic_u64 request_signals;
+
+static uint64_t bit_of(int number)
+{
+	return number >= 1 && number <= 64 ? UINT64_C(1) << (number - 1) : 0;
+}
 
 /* The default action of SIGPROF is to end the process. */
 static void die_of_sigprof(void)
@@ -103,6 +109,12 @@ static void on_snapshot(int number)
 	(void)session_request_snapshot();
 }
 
+static void on_flight(int number)
+{
+	(void)number;
+	(void)flight_request(CPROF_FLIGHT_BY_SIGNAL);
+}
+
 /* Installs our SIGPROF handler; `restart`: SA_RESTART or 0, as the program wants it. */
 static void install_sigprof(int restart)
 {
@@ -115,6 +127,17 @@ static void install_sigprof(int restart)
 	(void)real.sigaction(SIGPROF, &action, NULL);
 }
 
+/* `number` 0: none. */
+static void take_request(int number, void (*handler)(int))
+{
+	struct sigaction inherited;
+	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART | SA_ONSTACK};
+	/* nohup and the like: an inherited SIG_IGN is somebody's wish. */
+	if (number && real.sigaction(number, NULL, &inherited) == 0 && inherited.sa_handler == SIG_DFL &&
+	    real.sigaction(number, &action, NULL) == 0)
+		or_relaxed(&request_signals, bit_of(number)); /* read by this process's own calls */
+}
+
 void signals_load(void)
 {
 	if (config.cpu_hz) {
@@ -125,15 +148,8 @@ void signals_load(void)
 		is_sigprof_ours = true;
 		signal_mask_open_sigprof();
 	}
-	if (config.snapshot_signal) {
-		struct sigaction inherited;
-		struct sigaction action = {.sa_handler = on_snapshot, .sa_flags = SA_RESTART | SA_ONSTACK};
-		/* nohup and the like: an inherited SIG_IGN is somebody's wish. */
-		if (real.sigaction(config.snapshot_signal, NULL, &inherited) == 0 &&
-		    inherited.sa_handler == SIG_DFL &&
-		    real.sigaction(config.snapshot_signal, &action, NULL) == 0)
-			store_relaxed(&is_snapshot_ours, UINT32_C(1)); /* read by this process's own calls */
-	}
+	take_request(config.snapshot_signal, on_snapshot);
+	take_request(config.flight_signal, on_flight);
 }
 
 void signals_set_sigprof_action(const struct sigaction *action, struct sigaction *old_action)
@@ -159,15 +175,18 @@ bool signals_program_handles_sigprof(void)
 	return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
 
-bool signals_own_snapshot(int number)
+bool signals_own_request(int number)
 {
-	return number != 0 && number == config.snapshot_signal &&
-	       load_relaxed(&is_snapshot_ours); /* as at load */
+	return (load_relaxed(&request_signals) & bit_of(number)) != 0; /* as at load */
 }
 
-void signals_give_up_snapshot(void)
+void signals_give_up_request(int number)
 {
-	store_relaxed(&is_snapshot_ours, UINT32_C(0)); /* as at load */
-	LOG(LOG_INFO, "the program handles the snapshot signal itself; cprof steps aside "
-		      "(CPROF_SIGNAL takes another one)");
+	and_relaxed(&request_signals, ~bit_of(number)); /* as at load */
+	if (number == config.flight_signal)
+		LOG(LOG_INFO, "the program handles the flight recorder's signal itself; cprof steps aside "
+			      "(CPROF_FLIGHT_SIGNAL takes another one)");
+	else
+		LOG(LOG_INFO, "the program handles the snapshot signal itself; cprof steps aside "
+			      "(CPROF_SIGNAL takes another one)");
 }

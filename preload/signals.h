@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two signals that cprof takes, and what the program believes about them.
+ * The signals that cprof takes, and what the program believes about them.
  *
  * SIGPROF: our handler stays installed and the signal stays open in every thread,
  * also when the program blocks it (threads that block everything are common and would
@@ -8,7 +8,8 @@
  * reported back to it, and served: a SIGPROF that is not from our timers goes to the
  * program's handler, or has the default action that it would have had.
  *
- * The snapshot signal (CPROF_SIGNAL): taken only while the program does not want it.
+ * Those that ask for something (CPROF_SIGNAL, CPROF_FLIGHT_SIGNAL): taken only while the
+ * program does not want them.
  *
  * Context: as the interposed functions, unless noted.
  */
@@ -28,8 +29,8 @@ bool signals_own_sigprof(void);
 void signals_set_sigprof_action(const struct sigaction *action, struct sigaction *old_action);
 bool signals_program_handles_sigprof(void);
 
-/* Whether this is the snapshot signal with our handler; the program wants it for itself. */
-bool signals_own_snapshot(int number);
-void signals_give_up_snapshot(void);
+/* Whether this signal asks for something and has our handler; the program wants it for itself. */
+bool signals_own_request(int number);
+void signals_give_up_request(int number);
 
 #endif
