@@ -35,7 +35,7 @@ static bool read_rule(const char *entry, size_t bytes, struct rule *out_rule)
 	size_t colon = bytes;
 	while (colon > 0 && entry[colon - 1] != ':')
 		colon--;
-	if (colon < 2 || colon - 1 >= sizeof out_rule->name || bytes - colon >= sizeof duration)
+	if (colon < 2 || colon - 1 > sizeof out_rule->name || bytes - colon >= sizeof duration)
 		return false;
 	memcpy(out_rule->name, entry, colon - 1);
 	out_rule->name_bytes = colon - 1;
