@@ -34,6 +34,19 @@ for way in off on busy; do
 done
 expect "settles" settle
 
+# Others who interpose, before us and behind us, and programs with functions of their own by these names.
+victim=$VICTIMS/own_calls
+want=$(bounded "$victim")
+seen=$(bounded env LD_PRELOAD="$VICTIMS/libcalls_counted.so" "$victim")
+for trace in off flight; do
+	expect_equal "own functions, trace $trace" "$want" "$(profiled CPROF_TRACE=$trace "$victim")"
+	expect_equal "another interposer before, trace $trace" "$seen" \
+		"$(bounded env LD_PRELOAD="$VICTIMS/libcalls_counted.so:$CPROF_LIB" CPROF_OUT="$OUT" CPROF_TRACE=$trace "$victim")"
+	expect_equal "another interposer behind, trace $trace" "$seen" \
+		"$(bounded env LD_PRELOAD="$CPROF_LIB:$VICTIMS/libcalls_counted.so" CPROF_OUT="$OUT" CPROF_TRACE=$trace "$victim")"
+done
+expect_equal "it sees them all" "another interposer saw read 1 poll 2 nanosleep 1" "$(tail -1 <<<"$seen")"
+
 # They wait for the world, not for other threads: no profile shows them.
 block=$(grep -lE . "$TMP"/on/out/*.block.pb.gz | head -1)
 expect "a valid block profile" "$PPROFQ" "$block" check

@@ -55,7 +55,7 @@ exec 3>&-
 wait
 
 # What cannot be read is said in one line, and the program runs.
-for value in checkout checkout: :1s checkout:0 checkout:1x checkout:1s, a:1s,b,c:1s; do
+for value in checkout checkout: :1s checkout:0 checkout:1x 'checkout:1s,' a:1s,b,c:1s; do
 	fresh_out
 	profiled CPROF_TRACE=flight "CPROF_FLIGHT_SLOW=$value" "$VICTIMS/flight_windows" slow 2>"$TMP/stderr"
 	expect_equal "'$value' is refused" "1 $value" \

@@ -33,7 +33,7 @@ within()
 
 # What every program pays all the time.
 within "sampled" CPROF_HEAP_RATE=1G malloc 7 free 8 calloc 9 realloc 14 \
-	mutex_lock 5 mutex_unlock 5
+	mutex_lock 5 mutex_unlock 5 read 5
 
 # Contention profiling on, nobody in the way.
 within "block and mutex on" CPROF_BLOCK_RATE=10us mutex_lock 18 mutex_unlock 15
@@ -42,5 +42,9 @@ within "block and mutex on" CPROF_BLOCK_RATE=10us mutex_lock 18 mutex_unlock 15
 # of each look whether a trace is taken.
 within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2425
 within "every allocation" CPROF_HEAP_RATE=1 malloc 950 free 113
+
+# What a program says itself: the label is known already; begin and end of a region, with clock and text.
+within "labels" CPROF_HEAP_RATE=1G labels 320
+within "a trace" CPROF_TRACE=flight region 600
 
 finish

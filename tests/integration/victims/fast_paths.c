@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* cflags: -Iinclude */
 /*
  * Each path that programs take often, once, between two breakpoints at which steps looks:
  * the first with the path's name in rax, the second with 0.  Each was taken before, so that
@@ -15,6 +16,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "cprof.h"
 
 #define MARK(name) __asm__ volatile("int3" : : "a"(name) : "memory")
 /* volatile: unrolled, the third call would be one that nobody has seen before. */
@@ -80,6 +83,9 @@ int main(int argc, char **argv)
 	COUNTED("calloc", , blocks[i] = calloc(3, 16), );
 	COUNTED("mutex_lock", , pthread_mutex_lock(&mutex), pthread_mutex_unlock(&mutex));
 	COUNTED("mutex_trylock", , pthread_mutex_trylock(&mutex), pthread_mutex_unlock(&mutex));
+	COUNTED("read", , (void)!read(-1, &mark, 1), );
+	COUNTED("region", , cprof_region_end(cprof_region_begin("region")), );
+	COUNTED("labels", , cprof_labels_pop(cprof_labels_push("tenant", "anna")), );
 	COUNTED("mutex_unlock", pthread_mutex_lock(&mutex), pthread_mutex_unlock(&mutex), );
 	return 0;
 }
