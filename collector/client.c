@@ -396,6 +396,7 @@ void client_close(struct client *client)
 {
 	trace_stream_close(&client->trace, &client->writer);
 	window_close(&client->top);
+	metrics_switches_fini(&client->switches);
 	module_rows_free(&client->rows);
 	segment_reader_close(&client->reader);
 	client_handle_close(&client->handle);

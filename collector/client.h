@@ -7,6 +7,7 @@
 #ifndef COLLECTOR_CLIENT_H
 #define COLLECTOR_CLIENT_H
 
+#include "metrics_switches.h"
 #include "registration.h"
 #include "snapshot.h"
 #include "thread_dump.h"
@@ -24,7 +25,8 @@ struct client {
 	uint64_t clock_at_ns;      /* monotonic time of that */
 	uint64_t end_monotonic_ns; /* 0 while the image runs */
 	bool is_replaced;          /* it ended by exec */
-	struct window top;         /* since the last `cprof top` command */
+	struct metrics_switches switches;
+	struct window top; /* since the last `cprof top` command */
 	struct trace_stream trace;
 	uint32_t held_final; /* answered, but its process is to wait on; 0: none */
 	bool holds_final;    /* it is not told that its files are there before client_release_final() */

@@ -326,8 +326,9 @@ bool http_request_read(const char *method, const char *uri, struct http_request 
 		*out_reply = reply;
 		return false;
 	}
-	if (find_value(request.query, "pid", value) &&
-	    (!read_integer(value, &pid) || pid <= 0 || pid > INT_MAX)) {
+	bool has_pid = find_value(request.query, "pid", value);
+	request.is_of_all = has_pid && request.endpoint == HTTP_ENDPOINT_METRICS && strcmp(value, "all") == 0;
+	if (has_pid && !request.is_of_all && (!read_integer(value, &pid) || pid <= 0 || pid > INT_MAX)) {
 		http_reply_pprof_error(out_reply, 400,
 				       "invalid value for \"pid\" - must be a positive integer");
 		return false;

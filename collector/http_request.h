@@ -43,6 +43,7 @@ struct http_request {
 	bool is_text;     /* debug= anything but 0 */
 	bool is_dump;     /* debug=2 or more: threads one by one */
 	uint32_t pid;     /* of the process that is meant; 0: the first */
+	bool is_of_all;   /* metrics: of each process */
 };
 
 /* Judges a request.  True: out_request is set; else out_reply is the answer. */

@@ -269,13 +269,17 @@ static void serve_symbol(const struct http_request *request, const struct client
 	http_reply_text(out_reply, HTTP_TEXT, &text);
 }
 
-static void serve_metrics(const struct http_turn *turn, struct client *client, struct http_reply *out_reply)
+static void serve_metrics(const struct http_turn *turn, const struct http_request *request,
+			  struct client *client, struct http_reply *out_reply)
 {
 	struct text_buffer text = {0};
 	struct metrics_tree tree = {.watch_count = turn->watch_count, .push = turn->push};
 	for (const struct client *c = turn->clients; c; c = c->next)
 		tree.process_count += c->end_monotonic_ns == 0;
-	metrics_write(client, &tree, turn->tick, turn->tick_arg, &text);
+	if (request->is_of_all)
+		metrics_write_all(turn->clients, &tree, turn->tick, turn->tick_arg, &text);
+	else
+		metrics_write(client, &tree, turn->tick, turn->tick_arg, &text);
 	http_reply_text(out_reply, METRICS_CONTENT_TYPE, &text);
 	out_reply->is_nosniff = false;
 }
@@ -323,7 +327,7 @@ void http_serve(const struct http_turn *turn, const struct http_request *request
 		serve_symbol(request, client, body, out_reply);
 		break;
 	case HTTP_ENDPOINT_METRICS:
-		serve_metrics(turn, client, out_reply);
+		serve_metrics(turn, request, client, out_reply);
 		break;
 	case HTTP_ENDPOINT_TRACE: /* needs time to pass */
 	case HTTP_ENDPOINT_HEALTH:

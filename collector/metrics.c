@@ -10,10 +10,12 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "cprof_version.h"
+#include "metrics_merge.h"
 #include "metrics_process.h"
 #include "process_info.h"
 
@@ -72,6 +74,15 @@ static void write_process(struct text_buffer *text, const struct metrics_process
 	count(text, "process_page_faults_total", "{type=\"major\"}", process->major_faults);
 	one_count(text, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
 		  process->resident_bytes);
+	if (process->has_memory) {
+		one_count(text, "cprof_resident_anonymous_bytes", "gauge",
+			  "Of the resident memory what belongs to no file: heap, stacks, and what was freed "
+			  "and not "
+			  "given back.",
+			  process->anonymous_bytes);
+		one_count(text, "cprof_swap_bytes", "gauge", "Memory that is swapped out.",
+			  process->swap_bytes);
+	}
 	one_number(text, "process_start_time_seconds", "gauge",
 		   "Start time of the process since unix epoch in seconds.", process->start_time_s);
 	one_count(text, "process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.",
@@ -80,6 +91,16 @@ static void write_process(struct text_buffer *text, const struct metrics_process
 		one_number(text, "process_virtual_memory_max_bytes", "gauge",
 			   "Maximum amount of virtual memory available in bytes.",
 			   process->virtual_max_bytes);
+}
+
+static void write_switches(struct text_buffer *text, const struct metrics_switches *switches)
+{
+	static const char name[] = "process_context_switches_total";
+	family(text, name, "counter",
+	       "Context switches, counted; those of a thread between the last scrape and its end are "
+	       "missing.");
+	count(text, name, "{type=\"voluntary\"}", switches->voluntary);
+	count(text, name, "{type=\"involuntary\"}", switches->involuntary);
 }
 
 static void write_threads(struct text_buffer *text, const struct cprof_process *process, uint64_t live)
@@ -237,13 +258,25 @@ static void write_trace(struct text_buffer *text, const struct client *client,
 		  "Spans of time that are missing from a trace that is streamed.", client->trace.gap_count);
 }
 
+static void write_segment(struct text_buffer *text, const struct cprof_process *process)
+{
+	one_count(text, "cprof_segment_bytes", "gauge",
+		  "Memory that is shared between the process and the collector.",
+		  process->segment_used_bytes);
+	one_count(text, "cprof_segment_max_bytes", "gauge", "What that may grow to (CPROF_MEM).",
+		  process->segment_bytes);
+	one_count(text, "cprof_profile_sample_rate_bytes", "gauge",
+		  "Mean of bytes between heap samples; 0: off.", process->rates.heap_rate_bytes);
+}
+
+/* ---- of the tree ----------------------------------------------------------------------------- */
+
 static double seconds_of(const struct timeval *time)
 {
 	return (double)time->tv_sec + (double)time->tv_usec / 1e6;
 }
 
-static void write_self(struct text_buffer *text, const struct cprof_process *process,
-		       const struct metrics_tree *tree)
+static void write_self(struct text_buffer *text, const struct metrics_tree *tree)
 {
 	struct rusage usage;
 	struct metrics_process self;
@@ -254,13 +287,6 @@ static void write_self(struct text_buffer *text, const struct cprof_process *pro
 	if (metrics_process_read(getpid(), &self))
 		one_count(text, "cprof_profiler_resident_memory_bytes", "gauge",
 			  "Resident memory of the collector.", self.resident_bytes);
-	one_count(text, "cprof_segment_bytes", "gauge",
-		  "Memory that is shared between the process and the collector.",
-		  process->segment_used_bytes);
-	one_count(text, "cprof_segment_max_bytes", "gauge", "What that may grow to (CPROF_MEM).",
-		  process->segment_bytes);
-	one_count(text, "cprof_profile_sample_rate_bytes", "gauge",
-		  "Mean of bytes between heap samples; 0: off.", process->rates.heap_rate_bytes);
 	one_count(text, "cprof_profile_requests_active", "gauge",
 		  "Profiles with seconds= that are being taken over HTTP now.", tree->watch_count);
 	one_count(text, "cprof_processes", "gauge", "Live processes of the tree that are profiled.",
@@ -288,10 +314,10 @@ static void write_push(struct text_buffer *text, const struct push *push)
 		  counts.queued_bytes);
 }
 
-/* ---- public ---------------------------------------------------------------------------------- */
+/* ---- together --------------------------------------------------------------------------------- */
 
-void metrics_write(struct client *client, const struct metrics_tree *tree, void (*tick)(void *),
-		   void *tick_arg, struct text_buffer *text)
+static void write_client(struct client *client, void (*tick)(void *), void *tick_arg,
+			 struct text_buffer *text)
 {
 	struct writer_moment moment = client_moment(client, tick, tick_arg);
 	struct metrics_process of_kernel;
@@ -303,6 +329,8 @@ void metrics_write(struct client *client, const struct metrics_tree *tree, void 
 	process_info_fill(client, &process);
 	if (is_known)
 		write_process(text, &of_kernel);
+	if (metrics_switches_read(&client->switches, client->handle.peer_pid))
+		write_switches(text, &client->switches);
 	write_threads(text, &process, is_known ? of_kernel.thread_count : process.thread_count);
 	write_cpu(text, &process);
 	if (has_heap && process.heap_state == CPROF_HEAP_ON)
@@ -312,8 +340,61 @@ void metrics_write(struct client *client, const struct metrics_tree *tree, void 
 	write_contention(text, &process);
 	write_losses(text, &process);
 	write_trace(text, client, &process);
-	write_self(text, &process, tree);
+	write_segment(text, &process);
+	aggregate_free(&aggregate);
+}
+
+static void write_tree(struct text_buffer *text, const struct metrics_tree *tree)
+{
+	write_self(text, tree);
 	if (tree->push)
 		write_push(text, tree->push);
-	aggregate_free(&aggregate);
+}
+
+/* ---- public ---------------------------------------------------------------------------------- */
+
+void metrics_write(struct client *client, const struct metrics_tree *tree, void (*tick)(void *),
+		   void *tick_arg, struct text_buffer *text)
+{
+	write_client(client, tick, tick_arg, text);
+	write_tree(text, tree);
+}
+
+static unsigned count_clients(const struct client *client)
+{
+	unsigned all = 0;
+	for (; client; client = client->next)
+		all++;
+	return all;
+}
+
+static void free_parts(struct metrics_part *parts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(parts[i].labels);
+		free(parts[i].text);
+	}
+	free(parts);
+}
+
+void metrics_write_all(struct client *clients, const struct metrics_tree *tree, void (*tick)(void *),
+		       void *tick_arg, struct text_buffer *text)
+{
+	struct metrics_part *parts = calloc(count_clients(clients) + 1u, sizeof *parts);
+	size_t part_count = 0;
+	for (struct client *client = clients; client && parts; client = client->next) {
+		struct text_buffer of_one = {0};
+		if (client->end_monotonic_ns)
+			continue;
+		write_client(client, tick, tick_arg, &of_one);
+		struct metrics_part *part = &parts[part_count++];
+		part->text = text_buffer_take(&of_one);
+		part->labels = metrics_merge_labels(client->writer.pid, client->writer.name);
+		text->is_failed |= !part->text || !part->labels;
+	}
+	text->is_failed |= !parts;
+	if (!text->is_failed)
+		metrics_merge(parts, part_count, text);
+	free_parts(parts, part_count);
+	write_tree(text, tree);
 }

@@ -25,4 +25,8 @@ struct metrics_tree {
 void metrics_write(struct client *client, const struct metrics_tree *tree, void (*tick)(void *),
 		   void *tick_arg, struct text_buffer *text);
 
+/* The same of all live processes, told apart by the labels pid and process. */
+void metrics_write_all(struct client *clients, const struct metrics_tree *tree, void (*tick)(void *),
+		       void *tick_arg, struct text_buffer *text);
+
 #endif

@@ -89,6 +89,25 @@ bool metrics_process_parse_limits(const char *text, struct metrics_process *out_
 	       read_limit(text, "Max address space", &out_process->virtual_max_bytes);
 }
 
+/* The KiB in a line of /proc/PID/status. */
+static bool read_kib(const char *text, const char *name, uint64_t *out_bytes)
+{
+	const char *line = strstr(text, name);
+	char *end;
+	if (!line)
+		return false;
+	line += strlen(name);
+	*out_bytes = strtoull(line, &end, 10) * 1024;
+	return end != line;
+}
+
+bool metrics_process_parse_status(const char *text, struct metrics_process *out_process)
+{
+	/* With the line's begin: the process's name comes first. */
+	return read_kib(text, "\nRssAnon:", &out_process->anonymous_bytes) &&
+	       read_kib(text, "\nVmSwap:", &out_process->swap_bytes);
+}
+
 static bool count_fds(pid_t pid, uint64_t *out_count)
 {
 	char path[64];
@@ -114,6 +133,8 @@ bool metrics_process_read(pid_t pid, struct metrics_process *out_process)
 	process.start_time_s += boot_time_s();
 	snprintf(path, sizeof path, "/proc/%d/limits", pid);
 	process.has_limits = read_file(path, text) && metrics_process_parse_limits(text, &process);
+	snprintf(path, sizeof path, "/proc/%d/status", pid);
+	process.has_memory = read_file(path, text) && metrics_process_parse_status(text, &process);
 	process.has_fds = count_fds(pid, &process.open_fds);
 	*out_process = process;
 	return true;

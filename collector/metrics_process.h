@@ -18,6 +18,8 @@ struct metrics_process {
 	uint64_t virtual_bytes;
 	uint64_t resident_bytes;
 	uint64_t thread_count;
+	bool has_memory; /* of Linux 4.5 and newer */
+	uint64_t anonymous_bytes, swap_bytes;
 	uint64_t minor_faults, major_faults;
 	bool has_limits;
 	double virtual_max_bytes; /* +Inf: no limit */
@@ -31,6 +33,7 @@ bool metrics_process_read(pid_t pid, struct metrics_process *out_process);
 
 /* The parts, on the text of the files. */
 bool metrics_process_parse_stat(const char *text, struct metrics_process *out_process);
+bool metrics_process_parse_status(const char *text, struct metrics_process *out_process);
 bool metrics_process_parse_limits(const char *text, struct metrics_process *out_process);
 
 #endif

@@ -42,6 +42,17 @@ Test(metrics, reads_limits)
 	cr_expect(!metrics_process_parse_limits("Max open files\n", &process));
 }
 
+Test(metrics, reads_memory)
+{
+	struct metrics_process process;
+	cr_assert(metrics_process_parse_status("Name:\tRssAnon: 1\nVmRSS:\t  90 kB\nRssAnon:\t      12 kB\n"
+					       "VmSwap:\t       3 kB\n",
+					       &process));
+	cr_expect_eq(process.anonymous_bytes, 12 * 1024);
+	cr_expect_eq(process.swap_bytes, 3 * 1024);
+	cr_expect(!metrics_process_parse_status("Name:\tx\nVmRSS:\t  90 kB\n", &process), "a kernel thread");
+}
+
 Test(metrics, knows_this_process)
 {
 	struct metrics_process process;

@@ -214,6 +214,10 @@ unix http://x/debug/pprof/ >"$TMP/body"
 expect_equal "the index lists them" 3 "$(grep -c 'href="?pid=' "$TMP/body")"
 expect "and shows the first" grep -q '<h1>bash' "$TMP/body"
 pid=$(grep -o 'href="?pid=[0-9]*">[0-9]*</a></td><td>sleep' "$TMP/body" | head -1 | grep -o '[0-9]*' | head -1)
+unix 'http://x/metrics?pid=all' >"$TMP/metrics"
+expect_equal "metrics of all of them" 3 "$(grep -c '^cprof_threads{pid="[0-9]*",process="\(bash\|sleep\)"} 1$' "$TMP/metrics")"
+! command -v promtool >/dev/null || expect "in a text that is valid" promtool check metrics <"$TMP/metrics"
+expect_equal "no other page is of all" 400 "$(unix -o /dev/null -w '%{http_code}' 'http://x/debug/pprof/heap?pid=all')"
 unix -D "$TMP/headers" "http://x/debug/pprof/heap?pid=$pid" >"$TMP/body"
 expect_equal "says whom it shows" "$pid" "$(header X-Cprof-Process)"
 expect "another process's profile" "$PPROFQ" "$TMP/body" check
