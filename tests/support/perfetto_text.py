@@ -83,8 +83,9 @@ class Reader:
         self.tracks = {}
         self.counters = set()
         self.open = {}
-        self.flows = set()
-        self.flow_ends = set()
+        self.flows = {}  # id -> the track that it comes from
+        self.flow_ends = {}  # id -> the track that it leads to, and when
+        self.slices = []
         self.lines = []
 
     def intern(self, data):
@@ -139,9 +140,9 @@ class Reader:
     def annotation(self, data):
         msg = message(data)
         name = self.lookup(3, one(msg, 1))
-        for number, show in ((2, bool), (3, int), (6, text), (7, hex)):
+        for number, show in ((2, bool), (3, int), (6, text), (7, int)):
             if number in msg:
-                return f" {name}={show(one(msg, number))}"
+                return name, show(one(msg, number))
         raise Wrong(f"annotation {name} without a value")
 
     def event(self, time, msg):
@@ -154,25 +155,25 @@ class Reader:
         name = text(one(msg, 23)) if 23 in msg else self.lookup(2, one(msg, 10)) if 10 in msg else ""
         need(name or kind in (2, 4), f"an event without a name on {track}")
         line = f"{track} {TYPES[kind]}{' ' if name else ''}{name}"
+        notes = dict(self.annotation(data) for data in msg.get(4, []))
         if kind == 1:
-            self.open.setdefault(uuid, []).append(time)
+            self.open.setdefault(uuid, []).append({"track": track, "name": name, "begin": time, **notes})
         elif kind == 2:
             need(self.open.get(uuid), f"end without a begin on {track}")
-            self.open[uuid].pop()
+            self.slices.append({**self.open[uuid].pop(), "end": time, **notes})
         elif kind == 4:
             line += f" {one(msg, 30)}"
         for iid in msg.get(3, []):
             self.lookup(1, iid)
-        for data in msg.get(4, []):
-            line += self.annotation(data)
+        line += "".join(f" {key}={hex(value) if key == 'object' else value}" for key, value in notes.items())
         for flow in msg.get(47, []):
             need(flow not in self.flows, f"flow {flow} begins twice")
-            self.flows.add(flow)
+            self.flows[flow] = track
             line += f" ->{flow & 0xffffffff}"
         for flow in msg.get(48, []):
             need(flow in self.flows, f"flow {flow} ends before it begins")
             need(flow not in self.flow_ends, f"flow {flow} ends twice")
-            self.flow_ends.add(flow)
+            self.flow_ends[flow] = (track, time)
             line += f" <-{flow & 0xffffffff}"
         self.lines.append(f"{time - self.begin} {line}{self.stack(msg, 56)}")
 
@@ -210,12 +211,13 @@ class Reader:
         need(self.sequence is not None, "an empty trace")
         for uuid, begins in self.open.items():
             need(not begins, f"{len(begins)} slices are open on {self.tracks[uuid]}")
-        need(self.flows == self.flow_ends, "flows that do not end")
+        need(self.flows.keys() == self.flow_ends.keys(), "flows that do not end")
 
 
-def main():
+def read(path):
+    """A checked trace; ends the program if it is not valid."""
     reader = Reader()
-    with open(sys.argv[1], "rb") as file:
+    with open(path, "rb") as file:
         data = file.read()
     try:
         for number, value in fields(data):
@@ -223,8 +225,9 @@ def main():
             reader.packet(value)
         reader.finish()
     except (Wrong, UnicodeDecodeError, TypeError) as error:
-        sys.exit(f"perfetto_text: {sys.argv[1]}: {error}")
-    print("\n".join(reader.lines))
+        sys.exit(f"perfetto_text: {path}: {error}")
+    return reader
 
 
-main()
+if __name__ == "__main__":
+    print("\n".join(read(sys.argv[1]).lines))

@@ -1,0 +1,129 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# A trace against what the program knows: every wait with its begin, end, object and who
+# ended it, regions and tasks; as Perfetto's form says it, as `go tool trace` reads the other
+# one, as its pages and `cprof trace` show it.  The same when the program is killed.
+#
+# timeout: 200
+source "$(dirname "$0")/lib.sh"
+
+SUPPORT=$HERE/../support
+ROUNDS=5
+
+# trace_of NAME FORM: the only file of this form.
+trace_of()
+{
+	local found
+	found=$(compgen -G "$OUT/$1.*.$2" || true)
+	[[ -n $found && $found != *$'\n'* ]] && echo "$found" || echo "$OUT/no-single-$2-of-$1"
+}
+
+# The tool itself, so that it can be ended.
+go_trace()
+{
+	exec "$(go tool -n trace | awk '{ print $1 }')" "$@"
+}
+
+# page PATH: what the viewer serves.
+page()
+{
+	curl -fsS --max-time 60 "$viewer$1"
+}
+
+listens()
+{
+	viewer=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' "$TMP/viewer.log")
+	[[ -n $viewer ]] && page / >/dev/null
+}
+
+check_pages()
+{
+	local type
+	BROWSER=true go_trace -http=127.0.0.1:0 "$1" >"$TMP/viewer.log" 2>&1 &
+	local job=$!
+	if wait_until 60 listens; then
+		listens
+		page /goroutines >"$TMP/goroutines"
+		expect "goroutine analysis names threads by what they run" grep -q wait_on_command "$TMP/goroutines"
+		page /usertasks >"$TMP/usertasks"
+		expect "user tasks" grep -q checkout "$TMP/usertasks"
+		page /userregions >"$TMP/userregions"
+		for type in outer inner; do
+			expect "user regions: $type" grep -q "$type" "$TMP/userregions"
+		done
+		page "/usertask?type=checkout" >"$TMP/usertask"
+		expect "a message of a task" grep -q "in the middle" "$TMP/usertask"
+		page "/jsontrace?start=0&end=1000000000000" >"$TMP/json"
+		expect "the timeline has arrows" grep -q '"ph":"s"' "$TMP/json"
+	else
+		fail "go tool trace serves its pages"
+		sed 's/^/      | /' "$TMP/viewer.log"
+	fi
+	kill $job 2>/dev/null
+	wait $job 2>/dev/null
+}
+
+# ---- the whole run ----------------------------------------------------------------------
+
+profiled CPROF_TRACE=full "$VICTIMS/trace_truth" $ROUNDS >"$TMP/log"
+expect_equal "waits that are known" $((ROUNDS * 11)) "$(grep -c ^wait "$TMP/log")"
+perfetto=$(trace_of trace_truth perfetto-trace)
+expect "every wait, region and task is in the trace, as it was" \
+	python3 "$SUPPORT/trace_truth.py" "$TMP/log" "$perfetto"
+python3 "$SUPPORT/trace_truth.py" "$TMP/log" "$perfetto" | head -2
+
+"$CPROF" trace "$perfetto" >"$TMP/text"
+expect "text: a thread and its causes" grep -qE '^  waiter [0-9]+ .*rwlock' "$TMP/text"
+expect "text: a wait, its stack, and who ended it" grep -qE 'waiter [0-9]+, .*, woken by ' "$TMP/text"
+expect "text: a frame" grep -qE ' wait_(for|once) trace_truth.c:[0-9]+$' "$TMP/text"
+expect "text: tasks" grep -qE "^  checkout: $ROUNDS; mean " "$TMP/text"
+expect "text: regions" grep -qE "^  inner: $ROUNDS; mean " "$TMP/text"
+
+if command -v go >/dev/null; then
+	go_form=$(trace_of trace_truth trace)
+	expect_equal "go tool trace reads it" 0 "$(status_of go tool trace -pprof=sync "$go_form")"
+	cp "$TMP/stdout" "$TMP/sync"
+	pprof -traces "$TMP/sync" >"$TMP/sync.text" 2>/dev/null
+	for function in pthread_mutex_lock pthread_rwlock_rdlock pthread_cond_wait sem_wait pthread_barrier_wait; do
+		expect "sync blocking profile: $function" grep -q "$function" "$TMP/sync.text"
+	done
+	check_pages "$go_form"
+else
+	skip_check "go tool trace: no go"
+fi
+
+# ---- killed in the middle -----------------------------------------------------------------
+
+fresh_out
+env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" CPROF_TRACE=flight "$VICTIMS/trace_truth" 1 hang >"$TMP/log" &
+job=$!
+wait_until 60 grep -q ^hang "$TMP/log"
+kill -KILL $job
+wait $job 2>/dev/null
+settle
+perfetto=$(trace_of trace_truth perfetto-trace)
+expect "killed: all of it is there, and the wait that was not over" \
+	python3 "$SUPPORT/trace_truth.py" "$TMP/log" "$perfetto"
+"$CPROF" trace "$perfetto" >"$TMP/text"
+expect "text: a wait that is not over" grep -qE 'mutex 0x[0-9a-f]+, .*not over' "$TMP/text"
+
+# ---- what is no trace -----------------------------------------------------------------------
+
+# expect_rejected WHAT FILE WORDS: one line that says so.
+expect_rejected()
+{
+	expect_equal "$1: status" 1 "$(status_of "$CPROF" trace "$2")"
+	expect_equal "$1: one line" 1 "$(wc -l <"$TMP/stderr")"
+	expect "$1: says what it is" grep -q "$3" "$TMP/stderr"
+}
+head -c 4000 "$perfetto" >"$TMP/cut"
+: >"$TMP/empty"
+expect_rejected "cut off" "$TMP/cut" "is cut off"
+expect_rejected "empty" "$TMP/empty" "is empty"
+expect_rejected "text" "$HERE/lib.sh" "is not a Perfetto trace"
+expect_rejected "Go's form" "$(trace_of trace_truth trace)" "go tool trace"
+expect_rejected "no file" "$TMP/none" "No such file"
+expect_rejected "directory" "$TMP" "directory"
+expect_equal "no argument: status" 2 "$(status_of "$CPROF" trace)"
+finish
