@@ -316,6 +316,7 @@ int main(int argc, char **argv)
 	}
 	if (argc > 2) {
 		prepare(MUTEX);
+		waiters[0].is_inside = 0;
 		atomic_store(&waiters[0].command, MUTEX + 1);
 		while (!atomic_load(&waiters[0].is_inside) || !sleeps(waiters[0].tid))
 			usleep(200);
