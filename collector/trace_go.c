@@ -8,7 +8,8 @@
  *   RUNNING --block--> WAITING --unblock--> RUNNABLE --start--> RUNNING --end--> GONE
  *
  * A thread that acts in the middle of a wait (a handler) is shown to wake for a moment.  A
- * wait whose waker is not known ends by itself, on its own processor, as Go shows timers.
+ * wait whose waker is not known is ended by nobody on processor 0, which no thread has:
+ * viewers draw no arrow from there.
  *
  * Context: collector; see trace_go.h.
  */
@@ -22,6 +23,7 @@
 
 #include "cprof_compiler.h"
 #include "go_events.h"
+#include "trace_first_functions.h"
 
 #define HEADER "go 1.19 trace\0\0"
 
@@ -38,20 +40,25 @@ struct goroutine {
 	struct go_batch batch;
 	uint64_t id;
 	enum state state;
-	uint32_t wait;           /* in which it is, while WAITING */
-	uint32_t first_function; /* string */
+	uint32_t wait; /* in which it is, while WAITING */
 };
 
 struct writer {
 	const struct trace_model *model;
 	struct trace_symbols *symbols;
 	struct goroutine *goroutines; /* by thread */
-	struct go_batch own;          /* of a processor of our own: tables, samples */
+	uint32_t *first_functions;    /* likewise */
+	struct go_batch own;          /* of processor 0: tables, samples, ends of waits */
 	struct go_clock clock;
 	struct u64_map used_strings;
 	struct u64_map used_stacks;
 	bool is_failed;
 };
+
+static uint64_t processor(uint32_t thread)
+{
+	return (uint64_t)thread + 1;
+}
 
 static void use(struct writer *writer, struct u64_map *map, uint64_t id)
 {
@@ -125,7 +132,8 @@ static uint32_t wake_up(struct writer *writer, struct goroutine *g, uint64_t tim
 	uint32_t wait = TRACE_NONE;
 	if (g->state == WAITING) {
 		wait = g->wait;
-		emit(writer, g, GO_UNBLOCK_LOCAL, time_ns, ARGUMENTS(g->id, 0));
+		go_batch_add(&writer->own, GO_UNBLOCK_LOCAL, go_clock_next(&writer->clock, time_ns),
+			     ARGUMENTS(g->id, 0));
 		g->state = RUNNABLE;
 	}
 	if (g->state == RUNNABLE)
@@ -162,7 +170,7 @@ static void start_thread(struct writer *writer, const struct trace_step *step)
 	const struct trace_model_thread *thread = &writer->model->threads[step->thread];
 	struct goroutine *g = &writer->goroutines[step->thread];
 	struct goroutine *creator = g;
-	go_batch_begin(&g->batch, step->thread, step->time_ns);
+	go_batch_begin(&g->batch, processor(step->thread), step->time_ns);
 	emit(writer, g, GO_PROC_START, step->time_ns, ARGUMENTS(thread->tid));
 	if (thread->is_started && thread->creator != TRACE_NONE &&
 	    writer->goroutines[thread->creator].state == RUNNING)
@@ -293,7 +301,8 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 		if (is_there(&writer->goroutines[step->thread]))
 			go_batch_untimed(&writer->own, GO_CPU_SAMPLE,
 					 ARGUMENTS(0, go_clock_next(&writer->clock, step->time_ns),
-						   step->thread, writer->goroutines[step->thread].id,
+						   processor(step->thread),
+						   writer->goroutines[step->thread].id,
 						   use_stack(writer, event->stack)));
 		break;
 	default:
@@ -325,67 +334,6 @@ static void (*const shows[])(struct writer *, const struct trace_step *) = {
 	[TRACE_STEP_GAP_BEGIN] = show_gap,
 	[TRACE_STEP_GAP_END] = show_gap,
 };
-
-/* ---- tables ---------------------------------------------------------------------------------- */
-
-/* Where every thread begins: says nothing about this one. */
-static bool is_start_of_any(const char *function)
-{
-	static const char *const beginnings[] = {"_start", "__libc_start", "start_thread",
-						 "clone",  "__clone",      "libc.so",
-						 "libc-",  "libpthread",   "[unwind stopped]"};
-	for (size_t i = 0; i < ARRAY_LENGTH(beginnings); i++)
-		if (strncmp(function, beginnings[i], strlen(beginnings[i])) == 0)
-			return true;
-	return false;
-}
-
-/* The thread's own outermost function in a stack, 0 if it does not show it. */
-static uint32_t first_function(struct writer *writer, uint32_t stack_id)
-{
-	const struct trace_symbols *symbols = writer->symbols;
-	struct trace_stack stack = symbols->stacks[trace_symbols_stack(writer->symbols, stack_id)];
-	uint32_t at = stack.count;
-	while (at &&
-	       is_start_of_any(trace_symbols_text(symbols, symbols->frames[stack.frames[at - 1]].function)))
-		at--;
-	if (at == 0 || at == stack.count)
-		return 0;
-	return symbols->frames[stack.frames[at - 1]].function;
-}
-
-static uint32_t stack_of_step(const struct trace_model *model, const struct trace_step *step)
-{
-	switch ((enum trace_step_kind)step->kind) {
-	case TRACE_STEP_WAIT_BEGIN:
-		return model->waits[step->index].stack;
-	case TRACE_STEP_WAKE:
-		return model->wakes[step->index].stack;
-	case TRACE_STEP_EVENT:
-		return model->events.items[step->index].stack;
-	default:
-		return 0;
-	}
-}
-
-/* Goroutines are called after the function that they begin with, threads else by their names. */
-static void name_goroutines(struct writer *writer)
-{
-	const struct trace_model *model = writer->model;
-	for (size_t i = 0; i < model->step_count; i++) {
-		const struct trace_step *step = &model->steps[i];
-		uint32_t stack = stack_of_step(model, step);
-		if (stack && !writer->goroutines[step->thread].first_function)
-			writer->goroutines[step->thread].first_function = first_function(writer, stack);
-	}
-	for (size_t i = 0; i < model->thread_count; i++) {
-		struct goroutine *g = &writer->goroutines[i];
-		const char *name = model->threads[i].name;
-		if (!g->first_function)
-			g->first_function = trace_symbols_string(writer->symbols, name[0] ? name : "thread");
-		use(writer, &writer->used_strings, g->first_function);
-	}
-}
 
 /* Thread ids are goroutine ids, but for those that were used before. */
 static void number_goroutines(struct writer *writer)
@@ -435,10 +383,12 @@ static void add_tables(struct writer *writer)
 {
 	const struct trace_symbols *symbols = writer->symbols;
 	uint32_t ignored;
-	for (uint32_t i = 0; i < writer->model->thread_count; i++)
+	for (uint32_t i = 0; i < writer->model->thread_count; i++) {
+		use(writer, &writer->used_strings, writer->first_functions[i]);
 		go_batch_untimed(&writer->own, GO_STACK,
 				 ARGUMENTS(FIRST_FUNCTIONS + i, 1, FIRST_FUNCTIONS + i,
-					   writer->goroutines[i].first_function, 0, 0));
+					   writer->first_functions[i], 0, 0));
+	}
 	for (uint32_t i = 1; i < symbols->stack_count; i++)
 		if (u64_map_find(&writer->used_stacks, i, &ignored))
 			add_stack(writer, i, &symbols->stacks[i]);
@@ -452,20 +402,20 @@ static void add_tables(struct writer *writer)
 static void write_all(struct writer *writer, struct byte_buffer *out)
 {
 	const struct trace_model *model = writer->model;
-	size_t processors = model->thread_count;
+	size_t processors = model->thread_count + 1;
 	/* Readers take a 0 for no time. */
 	uint64_t from_ns = model->input->from_ns ? model->input->from_ns : 1;
-	go_batch_begin(&writer->own, processors, from_ns);
+	go_batch_begin(&writer->own, 0, from_ns);
 	go_batch_untimed(&writer->own, GO_FREQUENCY, ARGUMENTS(UINT64_C(1000000000)));
 	go_batch_add(&writer->own, GO_MAXPROCS, go_clock_next(&writer->clock, from_ns),
-		     ARGUMENTS(processors ? processors : 1, 0));
+		     ARGUMENTS(processors, 0));
 	number_goroutines(writer);
-	name_goroutines(writer);
+	trace_first_functions(model, writer->symbols, writer->first_functions);
 	for (size_t i = 0; i < model->step_count; i++)
 		shows[model->steps[i].kind](writer, &model->steps[i]);
 	/* Readers end the trace with its last event. */
 	go_batch_add(&writer->own, GO_MAXPROCS, go_clock_next(&writer->clock, model->input->until_ns),
-		     ARGUMENTS(processors ? processors : 1, 0));
+		     ARGUMENTS(processors, 0));
 	add_tables(writer);
 	byte_buffer_add(out, HEADER, sizeof HEADER);
 	byte_buffer_add(out, writer->own.bytes.bytes, writer->own.bytes.size);
@@ -482,12 +432,17 @@ int trace_go_write(const struct trace_model *model, struct trace_symbols *symbol
 	struct byte_buffer out = {0};
 	struct writer writer = {.model = model, .symbols = symbols};
 	writer.goroutines = calloc(model->thread_count + 1, sizeof *writer.goroutines);
-	if (!writer.goroutines)
+	writer.first_functions = calloc(model->thread_count + 1, sizeof *writer.first_functions);
+	if (!writer.goroutines || !writer.first_functions) {
+		free(writer.goroutines);
+		free(writer.first_functions);
 		return -ENOMEM;
+	}
 	write_all(&writer, &out);
 	for (size_t i = 0; i < model->thread_count; i++)
 		byte_buffer_free(&writer.goroutines[i].batch.bytes);
 	free(writer.goroutines);
+	free(writer.first_functions);
 	u64_map_fini(&writer.used_strings);
 	u64_map_fini(&writer.used_stacks);
 	bool is_failed = writer.is_failed || writer.own.bytes.is_failed || out.is_failed ||

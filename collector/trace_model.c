@@ -293,6 +293,11 @@ static int finish_threads(struct pass *pass)
 			cut_regions(pass, i, model->input->gaps[g].from_ns);
 		for (uint32_t r = pass->threads[i].open_region; r != TRACE_NONE; r = pass->outer_region[r])
 			model->regions[r].end_order = pass->order++;
+		/* The first thread is called as the process. */
+		if (!thread->name[0] && thread->tid == model->input->pid)
+			thread->name = utf8_copy(&model->events.texts, model->input->process_name);
+		if (!thread->name)
+			return -ENOMEM;
 		if (!seen)
 			continue;
 		char name[sizeof seen->name + 1] = "";

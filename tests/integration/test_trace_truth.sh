@@ -37,6 +37,12 @@ listens()
 	[[ -n $viewer ]] && page / >/dev/null
 }
 
+# arrows NAME: how many begin.
+arrows()
+{
+	grep -o '"name":"[^"]*","ph":"s"' "$TMP/json" | grep -c "\"$1\"" || true
+}
+
 check_pages()
 {
 	local type
@@ -55,7 +61,11 @@ check_pages()
 		page "/usertask?type=checkout" >"$TMP/usertask"
 		expect "a message of a task" grep -q "in the middle" "$TMP/usertask"
 		page "/jsontrace?start=0&end=1000000000000" >"$TMP/json"
-		expect "the timeline has arrows" grep -q '"ph":"s"' "$TMP/json"
+		expect_range "arrows of the timeline: condition variables" $((3 * ROUNDS)) \
+			"$(arrows 'unblock (sync.(\*Cond).Wait)')" 1000
+		expect_range "arrows of the timeline: locks, semaphores, barriers, joins" $((6 * ROUNDS)) \
+			"$(arrows 'unblock (sync)')" 1000
+		expect_equal "no arrows for what nobody ends" 0 "$(arrows 'unblock (sleep)')"
 	else
 		fail "go tool trace serves its pages"
 		sed 's/^/      | /' "$TMP/viewer.log"
