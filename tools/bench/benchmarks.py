@@ -166,6 +166,11 @@ BENCHMARKS = (
     Benchmark("lock_contended", "one mutex that all threads want", ("plain", "cprof_locks"),
               {"locks": Metric("locks of all threads", "/us", more_is_better=True)}, _program("lock"), rounds=11,
               points=(2, 4, 8), point_title="threads"),
+    Benchmark("trace", "one event of the trace", ("cprof_flight",),
+              {"event": Metric("without a stack", "ns"), "stack": Metric("with one of 10 frames, seen before", "ns")},
+              workloads.trace, rounds=7),
+    Benchmark("handoff", "two threads that wake each other by semaphores", ("plain", "cprof", "cprof_locks", "cprof_flight"),
+              {"ns": Metric("CPU time of a handoff", "ns")}, _program("trace", "handoff"), rounds=9),
     Benchmark("handler", "one CPU sample, a stack seen before", ("plain", "cprof_handler", "gperftools_handler"),
               {"ns": NS}, _program("handler", "same"), rounds=7, points=(5, 29, 100), point_title="frames"),
     Benchmark("handler_varied", "one CPU sample, a new stack each time",
@@ -187,8 +192,8 @@ BENCHMARKS = (
                "rss_mb": Metric("memory", "MB"), "named": Metric("named", "%", more_is_better=True)},
               _symbolise, rounds=3, quick_rounds=1, needs=lambda: workloads.object_with_debug_information() is not None),
     Benchmark("redis", "redis-server, 20 connections, 16 requests under way each",
-              ("plain", "cprof", "cprof_locks", "gperftools_cpu", "jemalloc_own_prof", "perf"), _SERVER_METRICS,
-              _server(servers.Redis), rounds=9, quick_rounds=2, needs=lambda: servers.is_installed(servers.Redis)),
+              ("plain", "cprof", "cprof_locks", "cprof_flight", "gperftools_cpu", "jemalloc_own_prof", "perf"),
+              _SERVER_METRICS, _server(servers.Redis), rounds=9, quick_rounds=2, needs=lambda: servers.is_installed(servers.Redis)),
     Benchmark("nginx", "nginx, one worker, 20 connections", ("plain", "cprof", "cprof_locks", "gperftools_cpu", "perf"),
               _SERVER_METRICS, _server(servers.Nginx), rounds=7, quick_rounds=2,
               needs=lambda: servers.is_installed(servers.Nginx)),
@@ -229,6 +234,11 @@ TARGETS = (
     Target("redis-server, CPU time a request", "redis", "cpu_ns", "cprof", "ratio", 1.01,
            peers=("gperftools_cpu", "jemalloc_own_prof", "perf")),
     Target("redis-server, block and mutex on as well", "redis", "cpu_ns", "cprof_locks", "ratio", 1.02),
+    Target("redis-server, flight recorder on", "redis", "cpu_ns", "cprof_flight", "ratio", 1.02),
+    Target("one event of the trace", "trace", "event", "cprof_flight", "value", 60),
+    Target("one event of the trace, with its stack", "trace", "stack", "cprof_flight", "value", 150),
+    # A wait and a wake: 2 % of a CPU at 100,000 events a second.
+    Target("a thread wakes another, flight recorder on", "handoff", "ns", "cprof_flight", "added", 400),
 )
 
 by_name = {benchmark.name: benchmark for benchmark in BENCHMARKS}

@@ -50,6 +50,7 @@ _ALL = (
     _cprof("cprof", "cprof"),
     _cprof("cprof_exact", "cprof, every allocation", CPROF_HEAP_RATE="1"),
     _cprof("cprof_locks", "cprof, block and mutex on", CPROF_BLOCK_RATE="10us"),
+    _cprof("cprof_flight", "cprof, flight recorder", CPROF_TRACE="flight"),
     # One timer, so that its mark can be found, but hardly a signal of its own.
     _cprof("cprof_handler", "cprof", CPROF_CPU_HZ="1", CPROF_HEAP_RATE="0"),
     _preloaded("jemalloc", "jemalloc", "libjemalloc.so.2"),

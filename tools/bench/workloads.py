@@ -99,3 +99,8 @@ def unwind(runner, _, __, ___):
         unwinder, _, state = name.rpartition("_")
         found.setdefault(unwinder, {})[state] = value
     return found
+
+
+def trace(runner, _, __, ___):
+    """Events of a trace, one after another."""
+    return {"cprof_flight": runner.bare("trace")}
