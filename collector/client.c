@@ -45,7 +45,9 @@ bool client_is_gone(const struct client *client)
 	if (client->handle.pidfd < 0)
 		return !is_nameable(client);
 	struct pollfd gone = {.fd = client->handle.pidfd, .events = POLLIN};
-	return poll(&gone, 1, 0) == 1 && gone.revents;
+	int ready = poll(&gone, 1, 0);
+	/* Without poll() an end is noticed once the parent has waited for it. */
+	return ready < 0 && errno != EINTR ? !is_nameable(client) : ready == 1 && gone.revents;
 }
 
 /*

@@ -351,7 +351,12 @@ static void wait_for_something(struct loop *loop)
 	fds[count++] = (struct pollfd){.fd = http_fd(loop->http), .events = POLLIN};
 	fds[count++] = (struct pollfd){.fd = push_fd(loop->push), .events = POLLIN};
 	int patience_ms = push_patience_ms(loop->push, now, left > 0 ? (int)left : 0);
-	if (poll(fds, (nfds_t)count, http_patience_ms(loop->http, now, patience_ms)) <= 0)
+	int ready = poll(fds, (nfds_t)count, http_patience_ms(loop->http, now, patience_ms));
+	if (ready < 0 && errno != EINTR) {
+		const struct timespec rest = {.tv_nsec = TICK_MIN_MS * 1000000};
+		nanosleep(&rest, NULL); /* the kernel has no memory: as above */
+	}
+	if (ready <= 0)
 		return;
 	if (fds[bell_at].revents)
 		bell_hear(&loop->bell);
@@ -385,6 +390,11 @@ static bool is_finished(struct loop *loop)
 
 static void take_over(struct loop *loop, const struct inheritance *inheritance)
 {
+	loop->registration.link_fd = inheritance->link_fd;
+	loop->registration.next_peer = inheritance->next_peer;
+	for (size_t i = 0; i < inheritance->peer_count; i++)
+		registration_adopt(&loop->registration, inheritance->peers[i].fd, inheritance->peers[i].peer,
+				   loop->started_ms);
 	loop->next_id = inheritance->next_id;
 	loop->has_started = inheritance->has_started;
 	if (inheritance->out_dir[0])

@@ -4,6 +4,10 @@
  * was compared, and a peer costs at most one descriptor for one second.  When too
  * many are silent the oldest makes room.
  *
+ * The process that has sent its registration may be gone already: if this worker dies too,
+ * the message must be with somebody.  So the supervisor gets the connection before it is
+ * read, and the message stays in it until the supervisor has the process.
+ *
  * Context: collector, main thread.
  */
 #include "registration.h"
@@ -19,6 +23,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "supervisor.h"
 
 /* More than a peer may send, so that too many are seen rather than guessed. */
 #define FDS_MAX 4
@@ -80,8 +85,8 @@ void client_handle_close(struct client_handle *handle)
 void registration_init(struct registration *registration, int listen_fd, const struct session *session,
 		       struct commands *commands)
 {
-	*registration =
-		(struct registration){.listen_fd = listen_fd, .session = *session, .commands = commands};
+	*registration = (struct registration){
+		.listen_fd = listen_fd, .link_fd = -1, .session = *session, .commands = commands};
 }
 
 /* Takes the same time wherever the first difference is. */
@@ -209,7 +214,7 @@ static enum received receive(struct registration *registration, int fd, struct c
 				 .msg_iovlen = 1,
 				 .msg_control = control.bytes,
 				 .msg_controllen = sizeof control};
-	ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_PEEK);
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return RECEIVED_NOTHING_YET;
 	int fds[FDS_MAX] = {-1, -1, -1, -1};
@@ -223,10 +228,12 @@ static enum received receive(struct registration *registration, int fd, struct c
 			close(fds[i]);
 		return RECEIVED_REFUSED;
 	}
+	/* Who commands, waits, and asks again: nobody needs to keep the message. */
 	if (registration->commands && !(message.msg_flags & MSG_TRUNC) &&
 	    commands_take(registration->commands, fd, &received, (size_t)size, fds[0], &peer)) {
 		for (size_t i = 1; i < fd_count; i++)
 			close(fds[i]);
+		(void)recv(fd, &received, sizeof received, MSG_DONTWAIT);
 		return RECEIVED_COMMAND;
 	}
 	const char *wrong = judge(registration, hello, size, message.msg_flags, fd_count);
@@ -250,7 +257,6 @@ static enum received receive(struct registration *registration, int fd, struct c
 	return RECEIVED_PROCESS;
 }
 
-/* Its descriptor is the caller's. */
 static void forget_pending(struct registration *registration, size_t i)
 {
 	registration->pending_count--;
@@ -258,31 +264,54 @@ static void forget_pending(struct registration *registration, size_t i)
 		(registration->pending_count - i) * sizeof registration->pending[0]);
 }
 
-static void add_pending(struct registration *registration, int fd, int64_t now_ms)
+/* Nothing more is to be had from the peer.  Its descriptor may be the command's now. */
+static void serve_no_longer(struct registration *registration, const struct pending_peer *peer,
+			    enum received got)
+{
+	/* The registration will say so itself: until then the message must be there. */
+	if (got != RECEIVED_PROCESS)
+		supervisor_tell_peer_served(registration->link_fd, peer->peer);
+	if (got != RECEIVED_COMMAND)
+		close(peer->fd);
+}
+
+void registration_adopt(struct registration *registration, int fd, uint32_t peer, int64_t now_ms)
 {
 	if (registration->pending_count == REGISTRATION_PENDING_MAX) {
-		close(registration->pending[0].fd);
+		serve_no_longer(registration, &registration->pending[0], RECEIVED_REFUSED);
 		forget_pending(registration, 0);
 	}
-	size_t i = registration->pending_count++;
-	registration->pending[i].fd = fd;
-	registration->pending[i].deadline_ms = now_ms + REGISTRATION_PATIENCE_MS;
+	registration->pending[registration->pending_count++] = (struct pending_peer){
+		.fd = fd, .peer = peer, .deadline_ms = now_ms + REGISTRATION_PATIENCE_MS};
+}
+
+/* Hears one peer.  Its end, unless it has said nothing yet. */
+static enum received hear(struct registration *registration, const struct pending_peer *peer,
+			  struct client_handle *out_handle)
+{
+	enum received got = receive(registration, peer->fd, out_handle);
+	if (got == RECEIVED_NOTHING_YET)
+		return got;
+	if (got == RECEIVED_PROCESS)
+		out_handle->peer = peer->peer;
+	serve_no_longer(registration, peer, got);
+	return got;
 }
 
 int registration_next(struct registration *registration, int64_t now_ms, struct client_handle *out_handle)
 {
 	for (size_t i = 0; i < registration->pending_count;) {
-		int fd = registration->pending[i].fd;
-		enum received got = receive(registration, fd, out_handle);
-		if (got == RECEIVED_NOTHING_YET && now_ms < registration->pending[i].deadline_ms) {
+		const struct pending_peer peer = registration->pending[i];
+		enum received got = hear(registration, &peer, out_handle);
+		if (got == RECEIVED_NOTHING_YET && now_ms < peer.deadline_ms) {
 			i++;
 			continue;
 		}
-		if (got == RECEIVED_NOTHING_YET)
+		if (got == RECEIVED_NOTHING_YET) {
 			log_info("a peer connected and said nothing: dropped");
+			serve_no_longer(registration, &peer, RECEIVED_REFUSED);
+		}
 		forget_pending(registration, i);
-		if (got != RECEIVED_COMMAND)
-			close(fd);
 		if (got == RECEIVED_PROCESS)
 			return 1;
 	}
@@ -297,11 +326,11 @@ int registration_next(struct registration *registration, int64_t now_ms, struct 
 			registration->accept_at_ms = now_ms + STARVED_MS;
 		if (fd < 0)
 			return 0;
-		enum received got = receive(registration, fd, out_handle);
+		const struct pending_peer peer = {.fd = fd, .peer = registration->next_peer++};
+		supervisor_tell_peer(registration->link_fd, peer.peer, fd);
+		enum received got = hear(registration, &peer, out_handle);
 		if (got == RECEIVED_NOTHING_YET)
-			add_pending(registration, fd, now_ms);
-		else if (got != RECEIVED_COMMAND)
-			close(fd);
+			registration_adopt(registration, fd, peer.peer, now_ms);
 		if (got == RECEIVED_PROCESS)
 			return 1;
 	}

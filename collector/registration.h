@@ -35,7 +35,8 @@ pid_t pidfd_pid(int fd);
 
 /* A registered process, before anything in its segment was believed.  Owns its descriptors. */
 struct client_handle {
-	uint32_t id; /* given by the worker, unique in the tree */
+	uint32_t id;   /* given by the worker, unique in the tree */
+	uint32_t peer; /* likewise, of the connection that it came by */
 	uint32_t is_first;
 	uint32_t is_again; /* in place of what the same process registered before */
 	uint32_t pid;      /* as the process sees itself */
@@ -53,20 +54,26 @@ void client_handle_close(struct client_handle *handle);
 /* Peers that have connected but not spoken. */
 struct registration {
 	int listen_fd; /* -1: closed */
+	int link_fd;   /* to the supervisor, which keeps connections that a worker dies with; -1: none */
+	uint32_t next_peer;
 	bool is_shut;
 	struct session session;
 	struct commands *commands; /* borrowed: where commands go; NULL: nowhere */
 	unsigned complaints;       /* lines about refused peers so far */
 	int64_t accept_at_ms;      /* no descriptors left: not before this moment */
 	size_t pending_count;
-	struct {
+	struct pending_peer {
 		int fd;
+		uint32_t peer;
 		int64_t deadline_ms; /* monotonic */
 	} pending[REGISTRATION_PENDING_MAX];
 };
 
 void registration_init(struct registration *registration, int listen_fd, const struct session *session,
 		       struct commands *commands);
+
+/* Waits for somebody whom an earlier worker has let in. */
+void registration_adopt(struct registration *registration, int fd, uint32_t peer, int64_t now_ms);
 
 /*
  * Takes the next registered process: accepts, reads and verifies as needed.  Returns

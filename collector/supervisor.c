@@ -26,12 +26,21 @@
 #define RESTART_PAUSE_S 1
 #define LINK_PATIENCE_S 1
 
-enum link_kind { LINK_REGISTERED = 1, LINK_FINISHED, LINK_OUT_DIR, LINK_FIRST_ENDED };
+enum link_kind {
+	LINK_PEER = 1,
+	LINK_PEER_SERVED,
+	LINK_REGISTERED,
+	LINK_FINISHED,
+	LINK_OUT_DIR,
+	LINK_FIRST_ENDED
+};
 
 struct link_message {
 	uint32_t kind;
 	uint32_t id;
+	uint32_t peer;
 	uint32_t is_first;
+	uint32_t is_again;
 	uint32_t pid;
 	int32_t peer_pid;
 	uint32_t has_pidfd;
@@ -62,8 +71,25 @@ static void tell(int link_fd, const struct link_message *what, size_t size, cons
 		rights->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
 		memcpy(CMSG_DATA(rights), fds, fd_count * sizeof(int));
 	}
-	while (sendmsg(link_fd, &message, MSG_NOSIGNAL) < 0 && errno == EINTR)
-		;
+	/* One that is stopped is waited for once, not each time. */
+	static bool is_silent;
+	ssize_t sent;
+	do
+		sent = sendmsg(link_fd, &message, MSG_NOSIGNAL | (is_silent ? MSG_DONTWAIT : 0));
+	while (sent < 0 && errno == EINTR);
+	is_silent = sent < 0 && errno == EAGAIN;
+}
+
+void supervisor_tell_peer(int link_fd, uint32_t peer, int fd)
+{
+	struct link_message message = {.kind = LINK_PEER, .peer = peer};
+	tell(link_fd, &message, LINK_SHORT_BYTES, &fd, 1);
+}
+
+void supervisor_tell_peer_served(int link_fd, uint32_t peer)
+{
+	struct link_message message = {.kind = LINK_PEER_SERVED, .peer = peer};
+	tell(link_fd, &message, LINK_SHORT_BYTES, NULL, 0);
 }
 
 void supervisor_tell_registered(int link_fd, const struct client_handle *handle)
@@ -71,7 +97,9 @@ void supervisor_tell_registered(int link_fd, const struct client_handle *handle)
 	struct link_message message = {
 		.kind = LINK_REGISTERED,
 		.id = handle->id,
+		.peer = handle->peer,
 		.is_first = handle->is_first,
+		.is_again = handle->is_again,
 		.pid = handle->pid,
 		.peer_pid = handle->peer_pid,
 		.has_pidfd = handle->pidfd >= 0,
@@ -107,6 +135,31 @@ void supervisor_tell_first_ended(int link_fd)
 
 /* ---- supervisor side --------------------------------------------------------------------- */
 
+static void forget_peer(struct inheritance *kept, size_t at)
+{
+	close(kept->peers[at].fd);
+	kept->peer_count--;
+	memmove(&kept->peers[at], &kept->peers[at + 1], (kept->peer_count - at) * sizeof kept->peers[0]);
+}
+
+static void release_peer(struct inheritance *kept, uint32_t peer)
+{
+	for (size_t i = 0; i < kept->peer_count; i++)
+		if (kept->peers[i].peer == peer) {
+			forget_peer(kept, i);
+			return;
+		}
+}
+
+static void keep_peer(struct inheritance *kept, uint32_t peer, int fd)
+{
+	/* More than a worker hears at once: it could not tell us of their ends. */
+	if (kept->peer_count == INHERITED_PEERS_MAX)
+		forget_peer(kept, 0);
+	kept->peers[kept->peer_count++] = (struct inherited_peer){.fd = fd, .peer = peer};
+	kept->next_peer = peer + 1;
+}
+
 static void keep(struct inheritance *kept, const struct link_message *message, int *fds, size_t fd_count)
 {
 	size_t wanted = 1 + (message->has_pidfd != 0) + (message->has_root != 0);
@@ -126,6 +179,7 @@ static void keep(struct inheritance *kept, const struct link_message *message, i
 	*handle = (struct client_handle){
 		.id = message->id,
 		.is_first = message->is_first,
+		.is_again = message->is_again,
 		.pid = message->pid,
 		.peer_pid = message->peer_pid,
 		.segment_fd = fds[0],
@@ -174,9 +228,14 @@ static bool listen_once(int link_fd, struct inheritance *kept)
 		fd_count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(fds, CMSG_DATA(rights), fd_count * sizeof(int));
 	}
-	if (received.kind == LINK_REGISTERED)
+	if (received.kind == LINK_PEER && fd_count == 1)
+		keep_peer(kept, received.peer, fds[0]);
+	else if (received.kind == LINK_PEER_SERVED)
+		release_peer(kept, received.peer);
+	else if (received.kind == LINK_REGISTERED) {
 		keep(kept, &received, fds, fd_count);
-	else if (received.kind == LINK_FINISHED)
+		release_peer(kept, received.peer);
+	} else if (received.kind == LINK_FINISHED)
 		release(kept, received.id);
 	else if (received.kind == LINK_OUT_DIR && size == (ssize_t)sizeof received)
 		memcpy(kept->out_dir, received.out_dir, sizeof kept->out_dir);

@@ -12,6 +12,8 @@
 
 #include "registration.h"
 
+#define INHERITED_PEERS_MAX (2 * REGISTRATION_PENDING_MAX)
+
 /* What a worker inherits. */
 struct inheritance {
 	int link_fd; /* to the supervisor, for supervisor_tell_*(); -1: none */
@@ -19,6 +21,13 @@ struct inheritance {
 	bool has_started;              /* somebody had registered before */
 	struct client_handle *handles; /* in order of registration; the worker owns their descriptors */
 	size_t handle_count;
+	/* Who has connected and was not heard to the end; the worker owns these too. */
+	struct inherited_peer {
+		int fd;
+		uint32_t peer;
+	} peers[INHERITED_PEERS_MAX];
+	size_t peer_count;
+	uint32_t next_peer;
 	char out_dir[CPROF_PATH_BYTES]; /* of the tree, "" if not known yet */
 };
 
@@ -31,6 +40,11 @@ int supervisor_run(int (*work)(const struct inheritance *inheritance, void *argu
 		   bool *out_is_worker);
 
 /* Worker side.  A supervisor that is gone is no error: the worker goes on alone. */
+
+/* Somebody has connected, as `peer`; and is not waited for any more.  Who registers is that by itself. */
+void supervisor_tell_peer(int link_fd, uint32_t peer, int fd);
+void supervisor_tell_peer_served(int link_fd, uint32_t peer);
+
 void supervisor_tell_registered(int link_fd, const struct client_handle *handle);
 void supervisor_tell_finished(int link_fd, uint32_t id);
 void supervisor_tell_out_dir(int link_fd, const char *path);

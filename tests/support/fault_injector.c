@@ -6,7 +6,8 @@
  *
  * SIDE is `library` (calls made by code of libcprof.so, in any process) or `collector`
  * (calls of a process that runs cprof-collector).  WHICH is `N` (the N-th such call, from
- * 1; 0 = none), or `NAME=ERROR` (each call of that name).  Calls that cannot fail, or whose
+ * 1; 0 = none), `NAME=ERROR` (each call of that name), or `NAME:N=KILL`: the process is killed
+ * when it comes back from its side's N-th call of that name that succeeds.  Calls that cannot fail, or whose
  * failure the kernel reserves for broken programs, are neither counted nor failed.  REPORT
  * gets a line "calls COUNT", and "failed NAME ERROR" for the N-th.
  *
@@ -120,7 +121,7 @@ struct task {
 	uint64_t start, end; /* of libcprof.so's code; 0: not known */
 	bool is_collector;
 	bool has_begun;
-	int error; /* to give at the call's end, or 0 */
+	int error; /* to give at the call's end, or 0; -1: the process is killed there */
 };
 
 /* Of the one thread of this program. */
@@ -130,6 +131,7 @@ static bool wants_collector;
 static unsigned long wanted;
 static uint64_t wanted_nr = NO_CALL;
 static int wanted_error;
+static unsigned long kill_at; /* so many successful calls; 0: nobody is killed */
 static unsigned long counted;
 static FILE *report;
 
@@ -150,6 +152,12 @@ static bool parse_which(char *which)
 		return !*end;
 	}
 	*equals = '\0';
+	char *colon = strchr(which, ':');
+	if (colon && !strcmp(equals + 1, "KILL")) {
+		*colon = '\0';
+		kill_at = strtoul(colon + 1, NULL, 10);
+		wanted_error = -1;
+	}
 	for (size_t i = 0; i < CALL_COUNT; i++)
 		if (!strcmp(calls[i].name, which))
 			wanted_nr = calls[i].nr;
@@ -158,7 +166,7 @@ static bool parse_which(char *which)
 		if (name && !strcmp(name, equals + 1))
 			wanted_error = error;
 	}
-	return wanted_nr != NO_CALL && wanted_error;
+	return wanted_nr != NO_CALL && (kill_at || wanted_error > 0);
 }
 
 static struct task *task_of(pid_t tid)
@@ -242,8 +250,16 @@ static void at_call(struct task *task)
 		return;
 	if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
 		task->error = error_for(task, info.entry.nr, info.instruction_pointer);
-		if (task->error) /* none is made */
+		if (task->error > 0) /* none is made */
 			set_register(task->tid, offsetof(struct user_regs_struct, orig_rax), NO_CALL);
+	} else if (info.op == PTRACE_SYSCALL_INFO_EXIT && task->error < 0) {
+		task->error = 0;
+		if (!info.exit.is_error && --kill_at == 0) {
+			fprintf(report, "failed KILL\n");
+			wanted_nr = NO_CALL;
+			wanted = 0;
+			kill(task->tid, SIGKILL);
+		}
 	} else if (info.op == PTRACE_SYSCALL_INFO_EXIT && task->error) {
 		set_register(task->tid, offsetof(struct user_regs_struct, rax), (uint64_t)-task->error);
 		task->error = 0;
