@@ -58,12 +58,28 @@ const char *thread_text_how(enum thread_how how)
 	}
 }
 
+/* A call that blocks: its object is a number, see enum cprof_wait. */
+static void describe_call(const struct thread_wait *wait, char out_text[THREAD_TEXT_WAIT_BYTES])
+{
+	const char *name = thread_waits_name(wait->what);
+	int32_t number = (int32_t)wait->object;
+	bool has_number = wait->what != CPROF_WAIT_POLL && wait->what != CPROF_WAIT_SLEEP && number >= 0;
+	if (!has_number)
+		snprintf(out_text, THREAD_TEXT_WAIT_BYTES, "%s", name);
+	else if (wait->what == CPROF_WAIT_CHILD)
+		snprintf(out_text, THREAD_TEXT_WAIT_BYTES, "%s %d", name, number);
+	else
+		snprintf(out_text, THREAD_TEXT_WAIT_BYTES, "%s (descriptor %d)", name, number);
+}
+
 void thread_text_wait(const struct thread_reading *reading, const struct thread_wait *wait,
 		      char out_text[THREAD_TEXT_WAIT_BYTES])
 {
 	const struct thread_call *call = &reading->call;
 	out_text[0] = '\0';
-	if (wait->what != CPROF_WAIT_NONE) {
+	if (wait->what >= CPROF_WAIT_READ) {
+		describe_call(wait, out_text);
+	} else if (wait->what != CPROF_WAIT_NONE) {
 		if (wait->what == CPROF_WAIT_JOIN && wait->holder_tid)
 			snprintf(out_text, THREAD_TEXT_WAIT_BYTES, "end of thread %u", wait->holder_tid);
 		else if (wait->object)

@@ -24,8 +24,9 @@
 /*
  * X(return type, name, parameters, arguments, what, object, end)
  *
- * end: what the result says: COUNT: below 0 it failed; READY: 0 is a timeout; ERROR: anything but 0 is one; SIGNAL: it
- * always ends by a signal, which is what it waits for.
+ * object: as enum cprof_wait says.  end: what the result tells.  COUNT: below 0 it failed;
+ * READY: 0 is a timeout as well; ERROR: anything but 0 is a failure; SIGNAL: it always ends
+ * by a signal, which is what it waits for.
  */
 #define CALL_LIST_READ(X)                                                                                    \
 	X(ssize_t, read, (int fd, void *bytes, size_t count), (fd, bytes, count), READ, fd, COUNT)           \
