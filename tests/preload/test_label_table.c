@@ -163,7 +163,7 @@ Test(label_table, without_labels_there_is_nothing_to_copy)
 {
 	struct label_table_copy copy;
 	label_table_keep(&copy);
-	cr_expect_null(copy.bytes);
+	cr_expect_eq(copy.bytes, NULL);
 	cr_expect_not(label_table_restore(&copy));
 	label_table_drop(&copy);
 }
