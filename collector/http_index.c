@@ -27,7 +27,8 @@ static const char head[] =
 	"a { color: var(--link); }\n"
 	"table { border-collapse: collapse; width: 100%; }\n"
 	"th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0; "
-	"border-bottom: 1px solid var(--line); }\n"
+	"border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }\n"
+	"th:last-child, td:last-child { padding-right: 0; }\n"
 	"th { font-weight: 600; color: var(--soft); }\n"
 	"th.n { width: 1%; }\n"
 	".n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }\n"
@@ -146,8 +147,10 @@ static void write_more(struct text_buffer *page, const struct http_config *confi
 
 static void write_processes(struct text_buffer *page, const struct client *clients)
 {
-	text_buffer_string(page, "<h2>Processes</h2>\n<table>\n<tr><th class=\"n\">PID</th><th>Name</th>"
-				 "<th class=\"n\">Threads</th></tr>\n");
+	text_buffer_string(
+		page,
+		"<h2 id=\"processes\">Processes</h2>\n<table>\n<tr><th class=\"n\">PID</th><th>Name</th>"
+		"<th class=\"n\">Threads</th></tr>\n");
 	for (const struct client *client = clients; client; client = client->next) {
 		struct cprof_process process;
 		if (client->end_monotonic_ns)
@@ -159,7 +162,7 @@ static void write_processes(struct text_buffer *page, const struct client *clien
 		text_buffer_format(page, "%s</td><td class=\"n\">%u</td></tr>\n",
 				   client->handle.is_first ? " (first)" : "", process.thread_count);
 	}
-	text_buffer_string(page, "</table>\n");
+	text_buffer_string(page, "</table>\n<p><a href=\"/metrics?pid=all\">metrics of all</a></p>\n");
 }
 
 void http_index_write(const struct http_config *config, const struct client *clients,
@@ -179,8 +182,12 @@ void http_index_write(const struct http_config *config, const struct client *cli
 	text_buffer_html(page, shown->writer.name);
 	text_buffer_format(page,
 			   " (%u)</h1>\n<p>/debug/pprof/ &middot; cprof " CPROF_VERSION
-			   " &middot; running %" PRIu64 " s</p>\n",
+			   " &middot; running %" PRIu64 " s",
 			   shown->writer.pid, process.running_ns / 1000000000);
+	if (live > 1)
+		text_buffer_format(page, " &middot; <a href=\"#processes\">%s of %u processes</a>",
+				   shown->handle.is_first ? "the first" : "one", live);
+	text_buffer_string(page, "</p>\n");
 	write_profiles(page, &process, pid);
 	write_more(page, config, process.rates.trace != 0, pid);
 	if (live > 1)
