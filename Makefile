@@ -104,8 +104,9 @@ $(LIBRARY): $(PRELOAD_OBJ) preload/exports.map
 $(COLLECTOR_LIB): $(COLLECTOR_OBJ)
 	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $^
 
+# Takes its libraries from lib/ beside it, if that is there, also those that it loads later: see share/cprof/bundle.sh.
 $(COLLECTOR): $(BUILD)/collector/main.o $(COLLECTOR_LIB)
-	$(call quiet,LD)$(CC) $(SAN_FLAGS) -o $@ $^ $(COLLECTOR_LIBS)
+	$(call quiet,LD)$(CC) $(SAN_FLAGS) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/lib' -o $@ $^ $(COLLECTOR_LIBS)
 
 $(TOOL): $(TOOL_OBJ) $(COLLECTOR_LIB)
 	$(call quiet,LD)$(CC) $(SAN_FLAGS) -o $@ $^ $(COLLECTOR_LIBS)
