@@ -5,12 +5,17 @@
  * Context: command line.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cmd.h"
+#include "pgo_check.h"
 #include "pgo_estimate.h"
+#include "pgo_fetch.h"
 #include "pgo_options.h"
 #include "pgo_output.h"
 #include "pgo_report.h"
@@ -22,40 +27,68 @@ static void print_help(void)
 	puts("usage: cprof pgo --binary FILE [OPTION...] -o OUT PROFILE...\n\n"
 	     "Makes of CPU profiles of a program or shared library a sample profile with which the compiler\n"
 	     "builds it faster: clang -fprofile-sample-use=OUT.  FILE is what was profiled, built with\n"
-	     "-O2 -g -fdebug-info-for-profiling; PROFILEs are as many NAME.PID.cpu.pb.gz as there are.\n\n"
+	     "-O2 -g -fdebug-info-for-profiling; PROFILEs are as many NAME.PID.cpu.pb.gz as there are,\n"
+	     "or URLs: http://HOST:PORT/debug/pprof/profile?seconds=30, unix:SOCKET.\n\n"
 	     "  --binary FILE                what was profiled, with its debug information\n"
 	     "  -o, --out OUT                the profile to write\n"
-	     "  --format FORMAT              llvm-text (default), or llvm-ext through llvm-profdata\n"
+	     "  --format FORMAT              llvm-text (default), llvm-ext (through llvm-profdata), gcov "
+	     "(for\n"
+	     "                               gcc 12 -fauto-profile=OUT, experimental), or autofdo-text (for\n"
+	     "                               google/autofdo with --profiler=text)\n"
 	     "  --estimator max|average      the most samples of a line's instructions, or the average over "
 	     "a\n"
 	     "                               basic block (default)\n"
 	     "  --no-calls                   leave out whom indirect calls went to\n"
 	     "  --min-samples N              the fewest samples to go by (default 500)\n"
-	     "  --allow-build-id-mismatch    also use profiles of another build of FILE\n");
+	     "  --allow-build-id-mismatch    also use profiles of another build of FILE\n\n"
+	     "       cprof pgo --check OUT SOURCE-TREE [-o NEW]\n\n"
+	     "Takes the functions out of the profile whose source changed since (OUT.sources tells), keeps "
+	     "those\n"
+	     "that only moved, and writes the rest to NEW, or back to OUT.");
 }
 
-static int add_input(struct pgo_samples *samples, const struct pgo_options *options,
-		     const struct pgo_binary *binary, const char *path)
+static int add_file(struct pgo_samples *samples, const struct pgo_options *options,
+		    const struct pgo_binary *binary, const char *path, const char *name)
 {
 	Perftools__Profiles__Profile *profile;
 	int error = pprof_file_load(path, &profile);
 	if (error) {
-		fprintf(stderr, "cprof pgo: %s: %s\n", path,
+		fprintf(stderr, "cprof pgo: %s: %s\n", name,
 			error == -EBADMSG ? "is no pprof file" : strerror(-error));
 		return error;
 	}
-	error = pgo_samples_add(samples, binary, options->is_any_build, path, profile);
+	error = pgo_samples_add(samples, binary, options->is_any_build, name, profile);
 	perftools__profiles__profile__free_unpacked(profile, NULL);
 	return error;
 }
 
-static int write_profile(const struct pgo_options *options, const struct pgo_tree *tree)
+static int add_input(struct pgo_samples *samples, const struct pgo_options *options,
+		     const struct pgo_binary *binary, const char *word)
+{
+	char path[PATH_MAX];
+	if (!pgo_fetch_is_url(word))
+		return add_file(samples, options, binary, word, word);
+	int error = pgo_fetch(word, path, sizeof path);
+	if (error)
+		return error;
+	error = add_file(samples, options, binary, path, word);
+	unlink(path);
+	return error;
+}
+
+static int write_profile(const struct pgo_options *options, const struct pgo_samples *samples,
+			 const struct pgo_tree *tree)
 {
 	struct pgo_output output;
 	int error = pgo_output_open(&output, options->out);
 	if (error)
 		return error;
-	error = pgo_write_llvm(tree, output.stream);
+	if (options->format == PGO_FORMAT_AUTOFDO_TEXT)
+		error = pgo_write_autofdo(samples, output.stream);
+	else if (options->format == PGO_FORMAT_GCOV)
+		error = pgo_write_gcov(tree, output.stream);
+	else
+		error = pgo_write_llvm(tree, output.stream);
 	if (error) {
 		fprintf(stderr, "cprof pgo: %s: %s\n", options->out, strerror(-error));
 		pgo_output_abandon(&output);
@@ -65,18 +98,42 @@ static int write_profile(const struct pgo_options *options, const struct pgo_tre
 						      : pgo_output_commit(&output);
 }
 
+/* Hashes the sources, if they are there, and keeps that beside the profile. */
+static int save_origins(const struct pgo_options *options, struct pgo_origins *origins)
+{
+	struct stat binary;
+	size_t missing, newer;
+	int64_t built = stat(options->binary, &binary) == 0 ? binary.st_mtime : 0;
+	pgo_origins_hash(origins, built, &missing, &newer);
+	int error = pgo_origins_save(origins, options->out);
+	if (error)
+		return error;
+	printf("  sources: %zu functions hashed, %zu not\n", origins->count - missing, missing);
+	if (newer)
+		fprintf(stderr,
+			"cprof pgo: warning: the files of %zu functions are younger than %s: if they changed "
+			"since it"
+			" was built, --check compares with the wrong state\n",
+			newer, options->binary);
+	return 0;
+}
+
 static int convert(const struct pgo_options *options, const struct pgo_binary *binary,
 		   struct pgo_debug *debug, const struct pgo_samples *samples)
 {
 	struct pgo_tree tree = {0};
+	struct pgo_origins origins = {0};
 	struct pgo_coverage coverage;
-	pgo_estimate(&options->estimate, binary, debug, samples, &tree, &coverage);
+	pgo_estimate(&options->estimate, binary, debug, samples, &tree, &origins, &coverage);
 	int error = pgo_report_too_few(options, samples, &coverage);
 	if (!error)
-		error = write_profile(options, &tree);
-	if (!error)
+		error = write_profile(options, samples, &tree);
+	if (!error) {
 		pgo_report_print(options, samples, &coverage);
+		error = save_origins(options, &origins);
+	}
 	pgo_tree_fini(&tree);
+	pgo_origins_fini(&origins);
 	return error;
 }
 
@@ -92,6 +149,9 @@ int cmd_pgo(int argc, char **argv)
 		print_help();
 		return EXIT_SUCCESS;
 	}
+	if (options.is_check)
+		return pgo_check_profile(options.inputs[0], options.inputs[1], options.out) ? EXIT_FAILURE
+											    : EXIT_SUCCESS;
 	if (pgo_binary_open(&binary, options.binary) != 0)
 		return EXIT_FAILURE;
 	int error = pgo_debug_open(&debug, &binary);

@@ -23,7 +23,8 @@ packages=(
 )
 
 if [[ ${1:-} == bench ]]; then
-	packages+=(google-perftools libgoogle-perftools-dev heaptrack linux-perf memcached python3.11-dbg)
+	packages+=(google-perftools libgoogle-perftools-dev heaptrack linux-perf memcached python3.11-dbg
+		tcl libclang-rt-14-dev)
 fi
 
 # Whether the Go at $1 can read what we write (1.19 or newer).

@@ -22,7 +22,7 @@
 
 int pgo_debug_open(struct pgo_debug *debug, const struct pgo_binary *binary)
 {
-	*debug = (struct pgo_debug){0};
+	*debug = (struct pgo_debug){.binary = binary};
 	debug->dwarf = image_dwarf_open(binary->dwarf, binary->elf, &debug->names);
 	if (debug->dwarf)
 		return 0;
@@ -78,13 +78,37 @@ static uint32_t number_of(Dwarf_Die *die, unsigned name)
 	return (uint32_t)value;
 }
 
-const char *pgo_debug_name(Dwarf_Die *die)
+static const char *linkage_name(Dwarf_Die *die)
 {
 	Dwarf_Attribute attribute;
 	const char *name = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute));
+	return name ? name : dwarf_formstring(dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute));
+}
+
+/*
+ * gcc gives no linkage name to what is local to a file, though the symbol has one.
+ * Suffixes of copies and parts (.cold, .isra.0) are no part of the name.
+ */
+static const char *symbol_name(struct pgo_debug *debug, Dwarf_Die *function)
+{
+	Dwarf_Addr entry;
+	if (dwarf_entrypc(function, &entry) != 0)
+		return NULL;
+	GElf_Off offset = 0;
+	GElf_Sym symbol;
+	const char *name = dwfl_module_addrinfo(dwfl_addrmodule(debug->binary->dwfl, entry), entry, &offset,
+						&symbol, NULL, NULL, NULL);
+	if (!name || offset != 0 || name[0] != '_' || name[1] != 'Z')
+		return NULL;
+	return strchr(name, '.') ? arena_copy(&debug->names.arena, name, strcspn(name, ".")) : name;
+}
+
+const char *pgo_debug_name(struct pgo_debug *debug, Dwarf_Die *function)
+{
+	const char *name = linkage_name(function);
 	if (!name)
-		name = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute));
-	return name ? name : dwarf_diename(die);
+		name = symbol_name(debug, function);
+	return name ? name : dwarf_diename(function);
 }
 
 /* Only clang packs discriminators; gcc's are the numbers themselves. */
@@ -126,18 +150,21 @@ bool pgo_debug_locate(struct pgo_debug *debug, uint64_t address, struct pgo_loca
 	dwarf_linediscriminator(row, &discriminator);
 	bool is_clang = is_packed(&unit);
 	uint32_t line = number > 0 ? (uint32_t)number : 0;
-	out->line = line;
 	out->copies = is_clang ? pgo_discriminator_copies(discriminator) : 1;
 	out->frame_count = 0;
 	for (size_t i = 0; i < count; i++) {
-		const char *name = pgo_debug_name(&scopes[i]);
+		bool is_inlined = i + 1 < count;
+		const char *name = is_inlined ? linkage_name(&scopes[i]) : pgo_debug_name(debug, &scopes[i]);
+		if (!name)
+			name = dwarf_diename(&scopes[i]);
 		if (!name)
 			return false;
 		out->frames[out->frame_count++] = (struct pgo_frame){
 			.name = name,
 			.place = {line_offset(&scopes[i], line),
 				  is_clang ? pgo_discriminator_base(discriminator) : discriminator},
-			.die = scopes[i],
+			.line = line,
+			.origin = image_names_of_die(&debug->names, &scopes[i]),
 		};
 		line = number_of(&scopes[i], DW_AT_call_line);
 		discriminator = number_of(&scopes[i], DW_AT_GNU_discriminator);

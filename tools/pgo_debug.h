@@ -21,17 +21,18 @@
 struct pgo_frame {
 	const char *name; /* linkage name, lives as long as the binary */
 	struct pgo_place place;
-	Dwarf_Die die;
+	uint32_t line;                      /* as in the file; 0: not known */
+	const struct function_name *origin; /* where it is declared, or NULL */
 };
 
 struct pgo_location {
 	struct pgo_frame frames[PGO_FRAMES_MAX]; /* innermost first */
 	size_t frame_count;
 	uint32_t copies; /* how often the innermost place is there, by unrolling or vectorising */
-	uint32_t line;   /* as in the file; 0: code that belongs to no line */
 };
 
 struct pgo_debug {
+	const struct pgo_binary *binary; /* borrowed */
 	struct image_dwarf *dwarf;
 	struct image_names names;
 };
@@ -44,10 +45,10 @@ void pgo_debug_close(struct pgo_debug *debug);
 /* The function whose code is at an address; false if debug information does not cover it. */
 bool pgo_debug_function(struct pgo_debug *debug, uint64_t address, Dwarf_Die *out_function);
 
-/* The linkage name of a function or inlined function, NULL if it has no name at all. */
-const char *pgo_debug_name(Dwarf_Die *die);
+/* The linkage name of a function, NULL if it has no name at all. */
+const char *pgo_debug_name(struct pgo_debug *debug, Dwarf_Die *function);
 
-/* False if debug information does not cover the address; line 0 is covered. */
+/* False if debug information does not cover the address; its first frame may have line 0. */
 bool pgo_debug_locate(struct pgo_debug *debug, uint64_t address, struct pgo_location *out_location);
 
 /*

@@ -8,7 +8,9 @@
  * branch records: the most that any instruction of a place has.
  *
  * A place that several blocks contain gets the largest count, since a compiler takes the
- * largest of a block's places.  A function's head is the count of its first block.
+ * largest of a block's places.  A function's head is the count of its first block, or, if
+ * that is more, the sum of the calls on stacks that went to it: the first block is short and
+ * so has few samples or none.
  *
  * A block with a call that is on a stack did run, however few samples it has itself; it
  * gets half a sample, the mean of what could be there and was not seen.
@@ -30,8 +32,14 @@
 #define SCALE 1000.0
 #define EVIDENCE_SAMPLES 0.5
 #define RANGES_MAX 100000
-/* A site is hot if it has this share of all counts of calls. */
+/* An indirect call is hot if its block has this share of all samples. */
 #define HOT_SHARE 0.01
+
+/* How often a function was entered by one call. */
+struct entry {
+	const char *name;
+	double count;
+};
 
 struct estimate {
 	const struct pgo_estimate_options *options;
@@ -39,7 +47,10 @@ struct estimate {
 	struct pgo_debug *debug;
 	const struct pgo_samples *samples;
 	struct pgo_tree *tree;
+	struct pgo_origins *origins;
 	struct pgo_coverage *coverage;
+	struct entry *entries;
+	size_t entry_count, entry_capacity;
 	struct u64_map seen; /* functions, by the offset of their DIE */
 };
 
@@ -131,6 +142,15 @@ static struct pgo_body *body_of(struct pgo_node *function, const struct pgo_loca
 	return pgo_node_body(node, location->frames[0].place);
 }
 
+static void note_origins(struct estimate *e, const struct pgo_location *location)
+{
+	for (size_t i = 0; i < location->frame_count; i++) {
+		const struct pgo_frame *frame = &location->frames[i];
+		if (frame->origin && frame->origin->file && frame->origin->line)
+			pgo_origins_add(e->origins, frame->name, frame->origin->file, frame->origin->line);
+	}
+}
+
 static void add_places(struct estimate *e, struct pgo_node *function, const struct pgo_code *code,
 		       const struct counts *counts)
 {
@@ -141,7 +161,7 @@ static void add_places(struct estimate *e, struct pgo_node *function, const stru
 			e->coverage->no_debug += code->samples[i];
 			continue;
 		}
-		if (!location.line) {
+		if (!location.frames[0].line) {
 			e->coverage->no_line += code->samples[i];
 			continue;
 		}
@@ -149,6 +169,7 @@ static void add_places(struct estimate *e, struct pgo_node *function, const stru
 			e->coverage->has_discriminators = true;
 		if (counts->of_place[i] <= 0)
 			continue;
+		note_origins(e, &location);
 		uint64_t count = (uint64_t)(counts->of_place[i] * location.copies);
 		struct pgo_body *body = body_of(function, &location);
 		if (body->count < count)
@@ -162,7 +183,13 @@ static const char *name_of_callee(struct estimate *e, const struct pgo_call *cal
 	Dwarf_Die function;
 	if (!call->to)
 		return call->to_name;
-	return pgo_debug_function(e->debug, call->to, &function) ? pgo_debug_name(&function) : NULL;
+	return pgo_debug_function(e->debug, call->to, &function) ? pgo_debug_name(e->debug, &function) : NULL;
+}
+
+static void add_entry(struct estimate *e, const char *name, double count)
+{
+	e->entries = grown(e->entries, e->entry_count, &e->entry_capacity, sizeof *e->entries);
+	e->entries[e->entry_count++] = (struct entry){name, count};
 }
 
 /* Splits a call's count among its callees: the samples from `first` to `end`. */
@@ -171,16 +198,19 @@ static void add_targets(struct estimate *e, struct pgo_node *function,
 {
 	struct pgo_location location;
 	uint64_t all = 0;
-	if (!pgo_debug_locate(e->debug, instruction->address, &location) || !location.line)
-		return;
+	bool has_place = e->options->has_calls &&
+			 pgo_debug_locate(e->debug, instruction->address, &location) &&
+			 location.frames[0].line;
 	for (size_t i = first; i < end; i++)
 		all += e->samples->calls[i].count;
 	for (size_t i = first; i < end; i++) {
 		const struct pgo_call *call = &e->samples->calls[i];
 		const char *name = name_of_callee(e, call);
-		uint64_t share = (uint64_t)(count * (double)call->count / (double)all);
-		if (name && share)
-			pgo_body_add_target(body_of(function, &location), name, share);
+		double share = count * (double)call->count / (double)all;
+		if (name)
+			add_entry(e, name, share);
+		if (name && has_place && share >= 1)
+			pgo_body_add_target(body_of(function, &location), name, (uint64_t)share);
 	}
 }
 
@@ -189,16 +219,16 @@ static void add_calls(struct estimate *e, struct pgo_node *function, const struc
 {
 	for (size_t i = 0; i < code->count; i++) {
 		const struct pgo_instruction *at = &code->instructions[i];
-		bool is_indirect = at->flow == PGO_FLOW_CALL_INDIRECT;
-		if (is_indirect && counts->of_block[i] > 0) {
+		double samples = (double)code->blocks[code->block_of[i]].samples;
+		if (at->flow == PGO_FLOW_CALL_INDIRECT && counts->of_block[i] > 0) {
+			bool is_hot = samples >= HOT_SHARE * (double)e->samples->used;
 			e->coverage->indirect_sites++;
 			e->coverage->sites_with_targets += has_call[i];
+			e->coverage->hot_sites_without_targets += is_hot && !has_call[i];
 		}
-		if (!has_call[i])
-			continue;
-		size_t first = first_call(e->samples, at->address);
-		size_t end = first_call(e->samples, at->address + at->length);
-		add_targets(e, function, at, counts->of_block[i], first, end);
+		if (has_call[i])
+			add_targets(e, function, at, counts->of_block[i], first_call(e->samples, at->address),
+				    first_call(e->samples, at->address + at->length));
 	}
 }
 
@@ -206,7 +236,7 @@ static void add_function(struct estimate *e, Dwarf_Die *die)
 {
 	size_t range_count;
 	struct pgo_code code;
-	const char *name = pgo_debug_name(die);
+	const char *name = pgo_debug_name(e->debug, die);
 	struct pgo_code_range *ranges = ranges_of(die, &range_count);
 	if (!name || !range_count) {
 		free(ranges);
@@ -229,8 +259,7 @@ static void add_function(struct estimate *e, Dwarf_Die *die)
 	if (at != SIZE_MAX)
 		function->head += (uint64_t)counts.of_block[at];
 	add_places(e, function, &code, &counts);
-	if (e->options->has_calls)
-		add_calls(e, function, &code, &counts, has_call);
+	add_calls(e, function, &code, &counts, has_call);
 	e->coverage->functions++;
 	counts_fini(&counts);
 	free(has_call);
@@ -255,9 +284,31 @@ static void visit(struct estimate *e, uint64_t address, uint64_t samples)
 	add_function(e, &function);
 }
 
+static int by_name(const void *left, const void *right)
+{
+	return strcmp(((const struct entry *)left)->name, ((const struct entry *)right)->name);
+}
+
+static void add_heads(struct estimate *e)
+{
+	double sum = 0;
+	size_t at = 0;
+	if (e->entry_count)
+		qsort(e->entries, e->entry_count, sizeof *e->entries, by_name);
+	for (size_t i = 0; i < e->tree->function_count; i++) {
+		struct pgo_node *function = e->tree->functions[i];
+		while (at < e->entry_count && strcmp(e->entries[at].name, function->name) < 0)
+			at++;
+		for (sum = 0; at < e->entry_count && strcmp(e->entries[at].name, function->name) == 0; at++)
+			sum += e->entries[at].count;
+		if (function->head < (uint64_t)sum)
+			function->head = (uint64_t)sum;
+	}
+}
+
 void pgo_estimate(const struct pgo_estimate_options *options, const struct pgo_binary *binary,
 		  struct pgo_debug *debug, const struct pgo_samples *samples, struct pgo_tree *out_tree,
-		  struct pgo_coverage *out_coverage)
+		  struct pgo_origins *out_origins, struct pgo_coverage *out_coverage)
 {
 	*out_coverage = (struct pgo_coverage){.samples = samples->used};
 	struct estimate e = {.options = options,
@@ -265,10 +316,14 @@ void pgo_estimate(const struct pgo_estimate_options *options, const struct pgo_b
 			     .debug = debug,
 			     .samples = samples,
 			     .tree = out_tree,
+			     .origins = out_origins,
 			     .coverage = out_coverage};
 	for (size_t i = 0; i < samples->leaf_count; i++)
 		visit(&e, samples->leaves[i].address, samples->leaves[i].count);
 	for (size_t i = 0; i < samples->call_count; i++)
 		visit(&e, samples->calls[i].from, 0);
+	add_heads(&e);
+	free(e.entries);
 	u64_map_fini(&e.seen);
+	pgo_origins_seal(out_origins);
 }

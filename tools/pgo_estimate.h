@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "pgo_debug.h"
+#include "pgo_origins.h"
 #include "pgo_samples.h"
 #include "pgo_tree.h"
 
@@ -36,9 +37,9 @@ struct pgo_coverage {
 	bool has_discriminators;
 };
 
-/* Fills `out_tree`, which is empty. */
+/* Fills `out_tree` and `out_origins`, which are empty. */
 void pgo_estimate(const struct pgo_estimate_options *options, const struct pgo_binary *binary,
 		  struct pgo_debug *debug, const struct pgo_samples *samples, struct pgo_tree *out_tree,
-		  struct pgo_coverage *out_coverage);
+		  struct pgo_origins *out_origins, struct pgo_coverage *out_coverage);
 
 #endif

@@ -96,6 +96,8 @@ static bool set_flag(struct pgo_options *options, const char *word)
 		options->estimate.has_calls = false;
 	else if (strcmp(word, "--allow-build-id-mismatch") == 0)
 		options->is_any_build = true;
+	else if (strcmp(word, "--check") == 0)
+		options->is_check = true;
 	else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
 		options->is_help = true;
 	else
@@ -140,7 +142,14 @@ int pgo_options_parse(int argc, char **argv, struct pgo_options *out)
 		if (error)
 			return error;
 	}
-	if (!options.is_help) {
+	if (options.is_check && !options.is_help) {
+		if (options.binary || options.input_count != 2)
+			return reject("--check wants two words", NULL,
+				      "--check PROFILE SOURCE-TREE [-o OUT], PROFILE being one that cprof "
+				      "pgo made");
+		if (!options.out)
+			options.out = options.inputs[0];
+	} else if (!options.is_help) {
 		if (!options.binary)
 			return reject("no binary is named", NULL,
 				      "--binary FILE, the program or library to rebuild");

@@ -29,6 +29,7 @@ struct pgo_options {
 	uint64_t min_samples;
 	bool is_any_build;
 	bool is_help;
+	bool is_check; /* inputs are a profile that was made, and a source tree */
 	char **inputs; /* within argv: profiles and URLs */
 	size_t input_count;
 };

@@ -15,4 +15,10 @@
 /* For `clang -fprofile-sample-use=`. */
 int pgo_write_llvm(const struct pgo_tree *tree, FILE *to);
 
+/* For `gcc -fauto-profile=`. */
+int pgo_write_gcov(const struct pgo_tree *tree, FILE *to);
+
+/* The samples themselves, for google/autofdo's tools. */
+int pgo_write_autofdo(const struct pgo_samples *samples, FILE *to);
+
 #endif

@@ -9,7 +9,11 @@ for tool in clang++ llvm-profdata; do
 	command -v $tool >/dev/null || skip_test "$tool is not installed"
 done
 
-source_file=$HERE/victims/virtual_dispatch.cc
+# A copy: it will change.  Its path is part of the names of what is local to it.
+mkdir -p "$TMP/tree/src"
+source_file=$TMP/tree/src/virtual_dispatch.cc
+cp "$HERE/victims/virtual_dispatch.cc" "$source_file"
+original=$(<"$source_file")
 flags=(-O2 -g -fdebug-info-for-profiling -funique-internal-linkage-names)
 
 # build NAME [FLAG...]: what the compiler did with indirect calls is in NAME.remarks.
@@ -44,6 +48,25 @@ expect "$what: builds" build after -fprofile-sample-use="$TMP/profile"
 expect "$what: the call is promoted" grep -q 'Promote indirect call to .*add5apply' "$TMP/after.remarks"
 expect_equal "$what: the same output on other data" "$("$TMP/before" 7 20000)" "$("$TMP/after" 7 20000)"
 
+what="40 lines above"
+printf '%s\n' "$(yes // | head -40)" "$original" >"$source_file"
+expect_equal "$what: status" 0 "$(pgo --check "$TMP/profile" "$TMP/tree" -o "$TMP/moved")"
+expect "$what: all moved" grep -qE ': 0 functions as they were, [1-9][0-9]* moved, 0 changed' "$TMP/stdout"
+expect "$what: the profile stays" cmp "$TMP/profile" "$TMP/moved"
+expect "$what: builds" build moved.bin -fprofile-sample-use="$TMP/moved"
+expect "$what: the call is promoted" grep -q 'Promote indirect call to .*add5apply' "$TMP/moved.bin.remarks"
+
+what="a changed function"
+sed 's/^\tfor (const auto &op : program)$/\n\n\n&/' <<<"$original" >"$source_file"
+expect_equal "$what: status" 0 "$(pgo --check "$TMP/profile" "$TMP/tree" -o "$TMP/changed")"
+expect "$what: it alone is left out" grep -q ' 1 changed and left out' "$TMP/stdout"
+expect_equal "$what: it is gone" 0 "$(grep -c '^[^ ]*interpret[^ ]*:' "$TMP/changed" || true)"
+expect "$what: others are not" grep -q '^[^ ]*add5apply[^ ]*:' "$TMP/changed"
+expect "$what: what is kept beside it" cmp "$TMP/profile.sources" "$TMP/changed.sources"
+echo "$original" >"$source_file"
+expect_equal "a changed function, changed back" 0 "$(pgo --check "$TMP/profile" "$TMP/tree")"
+expect "a changed function, changed back: as it was" grep -qE ' 0 moved, 0 changed' "$TMP/stdout"
+
 what="without calls"
 expect_equal "$what: status" 0 "$(pgo --binary "$TMP/before" "${enough[@]}" --no-calls -o "$TMP/no_calls" "${profiles[@]}")"
 expect_equal "$what: no targets" 0 "$(grep -c 'apply.*:.*apply' "$TMP/no_calls" || true)"
@@ -55,7 +78,7 @@ one_line()
 {
 	local what=$1 status=$2 pattern=$3
 	shift 3
-	rm -f "$TMP/none"
+	rm -f "$TMP/none" "$TMP/none.sources"
 	expect_equal "$what: status" "$status" "$(pgo "$@")"
 	expect "$what: says why" grep -qE "^cprof pgo: .*$pattern" "$TMP/stderr"
 	expect_equal "$what: nothing is written" "" "$(compgen -G "$TMP/none*" || true)"
@@ -82,6 +105,33 @@ one_line "no binary" 2 "no binary" "${take[@]}"
 one_line "no output" 2 "no output" --binary "$TMP/before" "${profiles[@]}"
 one_line "no input" 2 "no profile" --binary "$TMP/before" -o "$TMP/none"
 one_line "output into nowhere" 1 "nowhere" --binary "$TMP/before" "${enough[@]}" -o "$TMP/nowhere/x" "${profiles[@]}"
+
+rm "$TMP/changed.sources"
+one_line "no sources beside the profile" 1 "changed.sources" --check "$TMP/changed" "$TMP/tree" -o "$TMP/none"
+one_line "a tree without the sources" 1 "none of the profile's sources" --check "$TMP/profile" "$OUT" -o "$TMP/none"
+one_line "check without a tree" 2 "accepted: --check PROFILE SOURCE-TREE" --check "$TMP/profile" -o "$TMP/none"
+one_line "a URL where nobody is" 1 "could not be fetched" --binary "$TMP/before" "${take[@]}" "unix:$TMP/nobody"
+
+what="by URL"
+profiled CPROF_CPU_HZ=250 CPROF_HEAP_RATE=0 CPROF_HTTP="unix:$TMP/socket" "$TMP/before" 1 100000000 >"$TMP/stdout" &
+expect "$what: it is served" wait_until 20 test -S "$TMP/socket"
+expect_equal "$what: status" 0 "$(pgo --binary "$TMP/before" --min-samples 5 -o "$TMP/by_url" "unix:$TMP/socket:/debug/pprof/profile?seconds=2")"
+expect "$what: a function that runs is there" grep -q '^[^ ]*interpret[^ ]*:' "$TMP/by_url"
+kill -KILL "$(pgrep -f "^$TMP/before 1 100000000")"
+wait || true
+
+what="for gcc"
+expect_equal "$what: status" 0 "$(pgo --binary "$TMP/before" "${enough[@]}" --format gcov -o "$TMP/gcov" "${profiles[@]}")"
+g++ -O2 -g -fauto-profile="$TMP/gcov" -o "$TMP/by_gcc" "$source_file" 2>"$TMP/by_gcc.log" || true
+expect_equal "$what: gcc reads it" "" "$(grep -v '^$' "$TMP/by_gcc.log" || true)"
+expect_equal "$what: the same output" "$("$TMP/before" 7 20000)" "$("$TMP/by_gcc" 7 20000)"
+
+what="for autofdo"
+expect_equal "$what: status" 0 "$(pgo --binary "$TMP/before" "${enough[@]}" --format autofdo-text -o "$TMP/autofdo" "${profiles[@]}")"
+expect_equal "$what: each list is as long as it says" "$(wc -l <"$TMP/autofdo")" \
+	"$(awk 'left == 0 { left = $1; sum++; next } { left--; sum++ } END { print sum }' "$TMP/autofdo")"
+expect_equal "$what: all samples of the program" "$(sed -n 's/^.*functions from \([0-9]*\) samples$/\1/p' "$TMP/stdout")" \
+	"$(awk -F: '/^[0-9a-f]+:/ { sum += $2 } END { print sum }' "$TMP/autofdo")"
 
 what="binary form"
 expect_equal "$what: status" 0 "$(pgo --binary "$TMP/before" --format llvm-ext "${take[@]}")"

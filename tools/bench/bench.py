@@ -4,6 +4,7 @@
 
     BUILD=dir tools/bench/bench.py [NAME...]     all benchmarks, or those whose name contains a NAME
     BUILD=dir tools/bench/bench.py --list
+    BUILD=dir tools/bench/bench.py pgo           programs rebuilt with their profiles, see pgo.py
     BUILD=dir tools/bench/bench.py --readme      puts the last run's table into README.md
 
 Every benchmark runs without cprof, with it, and with its peers in turns, so that what the
@@ -19,6 +20,7 @@ import time
 sys.dont_write_bytecode = True  # the sources stay as they are
 
 # pylint: disable=wrong-import-position
+import pgo
 import report
 from benchmarks import BENCHMARKS
 from results import Results
@@ -68,6 +70,8 @@ def main(words):
     if words == ["--readme"]:
         report.update_readme("README.md", DIRECTORY)
         return 0
+    if words and words[0] == "pgo":
+        return pgo.main(words[1:])
     wanted = [b for b in BENCHMARKS if not words or any(word in b.name for word in words)]
     if not wanted:
         print(f"bench: no such benchmark; there are: {' '.join(b.name for b in BENCHMARKS)}", file=sys.stderr)
