@@ -129,7 +129,8 @@ static int read_chunk(const struct trace_input *input, const struct cprof_trace_
 					    .kind = (uint8_t)cprof_event_kind_of(head),
 					    .what = (uint8_t)cprof_event_what_of(head),
 					    .flags = (uint8_t)cprof_event_flags_of(head),
-					    .is_after_cut = is_after_cut};
+					    .is_after_cut = is_after_cut,
+					    .order = (uint32_t)events->count};
 		if (!is_valid(input, &event))
 			continue;
 		bool is_log = event.kind == CPROF_EVENT_LOG;
@@ -216,7 +217,7 @@ static int read_chunks(const struct trace_input *input, const struct held_chunk 
 		room += used_of(chunks[i].chunk);
 	events->items = calloc(room + 1, sizeof *events->items);
 	events->threads = calloc(count + input->thread_count + 1, sizeof *events->threads);
-	if (!events->items || !events->threads)
+	if (!events->items || !events->threads || room >= UINT32_MAX)
 		return -ENOMEM;
 	size_t first = 0; /* of the thread's */
 	for (size_t i = 0; i < count; i++) {
@@ -236,37 +237,12 @@ static int read_chunks(const struct trace_input *input, const struct held_chunk 
 	return 0;
 }
 
-struct place {
-	uint64_t time_ns;
-	size_t index;
-};
-
 static int by_time(const void *left, const void *right)
 {
-	const struct place *a = left;
-	const struct place *b = right;
+	const struct trace_event *a = left;
+	const struct trace_event *b = right;
 	int order = compare(a->time_ns, b->time_ns);
-	return order ? order : compare(a->index, b->index);
-}
-
-static int sort_events(struct trace_events *events)
-{
-	struct place *places = calloc(events->count + 1, sizeof *places);
-	struct trace_event *sorted = calloc(events->count + 1, sizeof *sorted);
-	if (!places || !sorted) {
-		free(places);
-		free(sorted);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < events->count; i++)
-		places[i] = (struct place){events->items[i].time_ns, i};
-	qsort(places, events->count, sizeof *places, by_time);
-	for (size_t i = 0; i < events->count; i++)
-		sorted[i] = events->items[places[i].index];
-	free(places);
-	free(events->items);
-	events->items = sorted;
-	return 0;
+	return order ? order : compare(a->order, b->order);
 }
 
 int trace_events_read(const struct trace_input *input, struct trace_events *out_events)
@@ -277,7 +253,7 @@ int trace_events_read(const struct trace_input *input, struct trace_events *out_
 	int error = chunks ? read_chunks(input, chunks, count, out_events) : -ENOMEM;
 	if (!error) {
 		join_slots(input, out_events);
-		error = sort_events(out_events);
+		qsort(out_events->items, out_events->count, sizeof *out_events->items, by_time);
 	}
 	free(chunks);
 	return error;

@@ -23,7 +23,7 @@ struct trace_event {
 	uint8_t what;    /* of a WAIT or WAKE: enum cprof_wait, not NONE */
 	uint8_t flags;
 	bool is_after_cut; /* events of its thread that came before it are missing */
-	uint32_t order;    /* for trace_model.c */
+	uint32_t order;    /* among what happened at the same time */
 };
 
 /* A thread that left events, or whose slot shows it live. */

@@ -353,7 +353,7 @@ static int make_room(struct trace_model *model, struct pass *pass)
 	pass->outer_region = calloc(regions + 1, sizeof *pass->outer_region);
 	bool has_room = model->threads && model->waits && model->wakes && model->regions && model->tasks &&
 			model->heap && pass->threads && pass->outer_region;
-	return has_room && model->events.count < TRACE_NONE ? 0 : -ENOMEM;
+	return has_room ? 0 : -ENOMEM;
 }
 
 static int run_pass(struct pass *pass)

@@ -107,9 +107,11 @@ enum trace_step_kind {
 
 struct trace_step {
 	uint64_t time_ns;
-	uint32_t kind;
 	uint32_t thread; /* TRACE_NONE: of no thread */
 	uint32_t index;  /* into the array of what it is about */
+	uint32_t order;  /* among those of the same time and rank */
+	uint16_t rank;
+	uint16_t kind; /* enum trace_step_kind */
 };
 
 struct trace_model {

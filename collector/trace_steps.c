@@ -14,18 +14,6 @@
 
 enum rank { RANK_THREAD_START, RANK_WAKE, RANK_OTHER, RANK_THREAD_END, RANK_WAIT_BEGIN };
 
-struct draft {
-	struct trace_step step;
-	uint32_t rank;
-	uint32_t order;
-};
-
-struct drafts {
-	struct trace_model *model;
-	struct draft *items;
-	size_t count;
-};
-
 static int compare(uint64_t a, uint64_t b)
 {
 	return (a > b) - (a < b);
@@ -33,24 +21,25 @@ static int compare(uint64_t a, uint64_t b)
 
 static int by_time(const void *left, const void *right)
 {
-	const struct draft *a = left;
-	const struct draft *b = right;
-	int order = compare(a->step.time_ns, b->step.time_ns);
+	const struct trace_step *a = left;
+	const struct trace_step *b = right;
+	int order = compare(a->time_ns, b->time_ns);
 	if (!order)
 		order = compare(a->rank, b->rank);
 	return order ? order : compare(a->order, b->order);
 }
 
-static void add(struct drafts *drafts, enum trace_step_kind kind, uint64_t time_ns, uint32_t thread,
+static void add(struct trace_model *model, enum trace_step_kind kind, uint64_t time_ns, uint32_t thread,
 		size_t index, enum rank rank, size_t order)
 {
-	const struct trace_input *input = drafts->model->input;
-	if (time_ns < input->from_ns)
-		time_ns = input->from_ns;
-	drafts->items[drafts->count++] = (struct draft){
-		.step = {.time_ns = time_ns, .kind = kind, .thread = thread, .index = (uint32_t)index},
-		.rank = rank,
-		.order = (uint32_t)order};
+	if (time_ns < model->input->from_ns)
+		time_ns = model->input->from_ns;
+	model->steps[model->step_count++] = (struct trace_step){.time_ns = time_ns,
+								.thread = thread,
+								.index = (uint32_t)index,
+								.order = (uint32_t)order,
+								.rank = (uint16_t)rank,
+								.kind = (uint16_t)kind};
 }
 
 static bool is_in_window(const struct trace_model *model, uint64_t time_ns)
@@ -58,9 +47,8 @@ static bool is_in_window(const struct trace_model *model, uint64_t time_ns)
 	return time_ns >= model->input->from_ns;
 }
 
-static void add_threads(struct drafts *drafts)
+static void add_threads(struct trace_model *model)
 {
-	struct trace_model *model = drafts->model;
 	for (uint32_t i = 0; i < model->thread_count; i++) {
 		struct trace_model_thread *thread = &model->threads[i];
 		thread->is_shown = is_in_window(model, thread->end_ns);
@@ -68,15 +56,14 @@ static void add_threads(struct drafts *drafts)
 			continue;
 		if (!thread->is_started)
 			thread->begin_ns = model->input->from_ns;
-		add(drafts, TRACE_STEP_THREAD_START, thread->begin_ns, i, i, RANK_THREAD_START, i);
+		add(model, TRACE_STEP_THREAD_START, thread->begin_ns, i, i, RANK_THREAD_START, i);
 		if (thread->is_ended)
-			add(drafts, TRACE_STEP_THREAD_END, thread->end_ns, i, i, RANK_THREAD_END, i);
+			add(model, TRACE_STEP_THREAD_END, thread->end_ns, i, i, RANK_THREAD_END, i);
 	}
 }
 
-static void add_waits(struct drafts *drafts)
+static void add_waits(struct trace_model *model)
 {
-	const struct trace_model *model = drafts->model;
 	for (size_t i = model->wait_count; i-- > 0;) {
 		const struct trace_wait *wait = &model->waits[i];
 		if (!is_in_window(model, wait->end_ns) || !model->threads[wait->thread].is_shown)
@@ -84,34 +71,32 @@ static void add_waits(struct drafts *drafts)
 		/* One that ends as the window begins shows nothing. */
 		if (wait->end_ns == model->input->from_ns)
 			continue;
-		add(drafts, TRACE_STEP_WAIT_BEGIN, wait->begin_ns, wait->thread, i, RANK_WAIT_BEGIN,
+		add(model, TRACE_STEP_WAIT_BEGIN, wait->begin_ns, wait->thread, i, RANK_WAIT_BEGIN,
 		    model->wait_count - i);
-		add(drafts, TRACE_STEP_WAIT_END, wait->end_ns, wait->thread, i, RANK_OTHER, wait->order);
+		add(model, TRACE_STEP_WAIT_END, wait->end_ns, wait->thread, i, RANK_OTHER, wait->order);
 	}
 	for (size_t i = 0; i < model->wake_count; i++) {
 		const struct trace_wake *wake = &model->wakes[i];
 		if (is_in_window(model, wake->time_ns))
-			add(drafts, TRACE_STEP_WAKE, wake->time_ns, wake->thread, i, RANK_WAKE, i);
+			add(model, TRACE_STEP_WAKE, wake->time_ns, wake->thread, i, RANK_WAKE, i);
 	}
 }
 
-static void add_regions(struct drafts *drafts)
+static void add_regions(struct trace_model *model)
 {
-	const struct trace_model *model = drafts->model;
 	for (size_t i = 0; i < model->region_count; i++) {
 		const struct trace_region *region = &model->regions[i];
 		if (!is_in_window(model, region->end_ns))
 			continue;
-		add(drafts, TRACE_STEP_REGION_BEGIN, region->begin_ns, region->thread, i, RANK_OTHER,
+		add(model, TRACE_STEP_REGION_BEGIN, region->begin_ns, region->thread, i, RANK_OTHER,
 		    region->begin_order);
-		add(drafts, TRACE_STEP_REGION_END, region->end_ns, region->thread, i, RANK_OTHER,
+		add(model, TRACE_STEP_REGION_END, region->end_ns, region->thread, i, RANK_OTHER,
 		    region->end_order);
 	}
 }
 
-static void add_tasks(struct drafts *drafts)
+static void add_tasks(struct trace_model *model)
 {
-	const struct trace_model *model = drafts->model;
 	for (size_t i = 0; i < model->task_count; i++) {
 		const struct trace_task *task = &model->tasks[i];
 		if (!is_in_window(model, task->end_ns))
@@ -119,19 +104,16 @@ static void add_tasks(struct drafts *drafts)
 		uint32_t begun_by = task->begun_by;
 		if (begun_by != TRACE_NONE && !model->threads[begun_by].is_shown)
 			begun_by = TRACE_NONE;
-		add(drafts, TRACE_STEP_TASK_BEGIN, task->begin_ns, begun_by, i, RANK_OTHER,
-		    task->begin_order);
-		add(drafts, TRACE_STEP_TASK_END, task->end_ns, task->ended_by, i, RANK_OTHER,
-		    task->end_order);
+		add(model, TRACE_STEP_TASK_BEGIN, task->begin_ns, begun_by, i, RANK_OTHER, task->begin_order);
+		add(model, TRACE_STEP_TASK_END, task->end_ns, task->ended_by, i, RANK_OTHER, task->end_order);
 	}
 }
 
-static void add_events(struct drafts *drafts)
+static void add_events(struct trace_model *model)
 {
-	const struct trace_model *model = drafts->model;
 	for (size_t i = 0; i < model->heap_count; i++)
 		if (is_in_window(model, model->heap[i].time_ns))
-			add(drafts, TRACE_STEP_HEAP, model->heap[i].time_ns, model->heap[i].thread, i,
+			add(model, TRACE_STEP_HEAP, model->heap[i].time_ns, model->heap[i].thread, i,
 			    RANK_OTHER, model->heap[i].order);
 	for (size_t i = 0; i < model->events.count; i++) {
 		const struct trace_event *event = &model->events.items[i];
@@ -142,7 +124,7 @@ static void add_events(struct drafts *drafts)
 		case CPROF_EVENT_SIGNAL:
 		case CPROF_EVENT_LOG:
 			if (is_in_window(model, event->time_ns))
-				add(drafts, TRACE_STEP_EVENT, event->time_ns, event->thread, i, RANK_OTHER,
+				add(model, TRACE_STEP_EVENT, event->time_ns, event->thread, i, RANK_OTHER,
 				    event->order);
 			break;
 		default:
@@ -151,18 +133,18 @@ static void add_events(struct drafts *drafts)
 	}
 }
 
-static void add_gaps(struct drafts *drafts)
+static void add_gaps(struct trace_model *model)
 {
-	const struct trace_input *input = drafts->model->input;
+	const struct trace_input *input = model->input;
 	uint64_t done_ns = input->from_ns;
 	for (size_t i = 0; i < input->gap_count; i++) {
 		const struct trace_gap *gap = &input->gaps[i];
 		uint64_t until_ns = gap->until_ns < input->until_ns ? gap->until_ns : input->until_ns;
 		if (gap->from_ns >= until_ns || until_ns <= done_ns)
 			continue;
-		add(drafts, TRACE_STEP_GAP_BEGIN, gap->from_ns > done_ns ? gap->from_ns : done_ns, TRACE_NONE,
+		add(model, TRACE_STEP_GAP_BEGIN, gap->from_ns > done_ns ? gap->from_ns : done_ns, TRACE_NONE,
 		    i, RANK_OTHER, UINT32_MAX);
-		add(drafts, TRACE_STEP_GAP_END, until_ns, TRACE_NONE, i, RANK_OTHER, 0);
+		add(model, TRACE_STEP_GAP_END, until_ns, TRACE_NONE, i, RANK_OTHER, 0);
 		done_ns = until_ns;
 	}
 }
@@ -172,22 +154,15 @@ int trace_build_steps(struct trace_model *model)
 	size_t room = 2 * (model->thread_count + model->wait_count + model->region_count + model->task_count +
 			   model->input->gap_count) +
 		      model->wake_count + model->heap_count + model->events.count;
-	struct drafts drafts = {.model = model, .items = calloc(room + 1, sizeof *drafts.items)};
 	model->steps = calloc(room + 1, sizeof *model->steps);
-	if (!drafts.items || !model->steps) {
-		free(drafts.items);
+	if (!model->steps)
 		return -ENOMEM;
-	}
-	add_threads(&drafts);
-	add_waits(&drafts);
-	add_regions(&drafts);
-	add_tasks(&drafts);
-	add_events(&drafts);
-	add_gaps(&drafts);
-	qsort(drafts.items, drafts.count, sizeof *drafts.items, by_time);
-	for (size_t i = 0; i < drafts.count; i++)
-		model->steps[i] = drafts.items[i].step;
-	model->step_count = drafts.count;
-	free(drafts.items);
+	add_threads(model);
+	add_waits(model);
+	add_regions(model);
+	add_tasks(model);
+	add_events(model);
+	add_gaps(model);
+	qsort(model->steps, model->step_count, sizeof *model->steps, by_time);
 	return 0;
 }
