@@ -116,7 +116,7 @@ static int intern(struct label_sets *sets, const struct label_set *set, uint32_t
 			return 0;
 	if (sets->count == sets->capacity) {
 		size_t capacity = sets->capacity ? 2 * sets->capacity : 16;
-		const struct label_set **grown = reallocarray(sets->sets, capacity, sizeof *grown);
+		const struct label_set **grown = reallocarray(sets->sets, capacity, sizeof(void *));
 		if (!grown)
 			return -ENOMEM;
 		sets->sets = grown;

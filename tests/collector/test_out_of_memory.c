@@ -134,6 +134,15 @@ Test(out_of_memory, an_aggregate_is_whole_or_missing)
 	for (uint32_t i = 0; i < 400; i++)
 		fake_record(&image.segment, image.slot, fake_leaf(&image.segment, 0x10 + i / 5),
 			    CPROF_KIND_CPU + i % 5, CPROF_WEIGHT_ONE, 1);
+	/* Labels that are new, known, and the same in another order. */
+	uint32_t labels = 0;
+	for (uint32_t i = 0; i < 30; i++) {
+		char value[8];
+		snprintf(value, sizeof value, "%u", i / 2);
+		labels = fake_labels(&image.segment, i % 2 ? labels : 0, i % 2 ? "b" : "a", value);
+		fake_total_add(&image.segment, cprof_total_key(0, CPROF_KIND_ALLOC, labels), CPROF_WEIGHT_ONE,
+			       1);
+	}
 	int error = -1;
 	unsigned long n = 0;
 	for (; error != 0; n++) {
@@ -145,7 +154,7 @@ Test(out_of_memory, an_aggregate_is_whole_or_missing)
 	}
 	cr_expect_gt(n, 8);
 	for (int kind = 0; kind < PROFILE_THREADS; kind++)
-		cr_expect_eq(aggregate.sample_count[kind], 80);
+		cr_expect_eq(aggregate.sample_count[kind], kind == PROFILE_HEAP ? 110 : 80);
 	aggregate_free(&aggregate);
 	fake_image_close(&image);
 }
