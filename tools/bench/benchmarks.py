@@ -171,6 +171,9 @@ BENCHMARKS = (
               workloads.trace, rounds=7),
     Benchmark("handoff", "two threads that wake each other by semaphores", ("plain", "cprof", "cprof_locks", "cprof_flight"),
               {"ns": Metric("CPU time of a handoff", "ns")}, _program("trace", "handoff"), rounds=9),
+    Benchmark("annotate", "what a program says by cprof.h, and a call that might block", ("plain", "cprof", "cprof_flight"),
+              {"region": Metric("begin and end of a region", "ns"), "labels": Metric("a label pushed and popped", "ns"),
+               "read": Metric("a read that fails at once", "ns")}, _program("annotate"), rounds=9),
     Benchmark("handler", "one CPU sample, a stack seen before", ("plain", "cprof_handler", "gperftools_handler"),
               {"ns": NS}, _program("handler", "same"), rounds=7, points=(5, 29, 100), point_title="frames"),
     Benchmark("handler_varied", "one CPU sample, a new stack each time",
@@ -237,6 +240,8 @@ TARGETS = (
     Target("redis-server, flight recorder on", "redis", "cpu_ns", "cprof_flight", "ratio", 1.02),
     Target("one event of the trace", "trace", "event", "cprof_flight", "value", 60),
     Target("one event of the trace, with its stack", "trace", "stack", "cprof_flight", "value", 150),
+    Target("a region's begin and end, no trace", "annotate", "region", "cprof", "value", 1),
+    Target("a label pushed and popped", "annotate", "labels", "cprof", "value", 50),
     # A wait and a wake: 2 % of a CPU at 100,000 events a second.
     Target("a thread wakes another, flight recorder on", "handoff", "ns", "cprof_flight", "added", 400),
 )
