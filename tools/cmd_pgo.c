@@ -98,24 +98,37 @@ static int write_profile(const struct pgo_options *options, const struct pgo_sam
 						      : pgo_output_commit(&output);
 }
 
-/* Hashes the sources, if they are there, and keeps that beside the profile. */
-static int save_origins(const struct pgo_options *options, struct pgo_origins *origins)
+/*
+ * Sets what the sources say beside what they said when this build was first converted to
+ * this file, if it was, and takes out what changed since; else hashes them now.
+ */
+static void check_sources(const struct pgo_options *options, const struct pgo_binary *binary,
+			  struct pgo_tree *tree, struct pgo_origins *origins)
 {
-	struct stat binary;
+	struct pgo_origins known = {0};
+	struct pgo_check check;
+	struct stat file;
 	size_t missing, newer;
-	int64_t built = stat(options->binary, &binary) == 0 ? binary.st_mtime : 0;
+	int64_t built = stat(options->binary, &file) == 0 ? file.st_mtime : 0;
 	pgo_origins_hash(origins, built, &missing, &newer);
-	int error = pgo_origins_save(origins, options->out);
-	if (error)
-		return error;
-	printf("  sources: %zu functions hashed, %zu not\n", origins->count - missing, missing);
-	if (newer)
-		fprintf(stderr,
-			"cprof pgo: warning: the files of %zu functions are younger than %s: if they changed "
-			"since it"
-			" was built, --check compares with the wrong state\n",
-			newer, options->binary);
-	return 0;
+	memcpy(origins->build_id, binary->build_id, sizeof origins->build_id);
+	printf("  sources: ");
+	if (pgo_origins_load(&known, options->out) == 0 && known.build_id[0] &&
+	    strcmp(known.build_id, binary->build_id) == 0) {
+		pgo_check_tree(tree, &known, "", &check);
+		pgo_check_print(&check);
+		pgo_origins_override(origins, &known);
+	} else {
+		printf("%zu functions hashed, %zu not found\n", origins->count - missing, missing);
+		fflush(stdout);
+		if (newer)
+			fprintf(stderr,
+				"cprof pgo: warning: the files of %zu functions are younger than %s: if they "
+				"changed"
+				" since it was built, --check compares with the wrong state\n",
+				newer, options->binary);
+	}
+	pgo_origins_fini(&known);
 }
 
 static int convert(const struct pgo_options *options, const struct pgo_binary *binary,
@@ -126,12 +139,13 @@ static int convert(const struct pgo_options *options, const struct pgo_binary *b
 	struct pgo_coverage coverage;
 	pgo_estimate(&options->estimate, binary, debug, samples, &tree, &origins, &coverage);
 	int error = pgo_report_too_few(options, samples, &coverage);
-	if (!error)
-		error = write_profile(options, samples, &tree);
 	if (!error) {
 		pgo_report_print(options, samples, &coverage);
-		error = save_origins(options, &origins);
+		check_sources(options, binary, &tree, &origins);
+		error = write_profile(options, samples, &tree);
 	}
+	if (!error)
+		error = pgo_origins_save(&origins, options->out);
 	pgo_tree_fini(&tree);
 	pgo_origins_fini(&origins);
 	return error;

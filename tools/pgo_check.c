@@ -88,27 +88,10 @@ static enum fate find_fate(struct checker *checker, const struct pgo_origin *ori
 	return fate;
 }
 
-/* The index of the origin of that name; their number if there is none. */
-static size_t index_of(const struct pgo_origins *origins, const char *name)
-{
-	size_t low = 0, high = origins->count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(name, origins->items[middle].name);
-		if (order == 0)
-			return middle;
-		if (order > 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return origins->count;
-}
-
 /* What is not among the origins has the fate behind the last one's, which is unknown. */
 static enum fate fate_of(const struct checker *checker, const char *name)
 {
-	return checker->fates[index_of(checker->origins, name)];
+	return checker->fates[pgo_origins_find(checker->origins, name)];
 }
 
 static void prune_inlinees(const struct checker *checker, struct pgo_node *node)
@@ -125,7 +108,7 @@ static void prune_inlinees(const struct checker *checker, struct pgo_node *node)
 /* Marks what has counts; returns how many functions without an origin there are. */
 static size_t mark(const struct checker *checker, const struct pgo_node *node, bool *is_used)
 {
-	size_t index = index_of(checker->origins, node->name), strangers = 0;
+	size_t index = pgo_origins_find(checker->origins, node->name), strangers = 0;
 	if (index < checker->origins->count)
 		is_used[index] = true;
 	else
@@ -185,14 +168,13 @@ static int read_origins(struct pgo_origins *origins, const char *profile)
 {
 	char path[PATH_MAX];
 	snprintf(path, sizeof path, "%s" PGO_SOURCES_SUFFIX, profile);
-	FILE *from = fopen(path, "re");
-	if (!from)
-		return complain(path,
+	int error = pgo_origins_load(origins, profile);
+	if (error == -EBADMSG)
+		return complain(path, "was not written by cprof pgo");
+	return error ? complain(path,
 				"is not there: cprof pgo writes it where it finds the sources, and only it"
-				" tells what changed");
-	int error = pgo_origins_read(origins, from);
-	fclose(from);
-	return error ? complain(path, "was not written by cprof pgo") : 0;
+				" tells what changed")
+		     : 0;
 }
 
 /* Reads either of LLVM's forms. */
@@ -224,6 +206,13 @@ static int read_profile(struct pgo_tree *tree, const char *path, bool *out_is_bi
 	unlink(text);
 	*out_is_binary = true;
 	return error ? complain(path, "is no sample profile of LLVM's (format llvm-text or llvm-ext)") : 0;
+}
+
+void pgo_check_print(const struct pgo_check *check)
+{
+	printf("%zu functions as they were, %zu moved, %zu changed and left out, %zu whose source is not "
+	       "known\n",
+	       check->same, check->moved, check->changed, check->unknown);
 }
 
 static int write_checked(const struct pgo_tree *tree, const struct pgo_origins *origins, const char *out,

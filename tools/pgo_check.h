@@ -22,11 +22,14 @@ struct pgo_check {
 };
 
 /*
- * Looks for each function in the source tree and takes those that changed out of the
+ * Looks for each function below the source tree ("": where it was compiled) and takes those that changed out of the
  * profile, wherever they are inlined too.
  */
 void pgo_check_tree(struct pgo_tree *tree, const struct pgo_origins *origins, const char *source_tree,
 		    struct pgo_check *out_check);
+
+/* One line to stdout. */
+void pgo_check_print(const struct pgo_check *check);
 
 /* `cprof pgo --check PROFILE SOURCE-TREE`, written to `out`.  0, or -errno and said why. */
 int pgo_check_profile(const char *profile, const char *source_tree, const char *out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One line for each function: hash of its first line, hash of all its lines, its first
+ * A title with the binary's build id, then one line for each function: hash of its first line, hash of all its lines, its first
  * line, how many there are, linkage name, path (the rest of the line, which may have
  * spaces).  A function without hashes is not in the file.
  *
@@ -20,7 +20,7 @@
 #include "pgo_output.h"
 #include "pgo_source.h"
 
-#define TITLE "cprof pgo sources 1\n"
+#define TITLE "cprof pgo sources 1"
 
 void pgo_origins_add(struct pgo_origins *origins, const char *name, const char *path, uint32_t first)
 {
@@ -96,7 +96,7 @@ void pgo_origins_hash(struct pgo_origins *origins, int64_t built, size_t *out_mi
 
 int pgo_origins_write(const struct pgo_origins *origins, FILE *to)
 {
-	fputs(TITLE, to);
+	fprintf(to, TITLE " %s\n", origins->build_id);
 	for (size_t i = 0; i < origins->count; i++) {
 		const struct pgo_origin *origin = &origins->items[i];
 		if ((origin->hash || origin->first_hash) && !strpbrk(origin->name, " \n") &&
@@ -146,7 +146,9 @@ int pgo_origins_read(struct pgo_origins *origins, FILE *from)
 	char *line = NULL;
 	size_t capacity = 0;
 	ssize_t length = getline(&line, &capacity, from);
-	int error = length > 0 && strcmp(line, TITLE) == 0 ? 0 : -EBADMSG;
+	int error = length > 0 && strncmp(line, TITLE, strlen(TITLE)) == 0 ? 0 : -EBADMSG;
+	if (!error)
+		sscanf(line + strlen(TITLE), " %159s", origins->build_id);
 	while (!error && (length = getline(&line, &capacity, from)) > 0) {
 		if (line[length - 1] == '\n')
 			line[length - 1] = '\0';
@@ -156,6 +158,47 @@ int pgo_origins_read(struct pgo_origins *origins, FILE *from)
 	free(line);
 	pgo_origins_seal(origins);
 	return error;
+}
+
+int pgo_origins_load(struct pgo_origins *origins, const char *profile)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof path, "%s" PGO_SOURCES_SUFFIX, profile);
+	FILE *from = fopen(path, "re");
+	if (!from)
+		return -errno;
+	int error = pgo_origins_read(origins, from);
+	fclose(from);
+	return error;
+}
+
+size_t pgo_origins_find(const struct pgo_origins *origins, const char *name)
+{
+	size_t low = 0, high = origins->count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(name, origins->items[middle].name);
+		if (order == 0)
+			return middle;
+		if (order > 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return origins->count;
+}
+
+void pgo_origins_override(struct pgo_origins *origins, const struct pgo_origins *known)
+{
+	for (size_t i = 0; i < origins->count; i++) {
+		size_t index = pgo_origins_find(known, origins->items[i].name);
+		if (index == known->count)
+			continue;
+		const char *path = known->items[index].path, *name = origins->items[i].name;
+		origins->items[i] = known->items[index];
+		origins->items[i].name = name;
+		origins->items[i].path = allocated(arena_copy(&origins->texts, path, strlen(path)));
+	}
 }
 
 void pgo_origins_fini(struct pgo_origins *origins)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "arena.h"
+#include "pgo_binary.h"
 #include "pgo_tree.h"
 #include "u64_map.h"
 
@@ -27,7 +28,8 @@ struct pgo_origin {
 struct pgo_origins {
 	struct pgo_origin *items; /* after pgo_origins_seal() sorted by name */
 	size_t count, capacity;
-	struct u64_map index; /* by the address of the name */
+	char build_id[PGO_BUILD_ID_BYTES]; /* of the binary; "": not known */
+	struct u64_map index;              /* by the address of the name */
 	struct arena texts;
 };
 
@@ -52,6 +54,15 @@ int pgo_origins_save(const struct pgo_origins *origins, const char *profile);
 /* Writes and reads its content.  0 or -errno (-EBADMSG: it is something else). */
 int pgo_origins_write(const struct pgo_origins *origins, FILE *to);
 int pgo_origins_read(struct pgo_origins *origins, FILE *from);
+
+/* Reads the file beside a profile.  0 or -errno. */
+int pgo_origins_load(struct pgo_origins *origins, const char *profile);
+
+/* Puts what `known` says of functions in the place of what is known of them. */
+void pgo_origins_override(struct pgo_origins *origins, const struct pgo_origins *known);
+
+/* The index of the origin of that name; their number if there is none. */
+size_t pgo_origins_find(const struct pgo_origins *origins, const char *name);
 
 void pgo_origins_fini(struct pgo_origins *origins);
 
