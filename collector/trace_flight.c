@@ -40,6 +40,10 @@ static uint64_t begin_of_window(const struct cprof_control *control, const struc
 {
 	uint64_t age_ns = control->flight_age_ns;
 	uint64_t complete_ns = trace_reading_complete_from(reading, until_ns);
+	uint64_t start_ns = control->start_monotonic_ns;
+	/* There was no process before. */
+	if (start_ns > complete_ns && start_ns <= until_ns)
+		complete_ns = start_ns;
 	if (age_ns == 0)
 		age_ns = AGE_DEFAULT_NS;
 	/* A run that was to be streamed: all that is still there. */

@@ -106,6 +106,7 @@ fi
 # ---- killed in the middle -----------------------------------------------------------------
 
 fresh_out
+before=$(python3 -c 'import time; print(time.monotonic_ns())')
 env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" CPROF_TRACE=flight "$VICTIMS/trace_truth" 1 hang >"$TMP/log" &
 job=$!
 wait_until 60 grep -q ^hang "$TMP/log"
@@ -115,6 +116,8 @@ settle
 perfetto=$(trace_of trace_truth perfetto-trace)
 expect "killed: all of it is there, and the wait that was not over" \
 	python3 "$SUPPORT/trace_truth.py" "$TMP/log" "$perfetto"
+begin=$(python3 "$SUPPORT/perfetto_text.py" "$perfetto" | sed -n '1s/.* monotonic=//p')
+expect_range "it begins with the program" "$before" "$begin" "$(awk '$1 == "wait" || $1 == "hang" { print $(NF - 4); exit }' "$TMP/log")"
 "$CPROF" trace "$perfetto" >"$TMP/text"
 expect "text: a wait that is not over" grep -qE 'mutex 0x[0-9a-f]+, .*not over' "$TMP/text"
 
