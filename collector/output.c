@@ -147,6 +147,11 @@ static int format_name(const struct output_name *name, uint32_t instance, char o
 	return 0;
 }
 
+int output_format_name(const struct output_name *name, char out_file[OUTPUT_NAME_MAX])
+{
+	return format_name(name, name->instance, out_file);
+}
+
 bool output_exists(int dir_fd, const struct output_name *name)
 {
 	char file[OUTPUT_NAME_MAX];

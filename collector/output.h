@@ -36,6 +36,9 @@ struct output_name {
 int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t size,
 		 char out_file[OUTPUT_NAME_MAX]);
 
+/* What a file is called.  0, or -ENAMETOOLONG. */
+int output_format_name(const struct output_name *name, char out_file[OUTPUT_NAME_MAX]);
+
 /* Whether there is such a file. */
 bool output_exists(int dir_fd, const struct output_name *name);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Encoded one after the other: a trace may be large, and only one of its forms is in
- * memory at a time.  Numbers are shared with the profiles' snapshots, see snapshot.c.
+ * memory at a time, unless the disk is full.  Numbers are shared with the profiles' snapshots, see snapshot.c.
  *
  * Context: see trace_file.h.
  */
@@ -108,14 +108,48 @@ static struct output_name common_name(const struct writer *writer, uint32_t numb
 	return name;
 }
 
-static int put(struct writer *writer, struct output_name *name, const void *bytes, size_t size,
-	       char file[OUTPUT_NAME_MAX])
+/* In control.files_written, behind those of the profiles. */
+static uint32_t written_bit(enum trace_format format)
+{
+	return UINT32_C(1) << (16 + format);
+}
+_Static_assert(PROFILE_KIND_COUNT <= 16, "bits are apart");
+
+static int put(struct writer *writer, struct output_name *name, enum trace_format format, const void *bytes,
+	       size_t size, char file[OUTPUT_NAME_MAX])
 {
 	if (file[0])
 		return output_replace(writer->dir->fd, file, bytes, size);
 	int error = output_write(writer->dir->fd, name, bytes, size, file);
+	if (error)
+		return error;
+	writer_keep_instance(writer, name);
+	if (!name->number)
+		or_relaxed(&segment_reader_control(writer->reader)->files_written, written_bit(format));
+	return 0;
+}
+
+static struct trace_bytes encode(const struct trace_input *input, enum trace_format format)
+{
+	struct trace_bytes form = {0};
+	form.error = trace_encode(input, format, &form.bytes, &form.size);
+	return form;
+}
+
+/* Writes one form, under the next part of a name, and frees it. */
+static int put_form(struct writer *writer, struct output_name *name, enum trace_format format,
+		    struct trace_bytes *form, struct trace_files *files)
+{
+	int error = form->error;
+	name->suffix = suffixes[format];
 	if (!error)
-		writer_keep_instance(writer, name);
+		error = put(writer, name, format, form->bytes, form->size, files->names[format]);
+	free(form->bytes);
+	*form = (struct trace_bytes){0};
+	if (error)
+		writer_report_trace(writer, error);
+	else
+		log_info("wrote %s/%s", writer->dir->path, files->names[format]);
 	return error;
 }
 
@@ -126,20 +160,43 @@ int trace_file_write(struct writer *writer, const struct trace_input *input, str
 	if (writer->dir->fd < 0)
 		return -EBADF;
 	for (int format = 0; format < TRACE_FORMAT_COUNT; format++) {
-		void *bytes = NULL;
-		size_t size = 0;
-		int error = trace_encode(input, (enum trace_format)format, &bytes, &size);
-		name.suffix = suffixes[format];
-		if (!error)
-			error = put(writer, &name, bytes, size, files->names[format]);
-		free(bytes);
-		if (error)
-			writer_report_trace(writer, error);
-		else
-			log_info("wrote %s/%s", writer->dir->path, files->names[format]);
+		struct trace_bytes form = encode(input, (enum trace_format)format);
+		int error = put_form(writer, &name, (enum trace_format)format, &form, files);
 		first_error = first_error ? first_error : error;
 	}
 	return first_error;
+}
+
+void trace_file_encode(const struct trace_input *input, struct trace_bytes out_forms[TRACE_FORMAT_COUNT])
+{
+	for (int format = 0; format < TRACE_FORMAT_COUNT; format++)
+		out_forms[format] = encode(input, (enum trace_format)format);
+}
+
+int trace_file_put(struct writer *writer, struct trace_bytes forms[TRACE_FORMAT_COUNT],
+		   struct trace_files *files)
+{
+	struct output_name name = common_name(writer, files->number);
+	int first_error = 0;
+	for (int format = 0; format < TRACE_FORMAT_COUNT; format++) {
+		int error = put_form(writer, &name, (enum trace_format)format, &forms[format], files);
+		first_error = first_error ? first_error : error;
+	}
+	return first_error;
+}
+
+void trace_file_find_written(const struct writer *writer, struct trace_files *out_files)
+{
+	struct output_name name = writer_name(writer, PROFILE_CPU, 0);
+	/* Relaxed: written by a collector that is dead. */
+	uint32_t written = load_relaxed(&segment_reader_control(writer->reader)->files_written);
+	name.kind = "";
+	*out_files = (struct trace_files){0};
+	for (int format = 0; format < TRACE_FORMAT_COUNT; format++) {
+		name.suffix = suffixes[format];
+		if (written & written_bit((enum trace_format)format))
+			(void)output_format_name(&name, out_files->names[format]);
+	}
 }
 
 uint32_t trace_file_next_number(const struct writer *writer)

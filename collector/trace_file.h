@@ -35,12 +35,27 @@ struct trace_files {
 	char names[TRACE_FORMAT_COUNT][OUTPUT_NAME_MAX];
 };
 
+/* A trace in one form, to be freed; NULL: it could not be made. */
+struct trace_bytes {
+	void *bytes;
+	size_t size;
+	int error; /* why not */
+};
+
 /*
  * Encodes an input and writes both files under one number and instance; those that are in
  * *files already are replaced.  0, or the first -errno (said so): one that fails does not
  * keep the other from being written.
  */
 int trace_file_write(struct writer *writer, const struct trace_input *input, struct trace_files *files);
+
+/* The two halves of that, for who wants to give something up in between.  `put` frees the bytes. */
+void trace_file_encode(const struct trace_input *input, struct trace_bytes out_forms[TRACE_FORMAT_COUNT]);
+int trace_file_put(struct writer *writer, struct trace_bytes forms[TRACE_FORMAT_COUNT],
+		   struct trace_files *files);
+
+/* The unnumbered files that a former collector has written of this image. */
+void trace_file_find_written(const struct writer *writer, struct trace_files *out_files);
 
 /* The number of the next snapshot's files, which is kept once they are there. */
 uint32_t trace_file_next_number(const struct writer *writer);

@@ -233,6 +233,14 @@ int trace_spool_write_note(const struct trace_spool *spool)
 	return write_at(spool->fd, &spool->note, sizeof spool->note, offsetof(union first_page, head.note));
 }
 
+void trace_spool_empty(struct trace_spool *spool)
+{
+	spool->note.is_given_up = 1;
+	(void)trace_spool_write_note(spool); /* in place: it has its room */
+	if (ftruncate(spool->fd, (off_t)offset_of(0)) == 0)
+		spool->page_count = 0;
+}
+
 /* ---- reading ----------------------------------------------------------------------------------- */
 
 int trace_spool_map(const struct trace_spool *spool, uint32_t first_page, uint32_t extra,

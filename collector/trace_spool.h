@@ -20,6 +20,7 @@ struct trace_spool_note {
 	uint64_t from_ns;     /* the stream's begin */
 	uint64_t lost_before; /* the counter CPROF_LOST_TRACE_EVENTS at that time */
 	uint64_t cut_ns;      /* not 0: nothing more could be written */
+	uint64_t is_given_up; /* not 0: a trace was made of it, and its pages are gone */
 };
 
 struct trace_spool {
@@ -60,6 +61,9 @@ int trace_spool_flush(struct trace_spool *spool);
 
 /* Writes the note anew. */
 int trace_spool_write_note(const struct trace_spool *spool);
+
+/* Gives up all pages but the first, which still holds the note. */
+void trace_spool_empty(struct trace_spool *spool);
 
 /* Pages of a spool in memory, with room for more behind them; changes go nowhere. */
 struct trace_spool_map {

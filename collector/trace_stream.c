@@ -16,18 +16,11 @@
 
 #include "log.h"
 #include "rates.h"
+#include "trace_assembly.h"
 #include "trace_reader.h"
 
 /* Of a spool: what encoding it takes is some ten times as much. */
 #define PAGES_MAX (UINT32_C(256) << 20 >> 12)
-
-/* Everything a trace of a stream is made of. */
-struct assembly {
-	struct trace_spool_map map;
-	struct trace_gap *gaps;
-	struct trace_surroundings surroundings;
-	struct trace_input input;
-};
 
 static uint64_t monotonic_ns(void)
 {
@@ -39,11 +32,6 @@ static uint64_t monotonic_ns(void)
 static struct cprof_control *control_of(const struct writer *writer)
 {
 	return segment_reader_control(writer->reader);
-}
-
-static uint64_t lost_events(const struct writer *writer)
-{
-	return load_relaxed(&control_of(writer)->counters[CPROF_LOST_TRACE_EVENTS]); /* orders nothing */
 }
 
 /* ---- copying --------------------------------------------------------------------------------- */
@@ -128,7 +116,7 @@ static void end_gap(struct trace_stream *stream, struct writer *writer, uint64_t
 	/* Release: the marks were taken away before. */
 	store_release(&control_of(writer)->trace_gap_since_ns, UINT64_C(0));
 	/* Taken now: until they see it, threads drop what happens. */
-	uint64_t lost = lost_events(writer);
+	uint64_t lost = trace_assembly_lost(writer);
 	const struct trace_gap gap = {since_ns, monotonic_ns(), lost - stream->lost};
 	stream->lost = lost;
 	stream->gap_count++;
@@ -181,13 +169,15 @@ static int open_spool(struct trace_stream *stream, struct writer *writer, bool i
 {
 	const struct trace_spool_note note = {
 		.from_ns = is_kept ? control_of(writer)->start_monotonic_ns : monotonic_ns(),
-		.lost_before = lost_events(writer),
+		.lost_before = is_kept ? 0 : trace_assembly_lost(writer),
 	};
 	int error = trace_spool_open(writer, &note, is_kept, &stream->spool);
 	if (error)
 		return error;
 	stream->lost = stream->spool.note.lost_before;
 	stream->claims = 0;
+	if (is_kept)
+		trace_file_find_written(writer, &stream->files);
 	return count_gaps(stream);
 }
 
@@ -258,107 +248,59 @@ unsigned trace_stream_tick(struct trace_stream *stream, struct writer *writer)
 
 /* ---- traces ---------------------------------------------------------------------------------- */
 
-/* Adds the chunks that are not in the spool yet.  What there is, in one number. */
-static uint64_t add_open(const struct writer *writer, struct trace_spool_map *map)
-{
-	uint64_t mark = cprof_mix64(map->page_count + 1);
-	uint32_t end = trace_reader_chunk_count(writer->reader);
-	uint32_t first, stop;
-	for (uint32_t at = 0; trace_reader_next_run(writer->reader, at, end, &first, &stop); at = stop) {
-		for (uint32_t i = first; i < stop && map->page_count < map->capacity; i++) {
-			struct cprof_trace_chunk *chunk = trace_reader_chunk(writer->reader, i);
-			struct cprof_trace_chunk *copy = &map->pages[map->page_count];
-			/* Relaxed: it is loaded again, with order, to be copied. */
-			if (!(load_relaxed(&chunk->state) & (CPROF_CHUNK_OPEN | CPROF_CHUNK_UNREAD)) ||
-			    !trace_reader_copy_chunk(chunk, copy))
-				continue;
-			mark = cprof_mix64(mark ^ load_relaxed(&copy->state)); /* a private copy */
-			mark = cprof_mix64(mark ^ load_relaxed(&copy->used));
-			map->page_count++;
-		}
-	}
-	return mark;
-}
-
-/* Those in the spool, one that goes on, and what was cut off. */
-static int list_gaps(const struct trace_stream *stream, const struct writer *writer, uint64_t until_ns,
-		     struct assembly *assembly)
-{
-	const struct trace_spool_map *map = &assembly->map;
-	struct trace_gap gap;
-	size_t count = 0;
-	for (size_t i = 0; i < map->page_count; i++)
-		count += trace_spool_get_gap(&map->pages[i], &gap);
-	assembly->gaps = calloc(count + 2, sizeof *assembly->gaps);
-	if (!assembly->gaps)
-		return -ENOMEM;
-	count = 0;
-	for (size_t i = 0; i < map->page_count; i++)
-		count += trace_spool_get_gap(&map->pages[i], &assembly->gaps[count]);
-	uint64_t since_ns = load_relaxed(&control_of(writer)->trace_gap_since_ns); /* orders nothing here */
-	if (since_ns)
-		assembly->gaps[count++] = (struct trace_gap){since_ns, until_ns,
-							     lost_events(writer) - stream->lost};
-	if (is_cut(stream))
-		assembly->gaps[count++] = (struct trace_gap){stream->spool.note.cut_ns, until_ns, 0};
-	assembly->input.gaps = assembly->gaps;
-	assembly->input.gap_count = count;
-	return 0;
-}
-
-static void disassemble(struct assembly *assembly)
-{
-	trace_surroundings_free(&assembly->surroundings);
-	free(assembly->gaps);
-	if (assembly->map.base)
-		trace_spool_unmap(&assembly->map);
-}
-
 /* Everything from `first_page` of the spool on, and what is open. */
 static int assemble(struct trace_stream *stream, struct writer *writer, const struct writer_moment *moment,
-		    pid_t visible_pid, uint32_t first_page, struct assembly *out_assembly, uint64_t *out_mark)
+		    pid_t visible_pid, uint32_t first_page, struct trace_assembly *out_assembly)
 {
-	struct assembly assembly = {.map.base = NULL};
 	drain(stream, writer);
-	int error = trace_spool_map(&stream->spool, first_page, trace_reader_chunk_count(writer->reader),
-				    &assembly.map);
-	if (error)
-		return error;
-	*out_mark = add_open(writer, &assembly.map);
-	error = trace_file_surround(writer, moment, visible_pid, &assembly.surroundings, &assembly.input);
-	if (!error)
-		error = list_gaps(stream, writer, moment->end_monotonic_ns, &assembly);
-	if (error) {
-		disassemble(&assembly);
-		return error;
-	}
-	assembly.input.chunks = assembly.map.pages;
-	assembly.input.chunk_count = assembly.map.page_count;
-	assembly.input.until_ns = moment->end_monotonic_ns;
-	*out_assembly = assembly;
-	return 0;
+	return trace_assembly_make(&stream->spool, first_page, stream->lost, writer, moment, visible_pid,
+				   out_assembly);
+}
+
+/*
+ * The disk is full, and most of it may be the spool: what it holds is in memory, as a trace,
+ * before it is given up.  Nothing will be added to it any more.
+ */
+static int write_cut(struct trace_stream *stream, struct writer *writer, struct trace_assembly *assembly)
+{
+	struct trace_bytes forms[TRACE_FORMAT_COUNT];
+	trace_file_encode(&assembly->input, forms);
+	trace_assembly_free(assembly);
+	if (forms[TRACE_GO].bytes || forms[TRACE_PERFETTO].bytes)
+		trace_spool_empty(&stream->spool);
+	int error = trace_file_put(writer, forms, &stream->files);
+	/* There may be room for one only. */
+	return stream->files.names[TRACE_GO][0] || stream->files.names[TRACE_PERFETTO][0] ? 0 : error;
 }
 
 int trace_stream_write(struct trace_stream *stream, struct writer *writer, const struct writer_moment *moment,
 		       pid_t visible_pid)
 {
-	struct assembly assembly;
-	uint64_t mark;
+	struct trace_assembly assembly;
 	/* Nobody has looked yet at a process that ends at once. */
 	trace_stream_tick(stream, writer);
 	if (!stream->is_whole)
 		return 0;
-	int error = assemble(stream, writer, moment, visible_pid, 0, &assembly, &mark);
+	int error = assemble(stream, writer, moment, visible_pid, 0, &assembly);
 	if (error) {
 		writer_report_trace(writer, error);
 		return error;
 	}
 	assembly.input.from_ns = stream->spool.note.from_ns;
-	bool is_due = assembly.input.chunk_count || writer->is_first;
-	if (is_due && mark != stream->written_mark)
-		error = trace_file_write(writer, &assembly.input, &stream->files);
+	bool is_new = assembly.mark != stream->written_mark;
+	uint64_t mark = assembly.mark;
+	/* What was cut is written once: the spool is given up for it. */
+	if (stream->spool.note.is_given_up)
+		is_new = false;
+	bool is_due = is_new && (assembly.input.chunk_count || writer->is_first);
+	if (is_due && is_cut(stream)) {
+		error = write_cut(stream, writer, &assembly);
+	} else {
+		if (is_due)
+			error = trace_file_write(writer, &assembly.input, &stream->files);
+		trace_assembly_free(&assembly);
+	}
 	stream->written_mark = error ? 0 : mark;
-	disassemble(&assembly);
 	return error;
 }
 
@@ -390,18 +332,16 @@ int trace_stream_end_watch(struct trace_stream *stream, struct writer *writer,
 			   const struct writer_moment *moment, pid_t visible_pid, enum trace_format format,
 			   void **out_bytes, size_t *out_size)
 {
-	struct assembly assembly;
-	uint64_t mark;
+	struct trace_assembly assembly;
 	if (!stream->watch)
 		return -ECANCELED;
-	int error = assemble(stream, writer, moment, visible_pid, stream->watch->first_page, &assembly,
-			     &mark);
+	int error = assemble(stream, writer, moment, visible_pid, stream->watch->first_page, &assembly);
 	if (!error) {
 		assembly.input.from_ns = stream->watch->from_ns;
 		/* Before it is encoded: the program need not pay for that. */
 		end_watch(stream, writer);
 		error = trace_encode(&assembly.input, format, out_bytes, out_size);
-		disassemble(&assembly);
+		trace_assembly_free(&assembly);
 	} else {
 		end_watch(stream, writer);
 	}
@@ -412,7 +352,7 @@ void trace_stream_close(struct trace_stream *stream, struct writer *writer)
 {
 	if (stream->watch)
 		end_watch(stream, writer);
-	if (stream->is_whole && !stream->written_mark && stream->spool.name[0]) {
+	if (stream->is_whole && !stream->written_mark && stream->spool.name[0] && stream->spool.page_count) {
 		log_error("the trace of %s (%u) could not be written: what was recorded stays in %s/%s",
 			  writer->name, writer->pid, writer->dir->path, stream->spool.name);
 		trace_spool_close(&stream->spool);

@@ -493,7 +493,7 @@ struct cprof_control {
 	atomic_u32 snapshots_done;  /* number of the last snapshot whose file is there */
 	atomic_u32 snapshots_taken; /* the same for requests: the next take-over starts here */
 	atomic_u32 instance;        /* PID-n of this image's files, 0 while there is none */
-	atomic_u32 files_written;   /* bit per enum profile_kind: its final file is there, and is ours */
+	atomic_u32 files_written; /* bits by profile kind, from 16 on by form of a trace: that file is ours */
 	/* The CPU clock when this image began, not 0 after an exec.  By the program, else by the collector. */
 	atomic_u64 cpu_clock_base_ns;
 	/* By the program: the size it made.  A kept file that is shorter was cut; 0: not said. */

@@ -196,6 +196,17 @@ Test(trace_stream, marks_what_it_could_not_keep_up_with_as_a_gap)
 	cr_expect(eq(u64, stream.lost, 3 * FULL));
 }
 
+Test(trace_stream, counts_what_was_lost_before_anybody_looked)
+{
+	fake_tracer_events(&thread, 10 * FULL, 1000);
+	tick();
+	cr_expect(eq(u64, stream.gap_count, 1));
+	cr_expect(eq(u64, stream.lost, 2 * FULL));
+	die();
+	tick();
+	cr_expect(eq(u64, stream.lost, 2 * FULL));
+}
+
 Test(trace_stream, is_cut_where_nothing_more_can_be_written)
 {
 	struct rlimit limit = {4096 * 5, RLIM_INFINITY};
@@ -300,6 +311,43 @@ Test(trace_stream, writes_both_files_and_removes_the_spool)
 	trace_stream_close(&stream, &files.writer);
 	cr_expect(eq(ulong, fake_files_inode(&files, SPOOL), 0));
 	cr_expect(eq(sz, fake_files_count(&files), 2));
+}
+
+Test(trace_stream, rewrites_what_a_dead_collector_had_written)
+{
+	const struct writer_moment now = moment();
+	fake_tracer_events(&thread, 3 * FULL, now_ns());
+	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
+	ino_t first = fake_files_inode(&files, "fake.7.trace");
+	die();
+	fake_files_restart(&files);
+	fake_tracer_events(&thread, 1, now_ns());
+	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
+	cr_expect(ne(ulong, fake_files_inode(&files, "fake.7.trace"), first));
+	cr_expect(eq(sz, fake_files_count(&files), 2), "no third one");
+}
+
+/* The disk is full: what the spool took of it is given back first. */
+Test(trace_stream, gives_up_the_spool_of_a_trace_that_was_cut)
+{
+	const struct rlimit limit = {4096 * 5, RLIM_INFINITY};
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+	const struct writer_moment now = moment();
+	struct stat st;
+	signal(SIGXFSZ, SIG_IGN);
+	tick();
+	cr_assert(zero(setrlimit(RLIMIT_FSIZE, &limit)));
+	fake_tracer_events(&thread, 7 * FULL, now_ns());
+	tick();
+	cr_assert(zero(setrlimit(RLIMIT_FSIZE, &none)));
+	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
+	ino_t first = fake_files_inode(&files, "fake.7.trace");
+	cr_expect(first != 0);
+	cr_assert(zero(stat(fixture_path(SPOOL), &st)));
+	cr_expect(eq(long, st.st_size, 4096));
+	fake_tracer_events(&thread, 1, now_ns());
+	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
+	cr_expect(eq(ulong, fake_files_inode(&files, "fake.7.trace"), first), "it is not written again");
 }
 
 Test(trace_stream, keeps_the_spool_of_a_trace_that_could_not_be_written)

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Chunks that are open, or were closed a moment ago, are copied behind those of the spool
+ * in memory only: they will come to the spool when they are whole.
+ *
+ * Context: see trace_assembly.h.
+ */
+#include "trace_assembly.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "trace_reader.h"
+
+uint64_t trace_assembly_lost(const struct writer *writer)
+{
+	const struct cprof_control *control = segment_reader_control(writer->reader);
+	return load_relaxed(&control->counters[CPROF_LOST_TRACE_EVENTS]); /* orders nothing */
+}
+
+/* Adds the chunks that are not in the spool yet.  What there is, in one number. */
+static uint64_t add_open(const struct writer *writer, struct trace_spool_map *map)
+{
+	uint64_t mark = cprof_mix64(map->page_count + 1);
+	uint32_t end = trace_reader_chunk_count(writer->reader);
+	uint32_t first, stop;
+	for (uint32_t at = 0; trace_reader_next_run(writer->reader, at, end, &first, &stop); at = stop) {
+		for (uint32_t i = first; i < stop && map->page_count < map->capacity; i++) {
+			struct cprof_trace_chunk *chunk = trace_reader_chunk(writer->reader, i);
+			struct cprof_trace_chunk *copy = &map->pages[map->page_count];
+			/* Relaxed: it is loaded again, with order, to be copied. */
+			if (!(load_relaxed(&chunk->state) & (CPROF_CHUNK_OPEN | CPROF_CHUNK_UNREAD)) ||
+			    !trace_reader_copy_chunk(chunk, copy))
+				continue;
+			mark = cprof_mix64(mark ^ load_relaxed(&copy->state)); /* a private copy */
+			mark = cprof_mix64(mark ^ load_relaxed(&copy->used));
+			map->page_count++;
+		}
+	}
+	return mark;
+}
+
+/* Those in the spool, one that goes on, and what was cut off. */
+static int list_gaps(const struct trace_spool *spool, const struct writer *writer, uint64_t lost,
+		     struct trace_assembly *assembly)
+{
+	const struct trace_spool_map *map = &assembly->map;
+	uint64_t until_ns = assembly->input.until_ns;
+	struct trace_gap gap;
+	size_t count = 0;
+	for (size_t i = 0; i < map->page_count; i++)
+		count += trace_spool_get_gap(&map->pages[i], &gap);
+	assembly->gaps = calloc(count + 2, sizeof *assembly->gaps);
+	if (!assembly->gaps)
+		return -ENOMEM;
+	count = 0;
+	for (size_t i = 0; i < map->page_count; i++)
+		count += trace_spool_get_gap(&map->pages[i], &assembly->gaps[count]);
+	/* Relaxed: orders nothing here. */
+	uint64_t since_ns = load_relaxed(&segment_reader_control(writer->reader)->trace_gap_since_ns);
+	if (since_ns)
+		assembly->gaps[count++] = (struct trace_gap){since_ns, until_ns,
+							     trace_assembly_lost(writer) - lost};
+	if (spool->note.cut_ns)
+		assembly->gaps[count++] = (struct trace_gap){spool->note.cut_ns, until_ns, 0};
+	assembly->input.gaps = assembly->gaps;
+	assembly->input.gap_count = count;
+	return 0;
+}
+
+int trace_assembly_make(const struct trace_spool *spool, uint32_t first_page, uint64_t lost,
+			struct writer *writer, const struct writer_moment *moment, pid_t visible_pid,
+			struct trace_assembly *out_assembly)
+{
+	struct trace_assembly assembly = {.gaps = NULL};
+	int error = trace_spool_map(spool, first_page, trace_reader_chunk_count(writer->reader),
+				    &assembly.map);
+	if (error)
+		return error;
+	assembly.mark = add_open(writer, &assembly.map);
+	error = trace_file_surround(writer, moment, visible_pid, &assembly.surroundings, &assembly.input);
+	assembly.input.until_ns = moment->end_monotonic_ns;
+	if (!error)
+		error = list_gaps(spool, writer, lost, &assembly);
+	if (error) {
+		trace_assembly_free(&assembly);
+		return error;
+	}
+	assembly.input.chunks = assembly.map.pages;
+	assembly.input.chunk_count = assembly.map.page_count;
+	*out_assembly = assembly;
+	return 0;
+}
+
+void trace_assembly_free(struct trace_assembly *assembly)
+{
+	trace_surroundings_free(&assembly->surroundings);
+	free(assembly->gaps);
+	trace_spool_unmap(&assembly->map);
+	*assembly = (struct trace_assembly){0};
+}

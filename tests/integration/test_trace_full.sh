@@ -1,0 +1,105 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Traces of whole runs and of spans: every line that a program logged is there once, and
+# what could not be kept up with is in a gap that says how much it is.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+source "$HERE/trace_lib.sh"
+
+# expect_lines WHAT FILE THREADS LINES: each thread's lines, from the first to the last, once.
+expect_lines()
+{
+	local want="" thread
+	for ((thread = 0; thread < $3; thread++)); do
+		want+="t$thread 0 $(($4 - 1)) $4"$'\n'
+	done
+	expect_equal "$1: every line once" "${want%$'\n'}" "$(lines_of "$2")"
+}
+
+# workers: pids of the collectors that work, without those that hold descriptors for them.
+workers()
+{
+	local pid
+	for pid in $(our_collectors); do
+		[[ $(cat "/proc/$pid/comm" 2>/dev/null) != cprof-collector ]] || echo "$pid"
+	done
+}
+
+what="a whole run"
+LIMIT=60 profiled CPROF_TRACE=full "$VICTIMS/trace_logs" 4 20000 0 exit >/dev/null
+expect "$what: the files are there with the prompt" test -s "$(trace_of trace_logs perfetto-trace)" -a -s "$(trace_of trace_logs trace)"
+settle
+expect_traces "$what" trace_logs
+expect_lines "$what" "$(trace_of trace_logs perfetto-trace)" 4 20000
+expect_equal "$what: no gap" "0 0" "$(gaps_of "$(trace_of trace_logs perfetto-trace)")"
+expect_equal "$what: nobody else may read them" "600 600" "$(stat -c %a "$OUT"/*trace | xargs)"
+expect_equal "$what: nothing else is left" "" "$(find "$OUT" -name '.*' -type f -printf '%f ')"
+
+fresh_out
+what="cprof run --trace"
+LIMIT=60 bounded "$CPROF" run --trace --quiet --out "$OUT" -- "$VICTIMS/trace_logs" 1 10 0 exit >/dev/null
+settle
+expect_lines "$what" "$(trace_of trace_logs perfetto-trace)" 1 10
+
+fresh_out
+what="two processes of a tree"
+LIMIT=60 profiled CPROF_TRACE=full "$VICTIMS/trace_logs" 2 1000 0 forked >/dev/null
+settle
+expect_equal "$what: each has its files" 4 "$(find "$OUT" -name 'trace_logs.*trace' | wc -l)"
+for file in "$OUT"/*.perfetto-trace; do
+	expect_lines "$what" "$file" 2 1000
+done
+
+# With 1 MB there are 16 chunks: 2016 events until somebody comes and reads.
+fresh_out
+what="a program that is faster than its reader"
+LIMIT=60 profiled CPROF_TRACE=full CPROF_MEM=1M CPROF_CPU_HZ=0 CPROF_HEAP_RATE=0 "$VICTIMS/trace_logs" 4 20000 0 exit >/dev/null
+settle
+expect_traces "$what" trace_logs
+file=$(trace_of trace_logs perfetto-trace)
+read -r gaps dropped <<<"$(gaps_of "$file")"
+perfetto_lines "$file" | grep -o ' instant t[0-9]* n[0-9]* category=count' | sort >"$TMP/seen"
+expect_range "$what: has gaps" 1 "$gaps" 80000
+# What is dropped besides lines: begins, ends and names of four threads and what they wait for.
+expect_range "$what: what is there and what is dropped is all" 80000 $(($(wc -l <"$TMP/seen") + dropped)) 80100
+expect_equal "$what: none is there twice" "" "$(uniq -d "$TMP/seen")"
+
+fresh_out
+what="a worker killed in mid-stream"
+LIMIT=100 profiled CPROF_TRACE=full "$VICTIMS/trace_logs" 4 8000 300 exit "$TMP/table" >/dev/null &
+run=$!
+for ((kills = 0; kills < 2; kills++)); do
+	before=$(logged_lines "$TMP/table" 0)
+	wait_until 20 eval "(( \$(logged_lines '$TMP/table' 0) > before + 300 ))" || fail "$what: it goes on"
+	wait_until 20 eval '[[ -n $(workers) ]]' || fail "$what: another comes"
+	kill -9 "$(workers | tail -1)"
+done
+wait $run
+settle
+expect_traces "$what" trace_logs
+expect_lines "$what" "$(trace_of trace_logs perfetto-trace)" 4 8000
+expect_equal "$what: nothing else is left" "" "$(find "$OUT" -name '.*' -type f -printf '%f ')"
+
+# A disk of its own, which is full at once.
+fresh_out
+what="a full disk"
+if unshare -Urm true 2>/dev/null; then
+	mkdir -p "$TMP/kept"
+	# shellcheck disable=SC2016 # for the inner shell
+	LIMIT=60 bounded unshare -Urm env CPROF_OUT="$OUT" KEPT="$TMP/kept" bash -c 'mount -t tmpfs -o size=3m none "$CPROF_OUT" &&
+		env LD_PRELOAD="$0" CPROF_TRACE=full CPROF_CPU_HZ=0 CPROF_HEAP_RATE=0 "$@"
+		for ((i = 0; i < 200; i++)); do
+			[[ -z $(find "$CPROF_OUT" -name "*.trace-spool") ]] && break
+			sleep 0.1
+		done
+		cp -a "$CPROF_OUT"/. "$KEPT"' "$CPROF_LIB" "$VICTIMS/trace_logs" 4 100000 1 exit >/dev/null 2>"$TMP/stderr" || true
+	settle
+	expect_equal "$what: one line says that the trace is cut" 1 "$(grep -c 'is cut here: No space left' "$TMP/stderr" || true)"
+	file=$(find "$TMP/kept" -name 'trace_logs.*.perfetto-trace')
+	expect "$what: what there was room for is right" perfetto_lines "$file"
+	expect_range "$what: and most of what there was before" 20000 "$(perfetto_lines "$file" | grep -c category=count)" 400000
+	expect_equal "$what: the spool is gone" "" "$(find "$TMP/kept" -name '*.trace-spool')"
+else
+	skip_check "$what: no namespaces"
+fi
+finish

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+#
+# What tests of traces share, besides lib.sh.
+#
+# Context: bash, sourced.
+
+# trace_of NAME KIND: the path of the one unnumbered trace (perfetto-trace or trace) of this name.
+trace_of()
+{
+	local found
+	found=$(find "$OUT" -maxdepth 1 -name "$1.*.$2" | grep -E "/$1\.[0-9-]+\.$2\$" || true)
+	if [[ -z $found || $found == *$'\n'* ]]; then
+		echo "$OUT/no-single-$2-of-$1"
+	else
+		echo "$found"
+	fi
+}
+
+# perfetto_lines FILE: the trace as text, and a status that tells whether it is right.
+perfetto_lines()
+{
+	python3 "$HERE/../support/perfetto_text.py" "$1"
+}
+
+# expect_forms WHAT PERFETTO GO: both forms are right; Go's as Go's own tool sees it.
+expect_forms()
+{
+	expect "$1: Perfetto's form is right" perfetto_lines "$2"
+	if command -v go >/dev/null; then
+		expect "$1: go tool trace takes Go's form" go_trace -pprof=sync "$3"
+	else
+		skip_check "$1: go is not installed"
+	fi
+}
+
+# expect_traces WHAT NAME: the same of the unnumbered ones.
+expect_traces()
+{
+	expect_forms "$1" "$(trace_of "$2" perfetto-trace)" "$(trace_of "$2" trace)"
+}
+
+go_trace()
+{
+	if [[ -z ${trace_path:-} ]]; then
+		trace_path=$(go tool -n trace 2>/dev/null | awk '{ print $1 }' || true)
+	fi
+	if [[ -x ${trace_path:-} ]]; then
+		"$trace_path" "$@"
+	else
+		go tool trace "$@"
+	fi
+}
+
+# lines_of PERFETTO: of each thread of the victim trace_logs: "tN first last count", by number of the
+# thread; "tN broken" if one between is missing, there twice, or not in its place.
+lines_of()
+{
+	perfetto_lines "$1" | sed -nE 's/.* instant t([0-9]+) n([0-9]+) category=count.*/\1 \2/p' | awk '
+		!($1 in count) { first[$1] = $2 }
+		count[$1]++ && $2 != last[$1] + 1 { broken[$1] = 1 }
+		{ last[$1] = $2 }
+		END { for (t in count) print "t" t, (t in broken) ? "broken" : first[t] " " last[t] " " count[t] }' |
+		sort -V
+}
+
+# gaps_of PERFETTO: how many gaps, and how many events they say were dropped.
+gaps_of()
+{
+	perfetto_lines "$1" | sed -nE 's/.* gaps begin .*events=([0-9]+).*/\1/p' |
+		awk '{ sum += $1 } END { print NR, sum + 0 }'
+}
+
+# logged_lines TABLE THREAD: how many lines the thread of trace_logs has logged.
+logged_lines()
+{
+	od -An -t u8 -j $((8 * $2)) -N 8 "$1" 2>/dev/null | tr -d ' ' | grep . || echo 0
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// cflags: -Iinclude
+/*
+ * trace_logs THREADS LINES PAUSE_US END [FILE]: each thread logs its lines, "t0 n0" and so
+ * on, with cprof_log(), and says in FILE, a table of 64-bit numbers, how many it has logged.
+ *
+ * END: exit; raw (exit_group, past libc); segv, abort, term (by itself); memory (takes it
+ * until it is killed); hang (until it is killed); forked (a child does the same, and both
+ * exit).
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cprof.h"
+
+#define THREADS_MAX 64
+
+static volatile unsigned long *logged;
+static unsigned long line_count;
+static unsigned pause_us;
+
+static void *log_lines(void *argument)
+{
+	unsigned long number = (unsigned long)argument;
+	for (unsigned long i = 0; i < line_count; i++) {
+		cprof_logf("count", "t%lu n%lu", number, i);
+		logged[number] = i + 1;
+		if (pause_us)
+			usleep(pause_us);
+	}
+	return NULL;
+}
+
+static void log_all(unsigned long thread_count)
+{
+	pthread_t threads[THREADS_MAX];
+	for (unsigned long i = 0; i < thread_count; i++)
+		pthread_create(&threads[i], NULL, log_lines, (void *)i);
+	for (unsigned long i = 0; i < thread_count; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void *map_table(const char *path)
+{
+	size_t size = THREADS_MAX * sizeof(unsigned long);
+	int fd = path ? open(path, O_RDWR | O_CREAT, 0600) : -1;
+	if (fd >= 0 && ftruncate(fd, (off_t)size) != 0)
+		perror(path);
+	void *table = mmap(NULL, size, PROT_READ | PROT_WRITE, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED,
+			   fd, 0);
+	if (fd >= 0)
+		close(fd);
+	return table;
+}
+
+static void end(const char *how)
+{
+	if (strcmp(how, "raw") == 0)
+		syscall(SYS_exit_group, 0);
+	if (strcmp(how, "segv") == 0)
+		*(volatile int *)8 = 1;
+	if (strcmp(how, "abort") == 0)
+		abort();
+	if (strcmp(how, "term") == 0)
+		raise(SIGTERM);
+	while (strcmp(how, "memory") == 0)
+		memset(malloc(1 << 20), 1, 1 << 20);
+	while (strcmp(how, "hang") == 0)
+		pause();
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 5)
+		return 2;
+	unsigned long thread_count = strtoul(argv[1], NULL, 10);
+	line_count = strtoul(argv[2], NULL, 10);
+	pause_us = (unsigned)strtoul(argv[3], NULL, 10);
+	logged = map_table(argc > 5 ? argv[5] : NULL);
+	pid_t child = strcmp(argv[4], "forked") == 0 ? fork() : 0;
+	log_all(thread_count);
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	printf("logged %lu\n", thread_count * line_count);
+	fflush(stdout);
+	end(argv[4]);
+	return 0;
+}
