@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "cprof_compiler.h"
 #include "cprof_units.h"
@@ -108,6 +109,13 @@ static void set_contention(struct cprof_control *control)
 
 void rates_set_trace(struct cprof_control *control, uint32_t bits)
 {
+	struct timespec now;
+	/* Relaxed: only we store it. */
+	if (load_relaxed(&control->trace) == 0 && bits) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		store_relaxed(&control->trace_since_ns,
+			      (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec); /* read by us */
+	}
 	store_relaxed(&control->trace, bits);
 	set_contention(control);
 }
@@ -135,7 +143,7 @@ int rates_apply(struct cprof_control *control, const struct cprof_rates *rates,
 		uint32_t streamed = load_relaxed(&control->trace) & CPROF_TRACE_STREAM;
 		if (set_u32(&control->trace_asked, rates->trace))
 			changed |= CPROF_RATE_TRACE;
-		store_relaxed(&control->trace, rates->trace | streamed);
+		rates_set_trace(control, rates->trace | streamed);
 	}
 	set_contention(control);
 	or_relaxed(&control->rates_changed, changed); /* read by collectors only */

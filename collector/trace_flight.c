@@ -50,6 +50,10 @@ static uint64_t begin_of_window(const struct cprof_control *control, const struc
 	if (load_relaxed(&control->trace) == CPROF_TRACE_STREAM) /* a setting */
 		age_ns = UINT64_MAX;
 	uint64_t from_ns = until_ns > age_ns ? until_ns - age_ns : 0;
+	/* Before that it was off for a while. */
+	uint64_t since_ns = load_relaxed(&control->trace_since_ns); /* ours */
+	if (since_ns > from_ns && since_ns <= until_ns)
+		from_ns = since_ns;
 	return from_ns > complete_ns ? from_ns : complete_ns;
 }
 

@@ -27,7 +27,7 @@
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file: both ends must be of one build. */
-#define CPROF_SHM_VERSION 7
+#define CPROF_SHM_VERSION 8
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 
@@ -513,6 +513,7 @@ struct cprof_control {
 	atomic_u32 flights_done;       /* by the collector: number of the last request that was served */
 	atomic_u32 trace_asked;        /* the bits of `trace` that nobody asked for over HTTP; likewise */
 	atomic_u64 trace_tasks;        /* task ids handed out */
+	atomic_u64 trace_since_ns;     /* by the collector: when it was turned on, if not at the start */
 };
 _Static_assert(CPROF_COUNTER_COUNT <= 32, "counters fit");
 _Static_assert(offsetof(struct cprof_control, magic) == 0, "layout");
