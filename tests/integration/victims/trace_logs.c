@@ -4,8 +4,8 @@
  * trace_logs THREADS LINES PAUSE_US END [FILE]: each thread logs its lines, "t0 n0" and so
  * on, with cprof_log(), and says in FILE, a table of 64-bit numbers, how many it has logged.
  *
- * END: exit; raw (exit_group, past libc); segv, abort, term (by itself); memory (takes it
- * until it is killed); hang (until it is killed); forked (a child does the same, and both
+ * END: exit; raw (exit_group, past libc); segv, abort, term (by itself); memory (takes
+ * 512 MB, or is killed before); hang (until it is killed); forked (a child does the same, and both
  * exit).
  */
 #include <fcntl.h>
@@ -71,7 +71,7 @@ static void end(const char *how)
 		abort();
 	if (strcmp(how, "term") == 0)
 		raise(SIGTERM);
-	while (strcmp(how, "memory") == 0)
+	for (int taken = 0; strcmp(how, "memory") == 0 && taken < 512; taken++)
 		memset(malloc(1 << 20), 1, 1 << 20);
 	while (strcmp(how, "hang") == 0)
 		pause();
