@@ -89,7 +89,7 @@ expect_equal "$what=off: says why" "cprof snapshot: process $PID: its flight rec
 expect_equal "$what=off: not over HTTP either" 500 "$(ask /debug/trace/snapshot)"
 expect "$what=flight" "$CPROF" set "$PID" trace=flight
 before=$(logged_lines "$TMP/table" 0)
-wait_until 20 eval "(( \$(logged_lines '$TMP/table' 0) > before + 20 ))" || fail "$what: it logs"
+wait_until 20 eval "(( \$(logged_lines '$TMP/table' 0) > $before + 20 ))" || fail "$what: it logs"
 expect "$what=flight: there is one again" "$CPROF" snapshot --flight "$PID"
 expect_equal "$what=full: refused" 1 "$(status_of "$CPROF" set "$PID" trace=full)"
 expect_equal "$what=full: says what is accepted" "cprof set: trace=full: accepted is off or flight" "$(<"$TMP/stderr")"
