@@ -30,6 +30,9 @@
 /* alloc_objects and alloc_space; the other two say what is in use. */
 #define HEAP_VALUES_COUNTED_UP 2
 
+/* More processes than end their intervals within one millisecond. */
+#define RECENT 256
+
 /* A process, from when it was first seen. */
 struct watched {
 	struct watched *next;
@@ -42,6 +45,8 @@ struct interval {
 	struct interval_config config;
 	struct push *push; /* NULL: nothing is sent */
 	int64_t period_ms;
+	int64_t recent_ms[PROFILE_KIND_COUNT][RECENT]; /* times of profiles that were sent; a ring */
+	uint32_t recent_count[PROFILE_KIND_COUNT];
 	struct watched *watched;
 };
 
@@ -163,6 +168,27 @@ static void send_to_server(const struct ending *ending, enum profile_kind kind, 
 	push_add(ending->interval->push, &profile, writer->pid);
 }
 
+static bool is_recent(const struct interval *interval, enum profile_kind kind, int64_t time_ms)
+{
+	for (int i = 0; i < RECENT; i++)
+		if (interval->recent_ms[kind][i] == time_ms)
+			return true;
+	return false;
+}
+
+/*
+ * A time for a profile that no other one of its kind has: of two in one millisecond, say
+ * of two workers that go by the same labels, Pyroscope shows only one.
+ */
+static int64_t distinct_time_ns(struct interval *interval, enum profile_kind kind, int64_t time_ns)
+{
+	int64_t time_ms = time_ns / NS_PER_MS;
+	while (is_recent(interval, kind, time_ms))
+		time_ms++;
+	interval->recent_ms[kind][interval->recent_count[kind]++ % RECENT] = time_ms;
+	return time_ms == time_ns / NS_PER_MS ? time_ns : time_ms * NS_PER_MS;
+}
+
 /* A kind that was subtracted, as bytes; NULL: no memory (said so). */
 static unsigned char *encode_part(const struct ending *ending, enum profile_kind kind, size_t *out_size)
 {
@@ -171,6 +197,9 @@ static unsigned char *encode_part(const struct ending *ending, enum profile_kind
 	struct writer_profile described;
 	unsigned char *bytes = NULL;
 	window_describe(ending->window, writer, ending->aggregate, kind, moment, &described);
+	if (ending->interval->push)
+		described.profile.time_ns = distinct_time_ns(ending->interval, kind,
+							     described.profile.time_ns);
 	int error = pprof_encode(&described.profile, moment->tick, moment->tick_arg, &bytes, out_size);
 	writer_profile_fini(&described);
 	if (!error)

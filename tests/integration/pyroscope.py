@@ -15,6 +15,7 @@ import email, gzip, http.server, json, re, socket, struct, sys, time, urllib.par
 
 port, directory = int(sys.argv[1]), sys.argv[2]
 taken = 0
+moments = set()
 
 
 def mode():
@@ -44,6 +45,31 @@ def kind_of(types):
     raise ValueError("sample types")
 
 
+def time_of(profile):
+    """time_nanos of a pprof profile."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = profile[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(profile):
+        tag = varint()
+        value = varint()
+        if tag & 7 == 2:
+            at += value
+        elif tag >> 3 == 9:
+            return value
+    raise ValueError("a profile without a time")
+
+
 def parse_request(path, content_type, body):
     url = urllib.parse.urlsplit(path)
     query = {key: value[0] for key, value in urllib.parse.parse_qs(url.query, strict_parsing=True).items()}
@@ -54,11 +80,16 @@ def parse_request(path, content_type, body):
              for part in form.get_payload()}
     if set(parts) != {"profile", "sample_type_config"}:
         raise ValueError("parts: %s" % sorted(parts))
-    gzip.decompress(parts["profile"])
+    kind = kind_of(json.loads(parts["sample_type_config"]))
+    # Of two profiles of one series in one millisecond Pyroscope shows only one.
+    moment = (query["name"], kind, time_of(gzip.decompress(parts["profile"])) // 1000000)
+    if moment in moments:
+        raise ValueError("twice the same moment: %s" % (moment,))
+    moments.add(moment)
     start, end = int(query["from"]), int(query["until"])
     if not 1.5e18 < start <= end:
         raise ValueError("times are nanoseconds")
-    return kind_of(json.loads(parts["sample_type_config"])), start, end, parse_name(query["name"]), parts["profile"]
+    return kind, start, end, parse_name(query["name"]), parts["profile"]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
