@@ -319,6 +319,7 @@ static void show_gap(struct writer *writer, const struct trace_step *step)
 		 step->kind == TRACE_STEP_GAP_BEGIN ? text : "recording again", 0);
 }
 
+/* Go has nothing like locks that are held. */
 static void (*const shows[])(struct writer *, const struct trace_step *) = {
 	[TRACE_STEP_THREAD_START] = start_thread,
 	[TRACE_STEP_THREAD_END] = end_thread,
@@ -412,7 +413,8 @@ static void write_all(struct writer *writer, struct byte_buffer *out)
 	number_goroutines(writer);
 	trace_first_functions(model, writer->symbols, writer->first_functions);
 	for (size_t i = 0; i < model->step_count; i++)
-		shows[model->steps[i].kind](writer, &model->steps[i]);
+		if (shows[model->steps[i].kind])
+			shows[model->steps[i].kind](writer, &model->steps[i]);
 	/* Readers end the trace with its last event. */
 	go_batch_add(&writer->own, GO_MAXPROCS, go_clock_next(&writer->clock, model->input->until_ns),
 		     ARGUMENTS(processors, 0));

@@ -396,6 +396,8 @@ void trace_model_free(struct trace_model *model)
 	free(model->threads);
 	free(model->waits);
 	free(model->wakes);
+	free(model->locks);
+	free(model->holds);
 	free(model->regions);
 	free(model->tasks);
 	free(model->heap);

@@ -55,6 +55,21 @@ struct trace_wake {
 	uint8_t what;
 };
 
+/* A mutex that threads had to wait for. */
+struct trace_lock {
+	uint64_t object;
+	uint64_t waited_ns; /* by all together */
+	bool is_shown;      /* one of those that were waited for most: of others there are no steps */
+};
+
+/* A time for which a thread certainly held a lock. */
+struct trace_hold {
+	uint64_t begin_ns;
+	uint64_t end_ns;
+	uint32_t lock;
+	uint32_t wake; /* that ended it */
+};
+
 struct trace_region {
 	uint64_t begin_ns;
 	uint64_t end_ns;
@@ -95,6 +110,8 @@ enum trace_step_kind {
 	TRACE_STEP_WAIT_BEGIN,
 	TRACE_STEP_WAIT_END,
 	TRACE_STEP_WAKE,
+	TRACE_STEP_HOLD_BEGIN,
+	TRACE_STEP_HOLD_END,
 	TRACE_STEP_REGION_BEGIN,
 	TRACE_STEP_REGION_END,
 	TRACE_STEP_TASK_BEGIN,
@@ -123,6 +140,10 @@ struct trace_model {
 	size_t wait_count;
 	struct trace_wake *wakes; /* in the order of time */
 	size_t wake_count;
+	struct trace_lock *locks;
+	size_t lock_count;
+	struct trace_hold *holds;
+	size_t hold_count;
 	struct trace_region *regions;
 	size_t region_count;
 	struct trace_task *tasks;

@@ -10,6 +10,7 @@
 #include "trace_perfetto.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,9 +40,14 @@ static uint64_t thread_track(const struct writer *writer, uint32_t thread, uint3
 	return track(writer, FIXED_TRACKS + (uint64_t)thread * TRACKS_PER_THREAD + which);
 }
 
+static uint64_t lock_track(const struct writer *writer, uint32_t lock)
+{
+	return track(writer, FIXED_TRACKS + writer->model->thread_count * TRACKS_PER_THREAD + lock);
+}
+
 static uint64_t lane_track(const struct writer *writer, uint32_t lane)
 {
-	return track(writer, FIXED_TRACKS + writer->model->thread_count * TRACKS_PER_THREAD + lane);
+	return lock_track(writer, (uint32_t)writer->model->lock_count + lane);
 }
 
 /* A flow that ends in this wait, or that begins this thread. */
@@ -117,6 +123,14 @@ static void describe_thread(struct writer *writer, uint32_t index)
 	end_description(writer);
 	describe(writer, thread_track(writer, index, THREAD_WAITS), PERFETTO_WAITS,
 		 thread_track(writer, index, THREAD_ITSELF));
+	end_description(writer);
+}
+
+static void describe_lock(struct writer *writer, uint32_t index)
+{
+	char name[64];
+	snprintf(name, sizeof name, "mutex 0x%" PRIx64, writer->model->locks[index].object);
+	describe(writer, lock_track(writer, index), name, track(writer, TRACK_OF_PROCESS));
 	end_description(writer);
 }
 
@@ -232,6 +246,22 @@ static void show_wake(struct writer *writer, const struct trace_step *step)
 		proto_fixed64(&packets->body, EVENT_FLOW, wait_flow(writer, i));
 	perfetto_event_stack(packets, wake->stack);
 	perfetto_event_pointer(packets, "object", wake->object);
+	perfetto_event_end(packets, step->time_ns);
+}
+
+/* Who holds a lock while others wait for it, on the lock's track: only one can. */
+static void show_hold(struct writer *writer, const struct trace_step *step)
+{
+	const struct trace_hold *hold = &writer->model->holds[step->index];
+	struct perfetto_packets *packets = &writer->packets;
+	bool is_begin = step->kind == TRACE_STEP_HOLD_BEGIN;
+	char holder[64];
+	thread_text(writer, step->thread, holder, sizeof holder);
+	perfetto_event_begin(packets, lock_track(writer, hold->lock),
+			     is_begin ? TYPE_SLICE_BEGIN : TYPE_SLICE_END, is_begin ? PERFETTO_LOCKS : NULL,
+			     is_begin ? holder : NULL);
+	if (is_begin)
+		perfetto_event_stack(packets, writer->model->wakes[hold->wake].stack);
 	perfetto_event_end(packets, step->time_ns);
 }
 
@@ -397,6 +427,8 @@ static void (*const shows[])(struct writer *, const struct trace_step *) = {
 	[TRACE_STEP_WAIT_BEGIN] = begin_wait,
 	[TRACE_STEP_WAIT_END] = end_wait,
 	[TRACE_STEP_WAKE] = show_wake,
+	[TRACE_STEP_HOLD_BEGIN] = show_hold,
+	[TRACE_STEP_HOLD_END] = show_hold,
 	[TRACE_STEP_REGION_BEGIN] = begin_region,
 	[TRACE_STEP_REGION_END] = end_region,
 	[TRACE_STEP_TASK_BEGIN] = begin_task,
@@ -423,6 +455,9 @@ int trace_perfetto_write(const struct trace_model *model, struct trace_symbols *
 		for (uint32_t i = 0; i < model->thread_count; i++)
 			if (model->threads[i].is_shown)
 				describe_thread(&writer, i);
+		for (uint32_t i = 0; i < model->lock_count; i++)
+			if (model->locks[i].is_shown)
+				describe_lock(&writer, i);
 		for (size_t i = 0; i < model->step_count; i++)
 			shows[model->steps[i].kind](&writer, &model->steps[i]);
 	}

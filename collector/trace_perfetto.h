@@ -16,6 +16,7 @@
 /* Names of what is shown; `cprof trace` knows it by them. */
 #define PERFETTO_WAITS "waits" /* track and category */
 #define PERFETTO_WAKES "wakes"
+#define PERFETTO_LOCKS "locks"
 #define PERFETTO_REGIONS "regions"
 #define PERFETTO_TASKS "tasks"
 #define PERFETTO_LOGS "logs"

@@ -82,6 +82,18 @@ static void add_waits(struct trace_model *model)
 	}
 }
 
+static void add_holds(struct trace_model *model)
+{
+	for (size_t i = 0; i < model->hold_count; i++) {
+		const struct trace_hold *hold = &model->holds[i];
+		uint32_t holder = model->wakes[hold->wake].thread;
+		if (hold->end_ns <= model->input->from_ns || !model->locks[hold->lock].is_shown)
+			continue;
+		add(model, TRACE_STEP_HOLD_BEGIN, hold->begin_ns, holder, i, RANK_OTHER, UINT32_MAX);
+		add(model, TRACE_STEP_HOLD_END, hold->end_ns, holder, i, RANK_WAKE, UINT32_MAX);
+	}
+}
+
 static void add_regions(struct trace_model *model)
 {
 	for (size_t i = 0; i < model->region_count; i++) {
@@ -152,13 +164,14 @@ static void add_gaps(struct trace_model *model)
 int trace_build_steps(struct trace_model *model)
 {
 	size_t room = 2 * (model->thread_count + model->wait_count + model->region_count + model->task_count +
-			   model->input->gap_count) +
+			   model->hold_count + model->input->gap_count) +
 		      model->wake_count + model->heap_count + model->events.count;
 	model->steps = calloc(room + 1, sizeof *model->steps);
 	if (!model->steps)
 		return -ENOMEM;
 	add_threads(model);
 	add_waits(model);
+	add_holds(model);
 	add_regions(model);
 	add_tasks(model);
 	add_events(model);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "trace_build.h"
+#include "trace_holds.h"
 
 /* So many wakes are looked at for a wait: a bound on the work that lies can make. */
 #define LOOK_AT_MAX 256
@@ -38,6 +39,7 @@ struct sweep {
 	uint32_t wake_count;
 	uint32_t waiters;
 	uint64_t *left; /* by wake: how many it may still free */
+	struct trace_holds holds;
 };
 
 /* Causes whose objects are the same. */
@@ -141,8 +143,26 @@ static void end_wait(struct sweep *sweep, uint32_t index)
 	by->first_woken = index;
 }
 
+/* What it says about who holds a mutex. */
+static void meet_mutex(struct sweep *sweep, const struct meeting *meeting)
+{
+	switch ((enum meeting_kind)meeting->kind) {
+	case WAIT_BEGINS:
+		trace_holds_wait_begins(&sweep->holds, meeting->index);
+		break;
+	case WAKES:
+		trace_holds_wakes(&sweep->holds, meeting->index);
+		break;
+	case WAIT_ENDS:
+		trace_holds_wait_ends(&sweep->holds, meeting->index);
+		break;
+	}
+}
+
 static void meet(struct sweep *sweep, const struct meeting *meeting)
 {
+	if (meeting->what == CPROF_WAIT_MUTEX)
+		meet_mutex(sweep, meeting);
 	switch ((enum meeting_kind)meeting->kind) {
 	case WAIT_BEGINS:
 		if (sweep->waiters++ == 0)
@@ -196,14 +216,20 @@ int trace_build_wakers(struct trace_model *model)
 	struct sweep sweep = {.model = model,
 			      .wakes = calloc(model->wake_count + 1, sizeof *sweep.wakes),
 			      .left = calloc(model->wake_count + 1, sizeof *sweep.left)};
-	int error = meetings && sweep.wakes && sweep.left ? 0 : -ENOMEM;
+	int error = trace_holds_begin(&sweep.holds, model);
+	if (!meetings || !sweep.wakes || !sweep.left)
+		error = -ENOMEM;
 	if (!error) {
 		for (size_t i = 0; i < model->wake_count; i++)
 			sweep.left[i] = model->wakes[i].count ? model->wakes[i].count : UINT64_MAX;
 		size_t count = make_meetings(model, meetings);
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < count; i++) {
+			if (i && meetings[i].object != meetings[i - 1].object)
+				trace_holds_new_object(&sweep.holds);
 			meet(&sweep, &meetings[i]);
+		}
 	}
+	trace_holds_end(&sweep.holds);
 	free(meetings);
 	free(sweep.wakes);
 	free(sweep.left);

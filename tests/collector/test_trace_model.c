@@ -295,3 +295,32 @@ Test(trace_model, knows_who_started_a_thread)
 	cr_expect_eq(model.threads[2].begin_ns, 1000);
 	cr_expect_eq(model.threads[0].begin_ns, 1000);
 }
+
+/* The hold that this unlock ended: since when; 0: none. */
+static uint64_t held_since(uint64_t until)
+{
+	for (size_t i = 0; i < model.hold_count; i++)
+		if (model.holds[i].end_ns == until)
+			return model.holds[i].begin_ns;
+	return 0;
+}
+
+Test(trace_model, knows_who_held_a_mutex_while_others_waited)
+{
+	add_wait(0, CPROF_WAIT_MUTEX, 1100, 1300);
+	add_wait(1, CPROF_WAIT_MUTEX, 1150, 1500);
+	add_wait(2, CPROF_WAIT_MUTEX, 1460, 1700);
+	add_wake(3, CPROF_WAIT_MUTEX, 1290, 1); /* had it when the first began to wait */
+	add_wake(0, CPROF_WAIT_MUTEX, 1450, 1); /* since its wait was over */
+	add_wake(3, CPROF_WAIT_MUTEX, 1495, 1); /* slipped in, but was there when somebody came */
+	add_wake(1, CPROF_WAIT_MUTEX, 1690, 1);
+	build();
+	cr_assert_eq(model.lock_count, 1);
+	cr_expect_eq(model.locks[0].object, OBJECT);
+	cr_expect_eq(model.locks[0].is_shown, true);
+	cr_expect_eq(held_since(1290), 1100);
+	cr_expect_eq(held_since(1450), 1300);
+	cr_expect_eq(held_since(1495), 1460);
+	cr_expect_eq(held_since(1690), 1500);
+	cr_expect_eq(model.hold_count, 4);
+}
