@@ -236,7 +236,7 @@ static bool read_format(struct http_request *request, struct http_reply *reply)
 /* As Go does: what is no number above 0 is the default. */
 static bool read_trace(struct http_request *request, struct http_reply *reply)
 {
-	char value[VALUE_BYTES];
+	char value[VALUE_BYTES] = "";
 	char *end = value;
 	double seconds = 0;
 	if (find_value(request->query, "seconds", value) && *value && !isspace((unsigned char)*value))

@@ -223,3 +223,35 @@ Test(http_request, addresses_are_read_as_go_reads_them)
 			     cases[i].address),
 			  "%s", cases[i].text);
 }
+
+Test(http_request, a_trace_takes_a_second_unless_told)
+{
+	static const char *const none[] = {"",
+					   "?seconds=",
+					   "?seconds=x",
+					   "?seconds=0",
+					   "?seconds=-3",
+					   "?seconds=nan",
+					   "?seconds=+ 5",
+					   "?seconds=1s"};
+	for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+		char uri[64];
+		snprintf(uri, sizeof uri, "/debug/pprof/trace%s", none[i]);
+		cr_assert(read_get(uri), "%s", uri);
+		cr_expect(eq(int, request.endpoint, HTTP_ENDPOINT_TRACE));
+		cr_expect(eq(u32, request.span_ms, 1000), "%s", uri);
+		cr_expect(eq(int, request.format, TRACE_GO));
+	}
+	cr_assert(read_get("/debug/pprof/trace?seconds=0.25&format=perfetto"));
+	cr_expect(eq(u32, request.span_ms, 250));
+	cr_expect(eq(int, request.format, TRACE_PERFETTO));
+	cr_assert(read_get("/debug/pprof/trace?seconds=1e-9"));
+	cr_expect(eq(u32, request.span_ms, 1));
+	cr_assert(not(read_get("/debug/pprof/trace?seconds=inf")));
+	cr_expect(body_is("profile duration exceeds server's WriteTimeout\n"));
+	cr_assert(not(read_get("/debug/pprof/trace?seconds=3601")));
+	cr_assert(not(read_get("/debug/trace/snapshot?format=json")));
+	cr_expect(body_is("invalid value for \"format\" - must be go or perfetto\n"));
+	cr_assert(read_get("/debug/trace/snapshot?format=go"));
+	cr_expect(eq(int, request.endpoint, HTTP_ENDPOINT_FLIGHT));
+}
