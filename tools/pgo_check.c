@@ -211,7 +211,8 @@ static int read_profile(struct pgo_tree *tree, const char *path, bool *out_is_bi
 void pgo_check_print(const struct pgo_check *check)
 {
 	printf("%zu functions as they were, %zu moved, %zu changed and left out, %zu whose source is not "
-	       "known\n",
+	       "known"
+	       "\n",
 	       check->same, check->moved, check->changed, check->unknown);
 }
 
@@ -231,7 +232,7 @@ int pgo_check_profile(const char *profile, const char *source_tree, const char *
 {
 	struct pgo_origins origins = {0};
 	struct pgo_tree tree = {0};
-	struct pgo_check check;
+	struct pgo_check check = {0};
 	bool is_binary;
 	int error = read_origins(&origins, profile);
 	if (!error)
@@ -243,11 +244,10 @@ int pgo_check_profile(const char *profile, const char *source_tree, const char *
 	}
 	if (!error)
 		error = write_checked(&tree, &origins, out, is_binary);
-	if (!error)
-		printf("%s: %zu functions as they were, %zu moved, %zu changed and left out, %zu whose "
-		       "source is not"
-		       " known\n",
-		       out, check.same, check.moved, check.changed, check.unknown);
+	if (!error) {
+		printf("%s: ", out);
+		pgo_check_print(&check);
+	}
 	pgo_tree_fini(&tree);
 	pgo_origins_fini(&origins);
 	return error;

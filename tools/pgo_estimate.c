@@ -30,6 +30,7 @@
 
 /* One sample on one instruction: so that averages have some digits. */
 #define SCALE 1000.0
+#define COUNT_MAX 1e15
 #define EVIDENCE_SAMPLES 0.5
 #define RANGES_MAX 100000
 /* An indirect call is hot if its block has this share of all samples. */
@@ -53,6 +54,12 @@ struct estimate {
 	size_t entry_count, entry_capacity;
 	struct u64_map seen; /* functions, by the offset of their DIE */
 };
+
+/* A count as it is written; so that sums of what a hostile profile says fit too. */
+static uint64_t whole(double count)
+{
+	return count < COUNT_MAX ? (uint64_t)count : (uint64_t)COUNT_MAX;
+}
 
 /* ---- the code of one function ---------------------------------------------------------------- */
 
@@ -170,7 +177,7 @@ static void add_places(struct estimate *e, struct pgo_node *function, const stru
 		if (counts->of_place[i] <= 0)
 			continue;
 		note_origins(e, &location);
-		uint64_t count = (uint64_t)(counts->of_place[i] * location.copies);
+		uint64_t count = whole(counts->of_place[i] * location.copies);
 		struct pgo_body *body = body_of(function, &location);
 		if (body->count < count)
 			body->count = count;
@@ -209,8 +216,9 @@ static void add_targets(struct estimate *e, struct pgo_node *function,
 		double share = count * (double)call->count / (double)all;
 		if (name)
 			add_entry(e, name, share);
-		if (name && has_place && share >= 1)
-			pgo_body_add_target(body_of(function, &location), name, (uint64_t)share);
+		/* LLVM's text has no way to write a name with a space, as those for people have. */
+		if (name && has_place && share >= 1 && !strchr(name, ' '))
+			pgo_body_add_target(body_of(function, &location), name, whole(share));
 	}
 }
 
@@ -257,7 +265,7 @@ static void add_function(struct estimate *e, Dwarf_Die *die)
 	Dwarf_Addr entry = 0;
 	size_t at = dwarf_entrypc(die, &entry) == 0 ? pgo_code_find(&code, entry) : SIZE_MAX;
 	if (at != SIZE_MAX)
-		function->head += (uint64_t)counts.of_block[at];
+		function->head += whole(counts.of_block[at]);
 	add_places(e, function, &code, &counts);
 	add_calls(e, function, &code, &counts, has_call);
 	e->coverage->functions++;
@@ -301,8 +309,8 @@ static void add_heads(struct estimate *e)
 			at++;
 		for (sum = 0; at < e->entry_count && strcmp(e->entries[at].name, function->name) == 0; at++)
 			sum += e->entries[at].count;
-		if (function->head < (uint64_t)sum)
-			function->head = (uint64_t)sum;
+		if (function->head < whole(sum))
+			function->head = whole(sum);
 	}
 }
 

@@ -63,7 +63,11 @@ expect "$what: it alone is left out" grep -q ' 1 changed and left out' "$TMP/std
 expect_equal "$what: it is gone" 0 "$(grep -c '^[^ ]*interpret[^ ]*:' "$TMP/changed" || true)"
 expect "$what: others are not" grep -q '^[^ ]*add5apply[^ ]*:' "$TMP/changed"
 expect "$what: what is kept beside it" cmp "$TMP/profile.sources" "$TMP/changed.sources"
+expect_equal "$what: converted again" 0 "$(pgo --binary "$TMP/before" "${enough[@]}" -o "$TMP/profile" "${profiles[@]}")"
+expect "$what: converted again, it alone is left out" grep -q ' 1 changed and left out' "$TMP/stdout"
+expect "$what: converted again, the same profile" cmp "$TMP/profile" "$TMP/changed"
 echo "$original" >"$source_file"
+expect_equal "$what: and back" 0 "$(pgo --binary "$TMP/before" "${enough[@]}" -o "$TMP/profile" "${profiles[@]}")"
 expect_equal "a changed function, changed back" 0 "$(pgo --check "$TMP/profile" "$TMP/tree")"
 expect "a changed function, changed back: as it was" grep -qE ' 0 moved, 0 changed' "$TMP/stdout"
 
