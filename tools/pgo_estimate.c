@@ -52,7 +52,7 @@ struct estimate {
 	struct pgo_coverage *coverage;
 	struct entry *entries;
 	size_t entry_count, entry_capacity;
-	struct u64_map seen; /* functions, by the offset of their DIE */
+	struct u64_map seen; /* functions, by where their DIE is */
 };
 
 /* A count as it is written; so that sums of what a hostile profile says fit too. */
@@ -284,7 +284,7 @@ static void visit(struct estimate *e, uint64_t address, uint64_t samples)
 		e->coverage->no_debug += samples;
 		return;
 	}
-	uint64_t key = dwarf_dieoffset(&function);
+	uint64_t key = (uintptr_t)function.addr;
 	if (u64_map_find(&e->seen, key, &ignored))
 		return;
 	if (u64_map_put(&e->seen, key, 0) != 0)
