@@ -16,6 +16,7 @@ bool thread_published_read(const struct cprof_thread *slot, struct thread_publis
 	/* Acquire, each: the sequence below is not loaded before them. */
 	struct thread_published wait = {
 		.what = load_acquire(&waiting->what),
+		.stack = load_acquire(&waiting->stack),
 		.object = load_acquire(&waiting->object),
 		.since_ns = load_acquire(&waiting->since_ns),
 		.function = load_acquire(&waiting->function),

@@ -13,7 +13,8 @@
 
 /* As in struct cprof_waiting; hostile but for `what`. */
 struct thread_published {
-	uint32_t what; /* enum cprof_wait, not NONE */
+	uint32_t what;  /* enum cprof_wait, not NONE */
+	uint32_t stack; /* id, 0: not known */
 	uint64_t object, since_ns, function, pc, sp, fp;
 };
 

@@ -41,6 +41,7 @@ struct trace_thread {
 	uint32_t created_by; /* stack id, 0: not known */
 	/* The wait it is in; what: CPROF_WAIT_NONE: none that is known. */
 	uint32_t what;
+	uint32_t stack; /* 0: not known */
 	uint64_t object;
 	uint64_t since_ns;
 };

@@ -217,6 +217,7 @@ int trace_reader_threads(const struct segment_reader *reader, pid_t visible_pid,
 		};
 		if (thread->is_live && thread_published_read(slot, &wait)) {
 			thread->what = wait.what;
+			thread->stack = wait.stack;
 			thread->object = wait.object;
 			thread->since_ns = wait.since_ns;
 		}

@@ -69,6 +69,7 @@ static bool open_wait(const struct trace_model *model, const struct chains *chai
 					.end_ns = model->input->until_ns,
 					.object = seen->object,
 					.thread = thread,
+					.stack = seen->stack,
 					.waker = TRACE_NONE,
 					.next_woken = TRACE_NONE,
 					.order = UINT32_MAX,

@@ -316,7 +316,8 @@ struct cprof_waiting {
 	atomic_u64 pc;
 	atomic_u64 sp;
 	atomic_u64 fp;
-	uint64_t reserved;
+	atomic_u32 stack; /* id; 0: not walked, or not yet: stored by itself, after the rest */
+	uint32_t reserved;
 };
 _Static_assert(sizeof(struct cprof_waiting) == 64, "layout");
 

@@ -191,8 +191,11 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	out_wait->function = function;
 	out_wait->regs = regs;
 	out_wait->is_walked = out_wait->rate_ns == 1 || (trace_is_on() && !is_call(what));
-	if (out_wait->is_walked)
+	if (out_wait->is_walked) {
 		out_wait->stack = record_stack_above(&guard, function, regs);
+		if (likely(out_wait->slot))
+			contention_publish_stack(out_wait->slot, out_wait->stack);
+	}
 	guard_leave(&guard);
 }
 

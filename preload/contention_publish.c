@@ -23,6 +23,7 @@ static void read_shown(const struct cprof_waiting *shown, struct publication *ou
 {
 	/* Relaxed: only this thread writes them. */
 	out_publication->what = load_relaxed(&shown->what);
+	out_publication->stack = load_relaxed(&shown->stack);
 	out_publication->object = load_relaxed(&shown->object);
 	out_publication->since_ns = load_relaxed(&shown->since_ns);
 	out_publication->function = load_relaxed(&shown->function);
@@ -47,6 +48,7 @@ static void show(struct cprof_waiting *shown, const struct publication *publicat
 {
 	/* Release, each: a reader that sees the new field sees the odd sequence. */
 	store_release(&shown->what, publication->what);
+	store_release(&shown->stack, publication->stack);
 	store_release(&shown->object, publication->object);
 	store_release(&shown->since_ns, publication->since_ns);
 	store_release(&shown->function, publication->function);
@@ -80,6 +82,12 @@ bool contention_publish(struct cprof_thread *slot, const struct publication *pub
 	show(shown, publication);
 	write_end(shown);
 	return true;
+}
+
+void contention_publish_stack(struct cprof_thread *slot, uint32_t stack)
+{
+	/* Relaxed: a reader that misses it sees 0; waits of handlers put back what they found. */
+	store_relaxed(&slot->waiting.stack, stack);
 }
 
 bool contention_take_stale(struct cprof_thread *slot, uint64_t sp, const struct unwind_bounds *bounds,

@@ -14,7 +14,8 @@
 
 /* What a slot shows, or showed before. */
 struct publication {
-	uint32_t what; /* enum cprof_wait */
+	uint32_t what;  /* enum cprof_wait */
+	uint32_t stack; /* id, 0: not walked so far */
 	uint64_t object;
 	uint64_t since_ns;
 	uint64_t function;
@@ -28,6 +29,9 @@ struct publication {
 
 /* Shows a wait until it is withdrawn, in place of the one that it interrupted. False: it cannot be shown. */
 bool contention_publish(struct cprof_thread *slot, const struct publication *publication);
+
+/* The stack of the wait that was published last has been walked. */
+void contention_publish_stack(struct cprof_thread *slot, uint32_t stack);
 
 /*
  * Before a wait of a caller at `sp` is shown: takes away the innermost one, if that was left

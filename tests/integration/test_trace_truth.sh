@@ -122,6 +122,8 @@ begin=$(python3 "$SUPPORT/perfetto_text.py" "$perfetto" | sed -n '1s/.* monotoni
 expect_range "it begins with the program" "$before" "$begin" "$(awk '$1 == "wait" || $1 == "hang" { print $(NF - 4); exit }' "$TMP/log")"
 "$CPROF" trace "$perfetto" >"$TMP/text"
 expect "text: a wait that is not over" grep -qE 'mutex 0x[0-9a-f]+, .*not over' "$TMP/text"
+grep -A 1 -E 'mutex 0x[0-9a-f]+, .*not over' "$TMP/text" >"$TMP/not_over"
+expect "text: its stack" grep -q 'pthread_mutex_lock' "$TMP/not_over"
 
 # ---- what is no trace -----------------------------------------------------------------------
 

@@ -161,6 +161,21 @@ Test(contention_wake, unlock_of_a_writer_wakes_readers)
 	cr_expect_eq(wake.last.a, 0);
 }
 
+Test(contention_wake, wait_shows_its_stack_before_it_is_over)
+{
+	pthread_t thread;
+	uint32_t shown = 0;
+	cprof_test_pthread_mutex_lock(&mutex);
+	pthread_create(&thread, NULL, lock_mutex, NULL);
+	until_shown(CPROF_WAIT_MUTEX, &mutex);
+	while (shown == 0)
+		for (uint32_t i = 0; i < load_acquire(&segment_control()->threads_used); i++)
+			shown |= load_acquire(&segment_thread(i)->waiting.stack);
+	cprof_test_pthread_mutex_unlock(&mutex);
+	pthread_join(thread, NULL);
+	cr_expect_eq(find(CPROF_EVENT_WAIT, CPROF_WAIT_MUTEX, &mutex).last.stack, shown);
+}
+
 static void *wait_for_cond(void *unused)
 {
 	pthread_mutex_lock(&mutex);
