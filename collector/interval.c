@@ -23,6 +23,7 @@
 #define PERIOD_MAX_MS ((int64_t)366 * 24 * 3600 * 1000)
 #define KEEP_MAX 1000000
 #define NS_PER_MS 1000000
+#define NS_PER_S 1000000000
 
 /* Kinds of which there are profiles of intervals. */
 #define KINDS (1u << PROFILE_CPU | 1u << PROFILE_HEAP | 1u << PROFILE_BLOCK | 1u << PROFILE_MUTEX)
@@ -38,6 +39,7 @@ struct watched {
 	struct watched *next;
 	uint32_t client_id;
 	int64_t due_ms;
+	int64_t stamp_s;      /* in the names of the last files */
 	struct window window; /* open: what came before the current interval */
 };
 
@@ -247,6 +249,13 @@ static void end_heap(const struct ending *ending)
 	free(bytes);
 }
 
+/* Two intervals of a second may end in the same one; the names must differ. */
+static int64_t next_stamp_s(const struct watched *watched)
+{
+	int64_t now_s = realtime_ns() / NS_PER_S;
+	return now_s == watched->stamp_s ? now_s + 1 : now_s;
+}
+
 /* Ends an interval and begins the next one at the same moment. */
 static void end_interval(struct interval *interval, struct client *client, struct watched *watched,
 			 bool is_last, void (*tick)(void *), void *tick_arg)
@@ -269,7 +278,9 @@ static void end_interval(struct interval *interval, struct client *client, struc
 		aggregate_free(&aggregate);
 		return;
 	}
-	interval_files_stamp(realtime_ns(), ending.stamp);
+	if (ending.has_files)
+		watched->stamp_s = next_stamp_s(watched);
+	interval_files_stamp(watched->stamp_s * NS_PER_S, ending.stamp);
 	for (int kind = 0; kind < PROFILE_KIND_COUNT; kind++) {
 		if (!(KINDS & 1u << kind) ||
 		    !writer_has_kind(&client->writer, &aggregate, (enum profile_kind)kind))

@@ -156,6 +156,7 @@ expect "the oldest file goes" wait_until 20 test ! -e "$oldest"
 expect_range "and two stay" 1 "$(stamped heap | wc -l)" 3
 stop_steps
 expect_equal "two stay in the end" 2 "$(stamped heap | wc -l)"
+expect_equal "no name was taken" "" "$(find "$OUT" -name '*-2.*' -printf '%f ')"
 (($(stamped heap | wc -l) == 2)) || { ls -la --time-style=full-iso "$OUT"; cat "$TMP/steps.err"; }
 
 fresh_out
