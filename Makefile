@@ -2,7 +2,7 @@
 #
 # One flat makefile.  Sources are found by wildcard: a file is in the build as soon as
 # it lies in its room.  The words to know: make, make test, make demo, make lint,
-# make soak, make bench, make accuracy, make install.  Variables: BUILD=dir, V=1 (show commands),
+# make soak, make fuzz, make bench, make accuracy, make install.  Variables: BUILD=dir, V=1 (show commands),
 # SAN=asan|ubsan|tsan, T=name (run only the tests whose name contains it), BENCH=name, PREFIX=, DESTDIR=.
 
 MAKEFLAGS += --no-builtin-rules
@@ -64,6 +64,7 @@ TOOL_TEST_OBJ := $(filter-out $(BUILD)/tools/cprof.o,$(TOOL_OBJ))
 SUPPORT_PROGRAMS := $(SUPPORT_PROGRAM_SRC:tests/support/%.c=$(BUILD)/tests/%)
 VICTIMS := $(patsubst tests/integration/victims/%,$(BUILD)/tests/victims/%,$(basename $(VICTIM_SRC))) \
 	$(patsubst tests/integration/victims/%,$(BUILD)/tests/victims/%.so,$(basename $(VICTIM_LIB_SRC)))
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(BENCH_SRC:tools/bench/%.c=$(BUILD)/bench/%)
 
 # ---- flags --------------------------------------------------------------------------
@@ -71,6 +72,8 @@ BENCHES := $(BENCH_SRC:tools/bench/%.c=$(BUILD)/bench/%)
 SAN_FLAGS_asan := -fsanitize=address -fno-omit-frame-pointer
 SAN_FLAGS_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SAN_FLAGS_tsan := -fsanitize=thread
+# Only by `make fuzz`, with clang: libFuzzer and two sanitizers.
+SAN_FLAGS_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SAN_FLAGS := $(if $(SAN),$(SAN_FLAGS_$(SAN)))
 WARN := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Werror
 BASE := -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) -MMD -MP
@@ -95,7 +98,7 @@ quiet = $(if $(V),,@printf '  %-6s %s\n' $(1) '$@';)
 
 # ---- what to make -------------------------------------------------------------------
 
-.PHONY: all deps test soak unit integration lint format bench bench-readme accuracy demo install clean test-programs unit-programs
+.PHONY: all deps test soak fuzz fuzzers unit integration lint format bench bench-readme accuracy demo install clean test-programs unit-programs
 all: $(LIBRARY) $(COLLECTOR) $(TOOL)
 
 $(LIBRARY): $(PRELOAD_OBJ) preload/exports.map
@@ -191,7 +194,17 @@ $(HOSTILE)/malloc_in_dlsym: $(HOSTILE)/libslow_malloc.so
 $(filter $(HOSTILE)/%,$(VICTIMS)): VICTIM_FLAGS += -fno-builtin-malloc -fno-builtin-free
 $(HOSTILE)/early_constructor $(HOSTILE)/malloc_in_dlsym: VICTIM_LIBS = -L$(HOSTILE) -Wl,-rpath,$(abspath $(HOSTILE))
 
-test-programs: $(SUPPORT_PROGRAMS) $(VICTIMS)
+# Fuzzers of one room each; without libFuzzer a driver feeds them.
+FUZZ_LINK = $(if $(filter fuzz,$(SAN)),-fsanitize=fuzzer,tests/fuzz/driver.c)
+$(filter $(BUILD)/tests/fuzz/fuzz_preload%,$(FUZZERS)): FUZZ_ROOM = -Ipreload -DCPROF_TEST $(PRELOAD_TEST_OBJ) -pthread
+$(filter $(BUILD)/tests/fuzz/fuzz_preload%,$(FUZZERS)): $(PRELOAD_TEST_OBJ)
+$(filter $(BUILD)/tests/fuzz/fuzz_collector%,$(FUZZERS)): FUZZ_ROOM = -Icollector -I$(GEN) $(SUPPORT_LIB) $(COLLECTOR_LIB) $(COLLECTOR_LIBS)
+$(filter $(BUILD)/tests/fuzz/fuzz_collector%,$(FUZZERS)): $(COLLECTOR_LIB)
+$(FUZZERS): $(BUILD)/%: %.c tests/fuzz/driver.c tests/fuzz/fuzz.h $(SUPPORT_LIB) Makefile
+	@mkdir -p $(@D)
+	$(call quiet,FUZZ)$(CC) $(filter-out -MMD -MP,$(TEST_FLAGS)) -Itests/fuzz -o $@ $< $(FUZZ_LINK) $(FUZZ_ROOM)
+
+test-programs: $(SUPPORT_PROGRAMS) $(VICTIMS) $(FUZZERS)
 
 # ---- running ------------------------------------------------------------------------
 
@@ -224,6 +237,15 @@ SOAK_SECONDS ?= 600
 soak: deps
 	@$(MAKE) --no-print-directory all test-programs
 	@BUILD='$(abspath $(BUILD))' tests/soak.sh $(SOAK_SECONDS) $(T)
+
+# Each fuzzer for so long, from seeds made of real data: make fuzz FUZZ_SECONDS=600 T=name
+FUZZ_SECONDS ?= 20
+fuzz: deps
+	@$(MAKE) --no-print-directory all test-programs
+	@$(MAKE) --no-print-directory SAN=fuzz CC=clang fuzzers
+	@BUILD='$(abspath $(BUILD))' tests/fuzz/fuzz.sh $(FUZZ_SECONDS) $(T)
+
+fuzzers: $(FUZZERS)
 
 demo: deps
 	@$(MAKE) --no-print-directory all

@@ -35,7 +35,8 @@ static int read_build_id(int fd, uint8_t out_id[CPROF_BUILD_ID_MAX])
 		const void *id;
 		ssize_t bytes = dwelf_elf_gnu_build_id(elf, &id);
 		length = bytes > 0 && bytes <= (ssize_t)CPROF_BUILD_ID_MAX ? (int)bytes : 0;
-		memcpy(out_id, id, (size_t)length);
+		if (length > 0)
+			memcpy(out_id, id, (size_t)length);
 	}
 	elf_end(elf);
 	return length;

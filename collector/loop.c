@@ -47,6 +47,7 @@
 #define HTTP_FAREWELL_MS 2000
 
 struct loop {
+	const struct loop_config *config;
 	int link_fd;
 	uint32_t next_id;
 	struct registration registration;
@@ -201,7 +202,12 @@ static void open_out_dir(struct loop *loop, const struct client *first)
 {
 	const struct cprof_control *control = segment_reader_control(&first->reader);
 	char path[CPROF_PATH_BYTES];
-	memcpy(path, control->out_dir, sizeof path);
+	/* As we were told at our start, if we were: the program may write over its segment. */
+	const char *told = loop->config->out_dir;
+	if (told && strlen(told) < sizeof path)
+		strcpy(path, told);
+	else
+		memcpy(path, control->out_dir, sizeof path);
 	path[sizeof path - 1] = '\0';
 	writer_dir_open(&loop->dir, path);
 	supervisor_tell_out_dir(loop->link_fd, loop->dir.path);
@@ -409,7 +415,8 @@ static void take_over(struct loop *loop, const struct inheritance *inheritance)
 int loop_run(const struct inheritance *inheritance, void *argument)
 {
 	const struct loop_config *config = argument;
-	struct loop loop = {.link_fd = inheritance->link_fd,
+	struct loop loop = {.config = config,
+			    .link_fd = inheritance->link_fd,
 			    .tick_ms = TICK_BUSY_MS,
 			    .started_ms = monotonic_ms(),
 			    .dir = {.fd = -1}};

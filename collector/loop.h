@@ -17,6 +17,7 @@ struct loop_config {
 	struct interval_config interval;
 	struct push_config push;
 	struct http_config http;
+	const char *out_dir; /* absolute; NULL: the first process's segment names it */
 	int http_fd; /* listening, -1: none; each worker serves on it, so that it outlives all of them */
 };
 

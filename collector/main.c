@@ -82,6 +82,12 @@ static void report_http(const struct loop_config *config, const char *error)
 	log_info("serving on %s/debug/pprof/", where);
 }
 
+static const char *read_out_dir(void)
+{
+	const char *out = secure_getenv("CPROF_OUT");
+	return out && out[0] == '/' ? out : NULL;
+}
+
 static void read_interval(struct interval_config *config)
 {
 	char error[INTERVAL_ERROR_BYTES] = "";
@@ -144,6 +150,7 @@ static int serve(void)
 	detach();
 	report_http(&config, http_error);
 	read_interval(&config.interval);
+	config.out_dir = read_out_dir();
 	read_push(&config.push);
 	if (getsockopt(CPROF_COLLECTOR_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) ||
 	    !is_listening) {

@@ -84,12 +84,9 @@ int window_open(const struct writer *writer, const struct writer_moment *moment,
 
 void window_open_at_start(const struct writer *writer, struct window *out_window)
 {
-	const struct cprof_control *control = segment_reader_control(writer->reader);
-	uint64_t start_realtime = control->start_realtime_ns;
-	*out_window =
-		(struct window){.is_open = true,
-				.begin_realtime_ns = start_realtime > INT64_MAX ? 0 : (int64_t)start_realtime,
-				.begin_monotonic_ns = control->start_monotonic_ns};
+	*out_window = (struct window){.is_open = true,
+				      .begin_realtime_ns = writer->start_realtime_ns,
+				      .begin_monotonic_ns = writer->start_monotonic_ns};
 }
 
 void window_close(struct window *window)

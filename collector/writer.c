@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -54,12 +55,27 @@ static void copy_name(char out_name[CPROF_NAME_BYTES], const struct cprof_contro
 		snprintf(out_name, CPROF_NAME_BYTES, "unknown");
 }
 
+/* A moment that the segment names; one that is none, or lies ahead, is now. */
+static uint64_t past_ns(uint64_t said_ns, clockid_t clock)
+{
+	struct timespec now = {0};
+	clock_gettime(clock, &now);
+	uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	return said_ns && said_ns <= now_ns ? said_ns : now_ns;
+}
+
 void writer_init(struct writer *writer, const struct segment_reader *reader, struct module_rows *rows,
 		 struct writer_dir *dir, bool is_first)
 {
 	const struct cprof_control *control = segment_reader_control(reader);
 	*writer = (struct writer){
-		.reader = reader, .rows = rows, .dir = dir, .is_first = is_first, .pid = control->pid};
+		.reader = reader,
+		.rows = rows,
+		.dir = dir,
+		.is_first = is_first,
+		.pid = control->pid,
+		.start_realtime_ns = (int64_t)past_ns(control->start_realtime_ns, CLOCK_REALTIME),
+		.start_monotonic_ns = past_ns(control->start_monotonic_ns, CLOCK_MONOTONIC)};
 	copy_name(writer->name, control);
 	/* Relaxed: written by a collector that is dead. */
 	uint32_t instance = load_relaxed(&control->instance);

@@ -34,6 +34,8 @@ struct writer {
 	struct writer_dir *dir;
 	bool is_first; /* profiles without samples are written too */
 	uint32_t pid;
+	int64_t start_realtime_ns;   /* of the image; not later than now, whatever the segment says */
+	uint64_t start_monotonic_ns; /* likewise */
 	char name[CPROF_NAME_BYTES];
 	char files[PROFILE_KIND_COUNT][OUTPUT_NAME_MAX]; /* final files, "": not written */
 	uint64_t fingerprint[PROFILE_KIND_COUNT];        /* of what is in them */

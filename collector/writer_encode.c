@@ -94,8 +94,6 @@ void writer_describe(const struct writer *writer, const struct aggregate *aggreg
 		     const struct writer_moment *moment, struct writer_profile *out_profile)
 {
 	const struct cprof_control *control = segment_reader_control(writer->reader);
-	uint64_t start_realtime = control->start_realtime_ns;
-	uint64_t start_monotonic = control->start_monotonic_ns;
 	struct profile *profile = &out_profile->profile;
 	comments_build(kind, control, &aggregate->sums[kind], &moment->cpu_clock, &out_profile->comments);
 	*profile = (struct profile){
@@ -104,13 +102,13 @@ void writer_describe(const struct writer *writer, const struct aggregate *aggreg
 		.module_count = writer->rows->count,
 		.samples = aggregate->samples[kind],
 		.sample_count = aggregate->sample_count[kind],
-		.time_ns = start_realtime > INT64_MAX ? 0 : (int64_t)start_realtime,
+		.time_ns = writer->start_realtime_ns,
 		.period = period_of(control, kind, &aggregate->sums[kind]),
 		.comments = out_profile->comments.lines,
 		.comment_count = out_profile->comments.count,
 	};
-	if (kind == PROFILE_CPU && moment->end_monotonic_ns > start_monotonic)
-		profile->duration_ns = (int64_t)(moment->end_monotonic_ns - start_monotonic);
+	if (kind == PROFILE_CPU && moment->end_monotonic_ns > writer->start_monotonic_ns)
+		profile->duration_ns = (int64_t)(moment->end_monotonic_ns - writer->start_monotonic_ns);
 	out_profile->jit = load_jit_names(writer, profile, moment->root_fd);
 	profile->jit = out_profile->jit;
 }

@@ -19,6 +19,13 @@
 #include "thread.h"
 #include "thread_private.h"
 
+/* How many waits are behind the shown one; the program may have written over the number. */
+static uint32_t outer_count_of(const struct thread_private *private)
+{
+	uint32_t count = private->outer_count;
+	return count <= CONTENTION_OUTER_MAX ? count : 0;
+}
+
 static void read_shown(const struct cprof_waiting *shown, struct publication *out_publication)
 {
 	/* Relaxed: only this thread writes them. */
@@ -74,11 +81,14 @@ bool contention_publish(struct cprof_thread *slot, const struct publication *pub
 	if (unlikely(is_being_written(shown)))
 		return false;
 	bool interrupts = !shows_nothing(shown);
-	if (unlikely(interrupts && private->outer_count >= CONTENTION_OUTER_MAX))
+	uint32_t count = interrupts ? outer_count_of(private) : 0;
+	if (unlikely(count >= CONTENTION_OUTER_MAX))
 		return false;
 	write_begin(shown);
-	if (unlikely(interrupts))
-		read_shown(shown, &private->outer[private->outer_count++]);
+	if (unlikely(interrupts)) {
+		read_shown(shown, &private->outer[count]);
+		private->outer_count = count + 1;
+	}
 	show(shown, publication);
 	write_end(shown);
 	return true;
@@ -108,7 +118,8 @@ bool contention_is_shown(struct cprof_thread *slot, uint64_t since_ns, uint64_t 
 		return false;
 	if (likely(load_relaxed(&shown->since_ns) == since_ns && load_relaxed(&shown->sp) == sp))
 		return true;
-	for (uint32_t i = 0; i < private->outer_count; i++)
+	uint32_t count = outer_count_of(private);
+	for (uint32_t i = 0; i < count; i++)
 		if (private->outer[i].since_ns == since_ns && private->outer[i].sp == sp)
 			return true;
 	return false;
@@ -121,13 +132,15 @@ bool contention_withdraw(struct cprof_thread *slot, struct publication *out_publ
 	if (shows_nothing(shown))
 		return false;
 	read_shown(shown, out_publication);
-	if (likely(private->outer_count == 0)) {
+	uint32_t count = outer_count_of(private);
+	if (likely(count == 0)) {
 		/* The other fields mean nothing without it, and one store needs no sequence. */
 		store_release(&shown->what, (uint32_t)CPROF_WAIT_NONE);
 		return true;
 	}
+	private->outer_count = count - 1;
 	write_begin(shown);
-	show(shown, &private->outer[--private->outer_count]);
+	show(shown, &private->outer[count - 1]);
 	write_end(shown);
 	return true;
 }

@@ -27,8 +27,13 @@
 
 #pragma weak pthread_attr_getsigmask_np /* glibc 2.32 */
 
-/* What pthread_create leaves in the slot's private words for the trampoline. */
+/*
+ * What pthread_create leaves for the trampoline.  Not in the slot: a program that writes over
+ * the segment by mistake must not lose its way.
+ */
 struct start {
+	atomic_u32 is_taken;
+	struct cprof_thread *slot;
 	void *(*function)(void *);
 	void *argument;
 	uint64_t stack_bytes; /* at least, 0 if not known */
@@ -39,8 +44,10 @@ struct start {
 	bool is_c11; /* the function returns an int */
 	uint32_t labels;
 };
-_Static_assert(sizeof(struct start) <= offsetof(struct thread_private, trace),
-	       "what outlives a thread is kept");
+
+/* Of threads that are about to begin. */
+#define STARTS_MAX 512u
+static struct start starts[STARTS_MAX];
 
 /* Set once at load. */
 static pthread_key_t end_key;
@@ -96,8 +103,10 @@ static struct unwind_bounds bounds_of(const struct start *start)
 
 static void *trampoline(void *argument)
 {
-	struct cprof_thread *slot = argument;
-	const struct start start = *(const struct start *)(const void *)slot->private_words;
+	struct start *left = argument;
+	const struct start start = *left;
+	struct cprof_thread *slot = start.slot;
+	store_release(&left->is_taken, UINT32_C(0)); /* it was read */
 	struct unwind_bounds bounds = bounds_of(&start);
 	thread_tls.sigprof_blocked = start.sigprof_blocked;
 	thread_tls.sigprof_is_programs = start.sigprof_is_programs;
@@ -138,23 +147,48 @@ static void record_start(uint32_t stack)
 	guard_leave(&guard);
 }
 
-/* Takes a slot and leaves in it what the new thread begins with. NULL: it starts without us. */
-static struct cprof_thread *prepare(void *(*function)(void *), void *argument, uint32_t created_by)
+static struct start *take_start(void)
 {
-	struct cprof_thread *slot = process_ensure_recording() ? thread_slot_take() : NULL;
-	if (!slot)
+	static atomic_u32 hint; /* where the last one was; any thread writes it */
+	uint32_t first = add_relaxed(&hint, UINT32_C(1));
+	for (uint32_t i = 0; i < STARTS_MAX; i++) {
+		struct start *start = &starts[(first + i) % STARTS_MAX];
+		if (exchange_acquire(&start->is_taken, UINT32_C(1)) == 0)
+			return start;
+	}
+	return NULL;
+}
+
+/* Takes a slot, and leaves what the new thread begins with. NULL: it starts without us. */
+static struct start *prepare(void *(*function)(void *), void *argument, uint32_t created_by)
+{
+	struct start *start = process_ensure_recording() ? take_start() : NULL;
+	if (!start)
 		return NULL;
+	struct cprof_thread *slot = thread_slot_take();
+	if (!slot) {
+		store_release(&start->is_taken, UINT32_C(0)); /* nobody else saw it */
+		return NULL;
+	}
 	store_relaxed(&slot->created_by, created_by); /* published with LIVE, by the thread itself */
-	*(struct start *)(void *)slot->private_words = (struct start){
-		.function = function,
-		.argument = argument,
-		.stack_bytes = default_stack_bytes,
-		.creator = thread_tls.slot ? load_relaxed(&thread_tls.slot->tid) : 0, /* its own */
-		.sigprof_blocked = thread_tls.sigprof_blocked,
-		.sigprof_is_programs = thread_tls.sigprof_is_programs,
-		.labels = thread_tls.labels,
-	};
-	return slot;
+	start->slot = slot;
+	start->function = function;
+	start->argument = argument;
+	start->stack_bytes = default_stack_bytes;
+	start->stack_low = 0;
+	start->creator = thread_tls.slot ? load_relaxed(&thread_tls.slot->tid) : 0; /* its own */
+	start->sigprof_blocked = thread_tls.sigprof_blocked;
+	start->sigprof_is_programs = thread_tls.sigprof_is_programs;
+	start->is_c11 = false;
+	start->labels = thread_tls.labels;
+	return start;
+}
+
+/* There is no thread after all. */
+static void unprepare(struct start *start)
+{
+	thread_slot_untake(start->slot);
+	store_release(&start->is_taken, UINT32_C(0)); /* after the last look at it */
 }
 
 static void take_attributes(struct start *start, const pthread_attr_t *attributes)
@@ -179,15 +213,15 @@ EXPORT int INTERPOSED(pthread_create)(pthread_t *thread, const pthread_attr_t *a
 	unwind_regs_of_caller(&regs);
 	real_resolve();
 	uint32_t stack = stack_of_call((const void *)(uintptr_t)real.pthread_create, &regs);
-	struct cprof_thread *slot = prepare(function, argument, stack);
-	if (slot && attributes)
-		take_attributes((struct start *)(void *)slot->private_words, attributes);
-	int error = slot ? real.pthread_create(thread, attributes, trampoline, slot)
-			 : real.pthread_create(thread, attributes, function, argument);
+	struct start *start = prepare(function, argument, stack);
+	if (start && attributes)
+		take_attributes(start, attributes);
+	int error = start ? real.pthread_create(thread, attributes, trampoline, start)
+			  : real.pthread_create(thread, attributes, function, argument);
 	if (error == 0)
 		record_start(stack);
-	else if (slot)
-		thread_slot_untake(slot);
+	else if (start)
+		unprepare(start);
 	return error;
 }
 
@@ -198,15 +232,15 @@ EXPORT int INTERPOSED(thrd_create)(thrd_t *thread, thrd_start_t function, void *
 	unwind_regs_of_caller(&regs);
 	real_resolve();
 	uint32_t stack = stack_of_call((const void *)(uintptr_t)real.thrd_create, &regs);
-	struct cprof_thread *slot = prepare((void *(*)(void *))(uintptr_t)function, argument, stack);
-	if (slot)
-		((struct start *)(void *)slot->private_words)->is_c11 = true;
-	int result = slot ? real.thrd_create(thread, trampoline_c11, slot)
-			  : real.thrd_create(thread, function, argument);
+	struct start *start = prepare((void *(*)(void *))(uintptr_t)function, argument, stack);
+	if (start)
+		start->is_c11 = true;
+	int result = start ? real.thrd_create(thread, trampoline_c11, start)
+			   : real.thrd_create(thread, function, argument);
 	if (result == thrd_success)
 		record_start(stack);
-	else if (slot)
-		thread_slot_untake(slot);
+	else if (start)
+		unprepare(start);
 	return result;
 }
 

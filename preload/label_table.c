@@ -61,6 +61,11 @@ static uint16_t depth_of(uint32_t id)
 static bool is_label(uint32_t id, const struct label *label)
 {
 	const struct cprof_label_set *set = set_at(id);
+	uint64_t end = (uint64_t)id * UNIT_BYTES + offsetof(struct cprof_label_set, text) + label->key_bytes +
+		       label->value_bytes;
+	/* The program may have written nonsense over the index. */
+	if (end > segment.geometry.labels_bytes)
+		return false;
 	return set->outer == label->outer && set->key_bytes == label->key_bytes &&
 	       set->value_bytes == label->value_bytes &&
 	       memcmp(set->text, label->key, label->key_bytes) == 0 &&
@@ -76,10 +81,10 @@ static uint32_t store(const struct label *label)
 	uint64_t capacity = segment.geometry.labels_bytes / UNIT_BYTES;
 	/* Relaxed: the numbers need only be disjoint; the set is published by its slot. */
 	uint64_t at = load_relaxed(&control->labels_used);
-	if (at + units + 1 > capacity)
+	if (at > capacity || at + units + 1 > capacity)
 		return 0;
 	at = 1 + add_relaxed(&control->labels_used, units);
-	if (at + units > capacity) {
+	if (at > capacity || at + units > capacity) {
 		sub_relaxed(&control->labels_used, units);
 		return 0;
 	}

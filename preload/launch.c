@@ -83,7 +83,7 @@ static bool is_for_collector(const char *entry)
 {
 	static const char *const wanted[] = {"CPROF_", "HOME=", "PATH=", "TMPDIR=",       "XDG_",
 					     "LANG=",  "LC_",   "TZ=",   "ASAN_OPTIONS=", "UBSAN_OPTIONS="};
-	if (text_after(entry, CPROF_SESSION_ENV "="))
+	if (text_after(entry, CPROF_SESSION_ENV "=") || text_after(entry, "CPROF_OUT="))
 		return false;
 	bool take = config.debuginfod && text_after(entry, "DEBUGINFOD_");
 	for (size_t i = 0; i < ARRAY_LENGTH(wanted); i++)
@@ -98,7 +98,13 @@ void launch_prepare(const char *library_path, char *const *environment)
 	text_init(&text, library, sizeof library);
 	text_add(&text, library_path);
 	text_init(&text, strings, sizeof strings);
+	/* Absolute; what the segment says of it the program may write over. */
+	text_add(&text, "CPROF_OUT=");
+	text_add(&text, config.out_dir);
+	text_add_bytes(&text, "", 1);
 	size_t count = 1; /* the first is the session's */
+	if (!text.is_cut)
+		collector_environment[count++] = strings;
 	for (; *environment && count + 1 < ENVIRONMENT_MAX; environment++) {
 		size_t start = text.length;
 		if (!is_for_collector(*environment))

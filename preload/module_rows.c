@@ -207,13 +207,20 @@ uint32_t module_rows_used(void)
 	return used < module_rows_limit() ? used : module_rows_limit();
 }
 
+/* Whether what the row says of itself lies within the tables: the program may have written over it. */
+static bool is_sound(const struct cprof_module *module)
+{
+	return module->build_id_bytes <= CPROF_BUILD_ID_MAX &&
+	       (uint64_t)module->path_offset + module->path_bytes <= segment.geometry.strings_bytes;
+}
+
 static bool is_same_image(const struct cprof_module *a, const struct cprof_module *b)
 {
 	return a->flags == b->flags && a->bias == b->bias && a->image_start == b->image_start &&
 	       a->image_end == b->image_end && a->text_start == b->text_start && a->text_end == b->text_end &&
 	       a->text_offset == b->text_offset && a->device == b->device && a->inode == b->inode &&
-	       a->path_bytes == b->path_bytes && a->build_id_bytes == b->build_id_bytes &&
-	       memcmp(a->build_id, b->build_id, a->build_id_bytes) == 0 &&
+	       a->path_bytes == b->path_bytes && a->build_id_bytes == b->build_id_bytes && is_sound(a) &&
+	       is_sound(b) && memcmp(a->build_id, b->build_id, a->build_id_bytes) == 0 &&
 	       memcmp(segment_strings() + a->path_offset, segment_strings() + b->path_offset,
 		      a->path_bytes) == 0;
 }

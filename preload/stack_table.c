@@ -38,6 +38,10 @@ static struct cprof_stack *stack_at(uint32_t id)
 static bool stack_equals(uint32_t id, const uint64_t *frames, uint32_t frame_count, uint16_t flags)
 {
 	const struct cprof_stack *stack = stack_at(id);
+	/* The program may have written nonsense over the index. */
+	uint64_t capacity = segment.geometry.frames_bytes / sizeof(uint64_t);
+	if (unlikely(id + UINT64_C(1) + frame_count > capacity))
+		return false;
 	return stack->frame_count == frame_count && stack->flags == flags &&
 	       memcmp(stack->frames, frames, frame_count * sizeof *frames) == 0;
 }
@@ -50,10 +54,10 @@ static uint32_t store(uint32_t hash, const uint64_t *frames, uint32_t frame_coun
 	uint64_t units = 1 + frame_count;
 	/* Relaxed: the numbers need only be disjoint; the stack is published by its slot. */
 	uint64_t at = load_relaxed(&control->stacks_used);
-	if (at + units + 1 > capacity)
+	if (at > capacity || at + units + 1 > capacity)
 		return 0;
 	at = 1 + add_relaxed(&control->stacks_used, units);
-	if (at + units > capacity) {
+	if (at > capacity || at + units > capacity) {
 		sub_relaxed(&control->stacks_used, units);
 		return 0;
 	}

@@ -65,7 +65,7 @@ static uint64_t state_of(uint64_t claim, uint64_t flags)
 /* Closes the chunk that was claimed so, if it is open. */
 static void close_chunk(uint64_t claim, uint32_t traced)
 {
-	if (claim == 0)
+	if (claim == 0 || chunk_count == 0)
 		return;
 	struct cprof_trace_chunk *chunk = chunk_of(claim);
 	/* Relaxed: while it is open nobody else changes the word. */
@@ -136,8 +136,20 @@ static COLD NOINLINE void run_dry(struct cprof_thread *slot, uint32_t traced)
 		thread_private_of(slot)->trace.rest = REST_EVENTS;
 }
 
-/* A chunk of this guard's own with room for `count` events more, or NULL: they are dropped, and counted. */
-static struct cprof_trace_chunk *chunk_with_room(const struct guard *guard, uint32_t count)
+/* How many events are in the chunk: more than fit, if the program has written over its address or over this. */
+static uint32_t used_of(const struct cprof_trace_chunk *chunk)
+{
+	uint64_t offset = (uint64_t)(uintptr_t)chunk - (uint64_t)(uintptr_t)segment_trace_chunk(0);
+	if (unlikely(offset > (uint64_t)(chunk_count - 1) * sizeof *chunk))
+		return UINT32_MAX;
+	return load_relaxed(&chunk->used); /* its own */
+}
+
+/*
+ * A chunk of this guard's own with room for `count` events more from *out_at on, or NULL: they
+ * are dropped, and counted.
+ */
+static struct cprof_trace_chunk *chunk_with_room(const struct guard *guard, uint32_t count, uint32_t *out_at)
 {
 	const struct cprof_control *control = segment_control();
 	uint32_t traced = load_relaxed(trace_word); /* as trace_is_on() */
@@ -148,10 +160,11 @@ static struct cprof_trace_chunk *chunk_with_room(const struct guard *guard, uint
 	if (likely(!is_gap && guard->slot && guard->level < CPROF_SCRATCH_LEVELS && process_may_call())) {
 		struct thread_trace *own = &thread_private_of(guard->slot)->trace;
 		struct cprof_trace_chunk *chunk = own->chunks[guard->level];
-		/* Relaxed: its own. */
-		if (likely(chunk && load_relaxed(&chunk->used) + count <= CPROF_TRACE_CHUNK_EVENTS))
+		*out_at = chunk ? used_of(chunk) : UINT32_MAX;
+		if (likely(*out_at <= CPROF_TRACE_CHUNK_EVENTS - count))
 			return chunk;
 		if (own->rest == 0) {
+			*out_at = 0;
 			chunk = take_chunk(guard->slot, guard->level, traced);
 			if (likely(chunk))
 				return chunk;
@@ -176,10 +189,10 @@ static void fill(struct cprof_event *out_event, const struct trace_event *event,
 
 void trace_event(const struct guard *guard, const struct trace_event *event)
 {
-	struct cprof_trace_chunk *chunk = chunk_with_room(guard, 1);
+	uint32_t at;
+	struct cprof_trace_chunk *chunk = chunk_with_room(guard, 1, &at);
 	if (unlikely(!chunk))
 		return;
-	uint32_t at = load_relaxed(&chunk->used); /* its own */
 	fill(&chunk->events[at], event, 0);
 	store_release(&chunk->used, at + 1); /* after the event, which is there from now on */
 }
@@ -220,10 +233,10 @@ void trace_event_text(const struct guard *guard, const struct trace_event *event
 	if (byte_count > CPROF_TRACE_TEXT_MAX)
 		byte_count = CPROF_TRACE_TEXT_MAX;
 	uint32_t more = (uint32_t)(byte_count + CPROF_EVENT_TEXT_BYTES - 1) / CPROF_EVENT_TEXT_BYTES;
-	struct cprof_trace_chunk *chunk = chunk_with_room(guard, 1 + more);
+	uint32_t at;
+	struct cprof_trace_chunk *chunk = chunk_with_room(guard, 1 + more, &at);
 	if (unlikely(!chunk))
 		return;
-	uint32_t at = load_relaxed(&chunk->used); /* its own */
 	struct text_cursor cursor = {.part = parts, .parts_left = part_count};
 	for (uint32_t i = 1; i <= more; i++) {
 		struct cprof_event *next = &chunk->events[at + i];
