@@ -40,11 +40,11 @@ within "block and mutex on" CPROF_BLOCK_RATE=10us mutex_lock 18 mutex_unlock 15
 
 # A sample of 30 frames; an allocation of 6, each recorded, and its free.  Three or four instructions
 # of each look whether a trace is taken.
-within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2425
-within "every allocation" CPROF_HEAP_RATE=1 malloc 950 free 113
+within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2435
+within "every allocation" CPROF_HEAP_RATE=1 malloc 965 free 113
 
 # What a program says itself: the label is known already; begin and end of a region, with clock and text.
 within "labels" CPROF_HEAP_RATE=1G labels 320
-within "a trace" CPROF_TRACE=flight region 600
+within "a trace" CPROF_TRACE=flight region 640
 
 finish
