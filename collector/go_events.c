@@ -50,7 +50,8 @@ void go_batch_add(struct go_batch *batch, enum go_event type, uint64_t time_ns, 
 		  uint32_t argument_count)
 {
 	uint64_t all[GO_ARGUMENTS_MAX] = {time_ns - batch->time_ns};
-	memcpy(all + 1, arguments, argument_count * sizeof *arguments);
+	if (argument_count)
+		memcpy(all + 1, arguments, argument_count * sizeof *arguments);
 	batch->time_ns = time_ns;
 	go_batch_untimed(batch, type, all, argument_count + 1);
 }

@@ -11,6 +11,7 @@
 #define COLLECTOR_GO_EVENTS_H
 
 #include "byte_buffer.h"
+#include "cprof_compiler.h"
 
 /* Types of events, with their arguments behind the time. */
 enum go_event {
@@ -40,6 +41,10 @@ enum go_event {
 
 /* One more than the most arguments of an event with a time. */
 #define GO_ARGUMENTS_MAX 6
+
+/* A list of arguments, as the two parameters that functions take. */
+#define GO_ARGUMENTS(...) \
+	(const uint64_t[]){__VA_ARGS__}, (uint32_t)ARRAY_LENGTH(((const uint64_t[]){__VA_ARGS__}))
 
 /* The events of a processor. */
 struct go_batch {

@@ -23,16 +23,10 @@
 
 #include "cprof_compiler.h"
 #include "go_events.h"
+#include "go_tables.h"
 #include "trace_first_functions.h"
 
 #define HEADER "go 1.19 trace\0\0"
-
-/* Numbers of stacks that consist of a thread's first function alone, and of their frames. */
-#define FIRST_FUNCTIONS UINT32_C(0x40000000)
-
-/* Of all arguments of an event; readers accept 2048. */
-#define STACK_BYTES_MAX 2000
-#define FRAME_BYTES_MAX 40
 
 enum state { NOT_YET, RUNNING, WAITING, RUNNABLE, GONE };
 
@@ -50,8 +44,7 @@ struct writer {
 	uint32_t *first_functions;    /* likewise */
 	struct go_batch own;          /* of processor 0: tables, samples, ends of waits */
 	struct go_clock clock;
-	struct u64_map used_strings;
-	struct u64_map used_stacks;
+	struct go_tables tables;
 	bool is_failed;
 };
 
@@ -59,29 +52,6 @@ static uint64_t processor(uint32_t thread)
 {
 	return (uint64_t)thread + 1;
 }
-
-static void use(struct writer *writer, struct u64_map *map, uint64_t id)
-{
-	if (id && u64_map_put(map, id, 0) < 0)
-		writer->is_failed = true;
-}
-
-static uint64_t use_text(struct writer *writer, const char *text)
-{
-	uint32_t string = trace_symbols_string(writer->symbols, text);
-	use(writer, &writer->used_strings, string);
-	return string;
-}
-
-static uint64_t use_stack(struct writer *writer, uint32_t stack_id)
-{
-	uint32_t stack = trace_symbols_stack(writer->symbols, stack_id);
-	use(writer, &writer->used_stacks, stack);
-	return stack;
-}
-
-#define ARGUMENTS(...) \
-	(const uint64_t[]){__VA_ARGS__}, (uint32_t)ARRAY_LENGTH(((const uint64_t[]){__VA_ARGS__}))
 
 static void emit(struct writer *writer, struct goroutine *on, enum go_event type, uint64_t time_ns,
 		 const uint64_t *arguments, uint32_t argument_count)
@@ -93,7 +63,7 @@ static void emit(struct writer *writer, struct goroutine *on, enum go_event type
 
 static void start(struct writer *writer, struct goroutine *g, uint64_t time_ns)
 {
-	emit(writer, g, GO_START_LOCAL, time_ns, ARGUMENTS(g->id));
+	emit(writer, g, GO_START_LOCAL, time_ns, GO_ARGUMENTS(g->id));
 	g->state = RUNNING;
 }
 
@@ -121,7 +91,7 @@ static void block(struct writer *writer, struct goroutine *g, uint32_t wait_inde
 	default:
 		break;
 	}
-	emit(writer, g, type, time_ns, ARGUMENTS(use_stack(writer, wait->stack)));
+	emit(writer, g, type, time_ns, GO_ARGUMENTS(go_tables_stack(&writer->tables, wait->stack)));
 	g->state = WAITING;
 	g->wait = wait_index;
 }
@@ -133,7 +103,7 @@ static uint32_t wake_up(struct writer *writer, struct goroutine *g, uint64_t tim
 	if (g->state == WAITING) {
 		wait = g->wait;
 		go_batch_add(&writer->own, GO_UNBLOCK_LOCAL, go_clock_next(&writer->clock, time_ns),
-			     ARGUMENTS(g->id, 0));
+			     GO_ARGUMENTS(g->id, 0));
 		g->state = RUNNABLE;
 	}
 	if (g->state == RUNNABLE)
@@ -171,12 +141,13 @@ static void start_thread(struct writer *writer, const struct trace_step *step)
 	struct goroutine *g = &writer->goroutines[step->thread];
 	struct goroutine *creator = g;
 	go_batch_begin(&g->batch, processor(step->thread), step->time_ns);
-	emit(writer, g, GO_PROC_START, step->time_ns, ARGUMENTS(thread->tid));
+	emit(writer, g, GO_PROC_START, step->time_ns, GO_ARGUMENTS(thread->tid));
 	if (thread->is_started && thread->creator != TRACE_NONE &&
 	    writer->goroutines[thread->creator].state == RUNNING)
 		creator = &writer->goroutines[thread->creator];
 	emit(writer, creator, GO_CREATE, step->time_ns,
-	     ARGUMENTS(g->id, FIRST_FUNCTIONS + step->thread, use_stack(writer, thread->created_by)));
+	     GO_ARGUMENTS(g->id, go_tables_first_function(step->thread),
+			  go_tables_stack(&writer->tables, thread->created_by)));
 	start(writer, g, step->time_ns);
 }
 
@@ -218,7 +189,7 @@ static void show_wake(struct writer *writer, const struct trace_step *step)
 		if (interrupted == TRACE_NONE)
 			interrupted = wake_up(writer, waker, step->time_ns);
 		emit(writer, waker, GO_UNBLOCK_LOCAL, step->time_ns,
-		     ARGUMENTS(woken->id, use_stack(writer, wake->stack)));
+		     GO_ARGUMENTS(woken->id, go_tables_stack(&writer->tables, wake->stack)));
 		woken->state = RUNNABLE;
 	}
 	if (waker)
@@ -235,8 +206,8 @@ static void show_region(struct writer *writer, const struct trace_step *step)
 		return;
 	uint32_t interrupted = wake_up(writer, g, step->time_ns);
 	emit(writer, g, GO_REGION, step->time_ns,
-	     ARGUMENTS(region->task, is_end, use_text(writer, region->type),
-		       is_end ? 0 : use_stack(writer, region->stack)));
+	     GO_ARGUMENTS(region->task, is_end, go_tables_text(&writer->tables, region->type),
+			  is_end ? 0 : go_tables_stack(&writer->tables, region->stack)));
 	wait_on(writer, g, interrupted, step->time_ns);
 }
 
@@ -249,11 +220,11 @@ static void show_task(struct writer *writer, const struct trace_step *step)
 		return;
 	uint32_t interrupted = wake_up(writer, g, step->time_ns);
 	if (is_end)
-		emit(writer, g, GO_TASK_END, step->time_ns, ARGUMENTS(task->id, 0));
+		emit(writer, g, GO_TASK_END, step->time_ns, GO_ARGUMENTS(task->id, 0));
 	else
 		emit(writer, g, GO_TASK_BEGIN, step->time_ns,
-		     ARGUMENTS(task->id, task->parent, use_text(writer, task->type),
-			       use_stack(writer, task->stack)));
+		     GO_ARGUMENTS(task->id, task->parent, go_tables_text(&writer->tables, task->type),
+				  go_tables_stack(&writer->tables, task->stack)));
 	wait_on(writer, g, interrupted, step->time_ns);
 }
 
@@ -262,7 +233,7 @@ static void show_heap(struct writer *writer, const struct trace_step *step)
 	struct goroutine *g = actor(writer, step->thread);
 	if (g)
 		emit(writer, g, GO_HEAP, step->time_ns,
-		     ARGUMENTS(writer->model->heap[step->index].live_bytes));
+		     GO_ARGUMENTS(writer->model->heap[step->index].live_bytes));
 }
 
 static void show_log(struct writer *writer, uint32_t thread, uint64_t time_ns, uint64_t task,
@@ -273,7 +244,8 @@ static void show_log(struct writer *writer, uint32_t thread, uint64_t time_ns, u
 		return;
 	uint32_t interrupted = wake_up(writer, g, time_ns);
 	emit(writer, g, GO_LOG, time_ns,
-	     ARGUMENTS(task, use_text(writer, category), use_stack(writer, stack)));
+	     GO_ARGUMENTS(task, go_tables_text(&writer->tables, category),
+			  go_tables_stack(&writer->tables, stack)));
 	go_batch_text(&g->batch, message);
 	wait_on(writer, g, interrupted, time_ns);
 }
@@ -300,10 +272,10 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 	case CPROF_EVENT_CPU:
 		if (is_there(&writer->goroutines[step->thread]))
 			go_batch_untimed(&writer->own, GO_CPU_SAMPLE,
-					 ARGUMENTS(0, go_clock_next(&writer->clock, step->time_ns),
-						   processor(step->thread),
-						   writer->goroutines[step->thread].id,
-						   use_stack(writer, event->stack)));
+					 GO_ARGUMENTS(0, go_clock_next(&writer->clock, step->time_ns),
+						      processor(step->thread),
+						      writer->goroutines[step->thread].id,
+						      go_tables_stack(&writer->tables, event->stack)));
 		break;
 	default:
 		break;
@@ -352,52 +324,6 @@ static void number_goroutines(struct writer *writer)
 	u64_map_fini(&taken);
 }
 
-/* A stack, leaf first, as much of it as an event may hold. */
-static void add_stack(struct writer *writer, uint64_t id, const struct trace_stack *stack)
-{
-	const struct trace_symbols *symbols = writer->symbols;
-	struct byte_buffer frames = {0};
-	struct byte_buffer body = {0};
-	uint32_t count = 0;
-	for (; count < stack->count && frames.size < STACK_BYTES_MAX - 2 * FRAME_BYTES_MAX; count++) {
-		const struct trace_frame *frame = &symbols->frames[stack->frames[count]];
-		use(writer, &writer->used_strings, frame->function);
-		use(writer, &writer->used_strings, frame->file);
-		/* Readers know a frame by its pc, and a pc may stand for several inlined functions. */
-		byte_buffer_varint(&frames, (uint64_t)stack->frames[count] + 1);
-		byte_buffer_varint(&frames, frame->function);
-		byte_buffer_varint(&frames, frame->file);
-		byte_buffer_varint(&frames, frame->line);
-	}
-	byte_buffer_varint(&body, id);
-	byte_buffer_varint(&body, count);
-	byte_buffer_add(&body, frames.bytes, frames.size);
-	byte_buffer_byte(&writer->own.bytes, (unsigned char)(GO_STACK | 3u << 6));
-	byte_buffer_varint(&writer->own.bytes, body.size);
-	byte_buffer_add(&writer->own.bytes, body.bytes, body.size);
-	writer->is_failed |= frames.is_failed || body.is_failed;
-	byte_buffer_free(&frames);
-	byte_buffer_free(&body);
-}
-
-static void add_tables(struct writer *writer)
-{
-	const struct trace_symbols *symbols = writer->symbols;
-	uint32_t ignored;
-	for (uint32_t i = 0; i < writer->model->thread_count; i++) {
-		use(writer, &writer->used_strings, writer->first_functions[i]);
-		go_batch_untimed(&writer->own, GO_STACK,
-				 ARGUMENTS(FIRST_FUNCTIONS + i, 1, FIRST_FUNCTIONS + i,
-					   writer->first_functions[i], 0, 0));
-	}
-	for (uint32_t i = 1; i < symbols->stack_count; i++)
-		if (u64_map_find(&writer->used_stacks, i, &ignored))
-			add_stack(writer, i, &symbols->stacks[i]);
-	for (size_t i = 1; i < symbols->tables.strings.count; i++)
-		if (u64_map_find(&writer->used_strings, i, &ignored))
-			go_batch_string(&writer->own, i, trace_symbols_text(symbols, (uint32_t)i));
-}
-
 /* ---- all ----------------------------------------------------------------------------------------- */
 
 static void write_all(struct writer *writer, struct byte_buffer *out)
@@ -407,9 +333,9 @@ static void write_all(struct writer *writer, struct byte_buffer *out)
 	/* Readers take a 0 for no time. */
 	uint64_t from_ns = model->input->from_ns ? model->input->from_ns : 1;
 	go_batch_begin(&writer->own, 0, from_ns);
-	go_batch_untimed(&writer->own, GO_FREQUENCY, ARGUMENTS(UINT64_C(1000000000)));
+	go_batch_untimed(&writer->own, GO_FREQUENCY, GO_ARGUMENTS(UINT64_C(1000000000)));
 	go_batch_add(&writer->own, GO_MAXPROCS, go_clock_next(&writer->clock, from_ns),
-		     ARGUMENTS(processors, 0));
+		     GO_ARGUMENTS(processors, 0));
 	number_goroutines(writer);
 	trace_first_functions(model, writer->symbols, writer->first_functions);
 	for (size_t i = 0; i < model->step_count; i++)
@@ -417,8 +343,9 @@ static void write_all(struct writer *writer, struct byte_buffer *out)
 			shows[model->steps[i].kind](writer, &model->steps[i]);
 	/* Readers end the trace with its last event. */
 	go_batch_add(&writer->own, GO_MAXPROCS, go_clock_next(&writer->clock, model->input->until_ns),
-		     ARGUMENTS(processors, 0));
-	add_tables(writer);
+		     GO_ARGUMENTS(processors, 0));
+	go_tables_write(&writer->tables, &writer->own, writer->first_functions,
+			(uint32_t)model->thread_count);
 	byte_buffer_add(out, HEADER, sizeof HEADER);
 	byte_buffer_add(out, writer->own.bytes.bytes, writer->own.bytes.size);
 	for (size_t i = 0; i < model->thread_count; i++) {
@@ -432,7 +359,7 @@ int trace_go_write(const struct trace_model *model, struct trace_symbols *symbol
 		   struct byte_buffer *out_bytes)
 {
 	struct byte_buffer out = {0};
-	struct writer writer = {.model = model, .symbols = symbols};
+	struct writer writer = {.model = model, .symbols = symbols, .tables = {.symbols = symbols}};
 	writer.goroutines = calloc(model->thread_count + 1, sizeof *writer.goroutines);
 	writer.first_functions = calloc(model->thread_count + 1, sizeof *writer.first_functions);
 	if (!writer.goroutines || !writer.first_functions) {
@@ -445,10 +372,9 @@ int trace_go_write(const struct trace_model *model, struct trace_symbols *symbol
 		byte_buffer_free(&writer.goroutines[i].batch.bytes);
 	free(writer.goroutines);
 	free(writer.first_functions);
-	u64_map_fini(&writer.used_strings);
-	u64_map_fini(&writer.used_stacks);
-	bool is_failed = writer.is_failed || writer.own.bytes.is_failed || out.is_failed ||
-			 symbols->tables.is_failed;
+	go_tables_fini(&writer.tables);
+	bool is_failed = writer.is_failed || writer.tables.is_failed || writer.own.bytes.is_failed ||
+			 out.is_failed || symbols->tables.is_failed;
 	byte_buffer_free(&writer.own.bytes);
 	if (is_failed) {
 		byte_buffer_free(&out);

@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tracks are numbered, with the pid above the number, so that traces of several processes
- * can be put together.  Waits have a track of their own beside the thread's: regions
- * and waits need not nest in each other.  Tasks begin and end in any order: each takes the
- * first lane that is free.
+ * Each step becomes a packet or a few.  Tasks begin and end in any order: each takes a lane
+ * that is free.
  *
  * Context: collector; see trace_perfetto.h.
  */
 #include "trace_perfetto.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "perfetto_packets.h"
+#include "perfetto_tracks.h"
 #include "thread_waits.h"
-
-enum { TRACK_OF_PROCESS = 1, TRACK_OF_HEAP, TRACK_OF_THREAD_COUNT, TRACK_OF_GAPS, FIXED_TRACKS };
-enum { THREAD_ITSELF, THREAD_WAITS, TRACKS_PER_THREAD };
 
 struct writer {
 	const struct trace_model *model;
@@ -30,108 +25,14 @@ struct writer {
 	uint32_t live_threads;
 };
 
-static uint64_t track(const struct writer *writer, uint64_t number)
-{
-	return (uint64_t)writer->model->input->pid << 32 | number;
-}
-
-static uint64_t thread_track(const struct writer *writer, uint32_t thread, uint32_t which)
-{
-	return track(writer, FIXED_TRACKS + (uint64_t)thread * TRACKS_PER_THREAD + which);
-}
-
-static uint64_t lock_track(const struct writer *writer, uint32_t lock)
-{
-	return track(writer, FIXED_TRACKS + writer->model->thread_count * TRACKS_PER_THREAD + lock);
-}
-
-static uint64_t lane_track(const struct writer *writer, uint32_t lane)
-{
-	return lock_track(writer, (uint32_t)writer->model->lock_count + lane);
-}
-
 /* A flow that ends in this wait, or that begins this thread. */
 static uint64_t wait_flow(const struct writer *writer, uint32_t wait)
 {
-	return track(writer, 1 + (uint64_t)wait);
+	return perfetto_track(writer->model, 1 + (uint64_t)wait);
 }
 static uint64_t thread_flow(const struct writer *writer, uint32_t thread)
 {
-	return track(writer, 1 + writer->model->wait_count + thread);
-}
-
-/* ---- tracks ----------------------------------------------------------------------------- */
-
-static void describe(struct writer *writer, uint64_t uuid, const char *name, uint64_t parent)
-{
-	struct byte_buffer *body = &writer->packets.body;
-	proto_varint(body, TRACK_UUID, uuid);
-	if (name)
-		proto_string(body, TRACK_NAME, name);
-	if (parent)
-		proto_varint(body, TRACK_PARENT, parent);
-}
-
-static void end_description(struct writer *writer)
-{
-	perfetto_packets_flush(&writer->packets, writer->model->input->from_ns, PACKET_TRACK_DESCRIPTOR);
-}
-
-static void describe_counter(struct writer *writer, uint64_t number, const char *name, uint64_t unit)
-{
-	struct byte_buffer *body = &writer->packets.body;
-	describe(writer, track(writer, number), name, track(writer, TRACK_OF_PROCESS));
-	size_t counter = proto_begin(body, TRACK_COUNTER);
-	proto_varint(body, COUNTER_UNIT, unit);
-	proto_end(body, counter);
-	end_description(writer);
-}
-
-static void describe_process(struct writer *writer)
-{
-	const struct trace_input *input = writer->model->input;
-	struct byte_buffer *body = &writer->packets.body;
-	struct trace_symbols *symbols = writer->packets.symbols;
-	describe(writer, track(writer, TRACK_OF_PROCESS), NULL, 0);
-	size_t process = proto_begin(body, TRACK_PROCESS);
-	proto_varint(body, PROCESS_PID, input->pid);
-	proto_string(body, PROCESS_NAME,
-		     trace_symbols_text(symbols, trace_symbols_string(symbols, input->process_name)));
-	proto_end(body, process);
-	end_description(writer);
-	if (writer->model->heap_count)
-		describe_counter(writer, TRACK_OF_HEAP, PERFETTO_HEAP, UNIT_BYTES);
-	describe_counter(writer, TRACK_OF_THREAD_COUNT, PERFETTO_THREADS, UNIT_COUNT);
-	if (input->gap_count) {
-		describe(writer, track(writer, TRACK_OF_GAPS), PERFETTO_GAPS,
-			 track(writer, TRACK_OF_PROCESS));
-		end_description(writer);
-	}
-}
-
-static void describe_thread(struct writer *writer, uint32_t index)
-{
-	const struct trace_model_thread *thread = &writer->model->threads[index];
-	struct byte_buffer *body = &writer->packets.body;
-	describe(writer, thread_track(writer, index, THREAD_ITSELF), NULL, 0);
-	size_t entry = proto_begin(body, TRACK_THREAD);
-	proto_varint(body, THREAD_PID, writer->model->input->pid);
-	proto_varint(body, THREAD_TID, thread->tid);
-	if (thread->name[0])
-		proto_string(body, THREAD_NAME, thread->name);
-	proto_end(body, entry);
-	end_description(writer);
-	describe(writer, thread_track(writer, index, THREAD_WAITS), PERFETTO_WAITS,
-		 thread_track(writer, index, THREAD_ITSELF));
-	end_description(writer);
-}
-
-static void describe_lock(struct writer *writer, uint32_t index)
-{
-	char name[64];
-	snprintf(name, sizeof name, "mutex 0x%" PRIx64, writer->model->locks[index].object);
-	describe(writer, lock_track(writer, index), name, track(writer, TRACK_OF_PROCESS));
-	end_description(writer);
+	return perfetto_track(writer->model, 1 + writer->model->wait_count + thread);
 }
 
 /* ---- threads ------------------------------------------------------------------------------- */
@@ -144,8 +45,8 @@ static void thread_text(const struct writer *writer, uint32_t thread, char *out_
 
 static void count_threads(struct writer *writer, uint64_t time_ns)
 {
-	perfetto_event_begin(&writer->packets, track(writer, TRACK_OF_THREAD_COUNT), TYPE_COUNTER, NULL,
-			     NULL);
+	perfetto_event_begin(&writer->packets, perfetto_track(writer->model, PERFETTO_TRACK_OF_THREAD_COUNT),
+			     TYPE_COUNTER, NULL, NULL);
 	proto_varint(&writer->packets.body, EVENT_COUNTER_VALUE, writer->live_threads);
 	perfetto_event_end(&writer->packets, time_ns);
 }
@@ -162,15 +63,18 @@ static void start_thread(struct writer *writer, const struct trace_step *step)
 	if (has_creator) {
 		char name[64];
 		thread_text(writer, step->thread, name, sizeof name);
-		perfetto_event_begin(packets, thread_track(writer, thread->creator, THREAD_ITSELF),
-				     TYPE_INSTANT, PERFETTO_THREADS, "start thread");
+		perfetto_event_begin(
+			packets,
+			perfetto_track_of_thread(writer->model, thread->creator, PERFETTO_THREAD_ITSELF),
+			TYPE_INSTANT, PERFETTO_THREADS, "start thread");
 		proto_fixed64(&packets->body, EVENT_FLOW, thread_flow(writer, step->thread));
 		perfetto_event_stack(packets, thread->created_by);
 		perfetto_event_text(packets, "thread", name);
 		perfetto_event_end(packets, step->time_ns);
 	}
-	perfetto_event_begin(packets, thread_track(writer, step->thread, THREAD_ITSELF), TYPE_INSTANT,
-			     PERFETTO_THREADS, "started");
+	perfetto_event_begin(packets,
+			     perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_ITSELF),
+			     TYPE_INSTANT, PERFETTO_THREADS, "started");
 	if (has_creator)
 		proto_fixed64(&packets->body, EVENT_TERMINATING_FLOW, thread_flow(writer, step->thread));
 	else
@@ -181,7 +85,8 @@ static void start_thread(struct writer *writer, const struct trace_step *step)
 static void end_thread(struct writer *writer, const struct trace_step *step)
 {
 	writer->live_threads--;
-	perfetto_event_begin(&writer->packets, thread_track(writer, step->thread, THREAD_ITSELF),
+	perfetto_event_begin(&writer->packets,
+			     perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_ITSELF),
 			     TYPE_INSTANT, PERFETTO_THREADS, "ended");
 	perfetto_event_end(&writer->packets, step->time_ns);
 	count_threads(writer, step->time_ns);
@@ -193,8 +98,9 @@ static void begin_wait(struct writer *writer, const struct trace_step *step)
 {
 	const struct trace_wait *wait = &writer->model->waits[step->index];
 	struct perfetto_packets *packets = &writer->packets;
-	perfetto_event_begin(packets, thread_track(writer, step->thread, THREAD_WAITS), TYPE_SLICE_BEGIN,
-			     PERFETTO_WAITS, thread_waits_name(wait->what));
+	perfetto_event_begin(packets,
+			     perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_WAITS),
+			     TYPE_SLICE_BEGIN, PERFETTO_WAITS, thread_waits_name(wait->what));
 	perfetto_event_stack(packets, wait->stack);
 	if (wait->object >= 4096)
 		perfetto_event_pointer(packets, "object", wait->object);
@@ -211,8 +117,9 @@ static void end_wait(struct writer *writer, const struct trace_step *step)
 	const struct trace_wait *wait = &model->waits[step->index];
 	struct perfetto_packets *packets = &writer->packets;
 	char waker[64];
-	perfetto_event_begin(packets, thread_track(writer, step->thread, THREAD_WAITS), TYPE_SLICE_END, NULL,
-			     NULL);
+	perfetto_event_begin(packets,
+			     perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_WAITS),
+			     TYPE_SLICE_END, NULL, NULL);
 	if (wait->gave_up)
 		perfetto_event_true(packets, "gave up");
 	if (wait->is_open)
@@ -225,8 +132,9 @@ static void end_wait(struct writer *writer, const struct trace_step *step)
 	if (wait->waker == TRACE_NONE)
 		return;
 	/* A flow leads to the begin of what it ends in: the wait would be too early. */
-	perfetto_event_begin(packets, thread_track(writer, step->thread, THREAD_WAITS), TYPE_INSTANT,
-			     PERFETTO_WAKES, "woken");
+	perfetto_event_begin(packets,
+			     perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_WAITS),
+			     TYPE_INSTANT, PERFETTO_WAKES, "woken");
 	proto_fixed64(&packets->body, EVENT_TERMINATING_FLOW, wait_flow(writer, step->index));
 	perfetto_event_text(packets, "by", waker);
 	perfetto_event_end(packets, step->time_ns);
@@ -240,8 +148,9 @@ static void show_wake(struct writer *writer, const struct trace_step *step)
 	if (wake->first_woken == TRACE_NONE)
 		return;
 	snprintf(name, sizeof name, "wake: %s", thread_waits_name(wake->what));
-	perfetto_event_begin(packets, thread_track(writer, step->thread, THREAD_ITSELF), TYPE_INSTANT,
-			     PERFETTO_WAKES, name);
+	perfetto_event_begin(packets,
+			     perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_ITSELF),
+			     TYPE_INSTANT, PERFETTO_WAKES, name);
 	for (uint32_t i = wake->first_woken; i != TRACE_NONE; i = writer->model->waits[i].next_woken)
 		proto_fixed64(&packets->body, EVENT_FLOW, wait_flow(writer, i));
 	perfetto_event_stack(packets, wake->stack);
@@ -257,7 +166,7 @@ static void show_hold(struct writer *writer, const struct trace_step *step)
 	bool is_begin = step->kind == TRACE_STEP_HOLD_BEGIN;
 	char holder[64];
 	thread_text(writer, step->thread, holder, sizeof holder);
-	perfetto_event_begin(packets, lock_track(writer, hold->lock),
+	perfetto_event_begin(packets, perfetto_track_of_lock(writer->model, hold->lock),
 			     is_begin ? TYPE_SLICE_BEGIN : TYPE_SLICE_END, is_begin ? PERFETTO_LOCKS : NULL,
 			     is_begin ? holder : NULL);
 	if (is_begin)
@@ -277,8 +186,9 @@ static void begin_region(struct writer *writer, const struct trace_step *step)
 {
 	const struct trace_region *region = &writer->model->regions[step->index];
 	struct perfetto_packets *packets = &writer->packets;
-	perfetto_event_begin(packets, thread_track(writer, step->thread, THREAD_ITSELF), TYPE_SLICE_BEGIN,
-			     PERFETTO_REGIONS, type_or(region->type, "region"));
+	perfetto_event_begin(packets,
+			     perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_ITSELF),
+			     TYPE_SLICE_BEGIN, PERFETTO_REGIONS, type_or(region->type, "region"));
 	perfetto_event_stack(packets, region->stack);
 	if (region->task) {
 		proto_varint(&packets->body, EVENT_CORRELATION, region->task);
@@ -293,8 +203,9 @@ static void end_region(struct writer *writer, const struct trace_step *step)
 {
 	const struct trace_region *region = &writer->model->regions[step->index];
 	struct perfetto_packets *packets = &writer->packets;
-	perfetto_event_begin(packets, thread_track(writer, step->thread, THREAD_ITSELF), TYPE_SLICE_END, NULL,
-			     NULL);
+	perfetto_event_begin(packets,
+			     perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_ITSELF),
+			     TYPE_SLICE_END, NULL, NULL);
 	if (region->is_open || region->is_cut)
 		perfetto_event_true(packets, region->is_open ? "not over" : "end not known");
 	perfetto_event_end(packets, step->time_ns);
@@ -309,12 +220,11 @@ static void begin_task(struct writer *writer, const struct trace_step *step)
 		lane = writer->free_lanes[--writer->free_lane_count];
 	} else {
 		lane = writer->lane_count++;
-		describe(writer, lane_track(writer, lane), PERFETTO_TASKS, track(writer, TRACK_OF_PROCESS));
-		perfetto_packets_flush(packets, step->time_ns, PACKET_TRACK_DESCRIPTOR);
+		perfetto_describe_lane(writer->model, packets, lane, step->time_ns);
 	}
 	writer->lane_of_task[step->index] = lane;
-	perfetto_event_begin(packets, lane_track(writer, lane), TYPE_SLICE_BEGIN, PERFETTO_TASKS,
-			     type_or(task->type, "task"));
+	perfetto_event_begin(packets, perfetto_track_of_lane(writer->model, lane), TYPE_SLICE_BEGIN,
+			     PERFETTO_TASKS, type_or(task->type, "task"));
 	proto_varint(&packets->body, EVENT_CORRELATION, task->id);
 	perfetto_event_stack(packets, task->stack);
 	perfetto_event_uint(packets, "task", task->id);
@@ -337,7 +247,8 @@ static void end_task(struct writer *writer, const struct trace_step *step)
 	const struct trace_task *task = &writer->model->tasks[step->index];
 	struct perfetto_packets *packets = &writer->packets;
 	uint32_t lane = writer->lane_of_task[step->index];
-	perfetto_event_begin(packets, lane_track(writer, lane), TYPE_SLICE_END, NULL, NULL);
+	perfetto_event_begin(packets, perfetto_track_of_lane(writer->model, lane), TYPE_SLICE_END, NULL,
+			     NULL);
 	if (task->ended_by == TRACE_NONE) {
 		perfetto_event_true(packets, "not over");
 	} else {
@@ -353,7 +264,8 @@ static void end_task(struct writer *writer, const struct trace_step *step)
 
 static void show_heap(struct writer *writer, const struct trace_step *step)
 {
-	perfetto_event_begin(&writer->packets, track(writer, TRACK_OF_HEAP), TYPE_COUNTER, NULL, NULL);
+	perfetto_event_begin(&writer->packets, perfetto_track(writer->model, PERFETTO_TRACK_OF_HEAP),
+			     TYPE_COUNTER, NULL, NULL);
 	proto_varint(&writer->packets.body, EVENT_COUNTER_VALUE, writer->model->heap[step->index].live_bytes);
 	perfetto_event_end(&writer->packets, step->time_ns);
 }
@@ -375,7 +287,7 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 {
 	const struct trace_event *event = &writer->model->events.items[step->index];
 	struct perfetto_packets *packets = &writer->packets;
-	uint64_t on = thread_track(writer, step->thread, THREAD_ITSELF);
+	uint64_t on = perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_ITSELF);
 	switch ((enum cprof_event_kind)event->kind) {
 	case CPROF_EVENT_CPU:
 		show_sample(writer, event);
@@ -413,7 +325,7 @@ static void show_gap(struct writer *writer, const struct trace_step *step)
 {
 	struct perfetto_packets *packets = &writer->packets;
 	bool is_begin = step->kind == TRACE_STEP_GAP_BEGIN;
-	perfetto_event_begin(packets, track(writer, TRACK_OF_GAPS),
+	perfetto_event_begin(packets, perfetto_track(writer->model, PERFETTO_TRACK_OF_GAPS),
 			     is_begin ? TYPE_SLICE_BEGIN : TYPE_SLICE_END, is_begin ? PERFETTO_GAPS : NULL,
 			     is_begin ? "events dropped" : NULL);
 	if (is_begin)
@@ -451,13 +363,7 @@ int trace_perfetto_write(const struct trace_model *model, struct trace_symbols *
 	if (!error) {
 		perfetto_packets_clocks(&writer.packets, input->from_ns,
 					input->from_ns + (uint64_t)input->realtime_offset_ns);
-		describe_process(&writer);
-		for (uint32_t i = 0; i < model->thread_count; i++)
-			if (model->threads[i].is_shown)
-				describe_thread(&writer, i);
-		for (uint32_t i = 0; i < model->lock_count; i++)
-			if (model->locks[i].is_shown)
-				describe_lock(&writer, i);
+		perfetto_describe_all(model, &writer.packets);
 		for (size_t i = 0; i < model->step_count; i++)
 			shows[model->steps[i].kind](&writer, &model->steps[i]);
 	}
