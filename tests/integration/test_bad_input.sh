@@ -45,6 +45,16 @@ recovered()
 	whole "$1"
 }
 
+# ---- a trace as nobody can take it ----
+what="words for a trace that nobody knows"
+unharmed "$what" 3 CPROF_TRACE=always CPROF_FLIGHT_AGE=soon CPROF_FLIGHT_BYTES=1K
+for variable in CPROF_TRACE=always CPROF_FLIGHT_AGE=soon CPROF_FLIGHT_BYTES=1K; do
+	expect "$what: $variable" grep -q "$variable: accepted is " "$TMP/stderr"
+done
+what="a flight recorder larger than the segment"
+unharmed "$what" 1 CPROF_TRACE=flight CPROF_FLIGHT_BYTES=100M CPROF_MEM=16M
+expect "$what: what there is" grep -q "recorder of 1024K: CPROF_FLIGHT_BYTES" "$TMP/stderr"
+
 # ---- where the files should go ----
 what="out below a file"
 touch "$TMP/file"
