@@ -16,7 +16,7 @@
 
 #define PREFIX "/debug/pprof/"
 #define PATH_BYTES 256
-#define VALUE_BYTES 64
+#define VALUE_BYTES HTTP_PROCESS_BYTES
 
 const struct http_profile_name http_profile_names[] = {
 	{"allocs", PROFILE_HEAP, false, "A sampling of all past memory allocations"},
@@ -334,6 +334,8 @@ bool http_request_read(const char *method, const char *uri, struct http_request 
 		return false;
 	}
 	request.pid = (uint32_t)pid;
+	if (find_value(request.query, "process", value))
+		snprintf(request.process, sizeof request.process, "%s", value);
 	*out_request = request;
 	return true;
 }

@@ -21,6 +21,8 @@
 /* Nobody watches longer by one request. */
 #define HTTP_SECONDS_MAX 3600
 
+#define HTTP_PROCESS_BYTES 64
+
 enum http_endpoint {
 	HTTP_ENDPOINT_INDEX,
 	HTTP_ENDPOINT_PROFILE, /* any kind */
@@ -39,11 +41,12 @@ struct http_request {
 	const char *name;         /* as it was asked for, such as "allocs"; a constant */
 	const char *query;        /* behind the '?', or ""; borrowed from the URI */
 	bool is_post;
-	unsigned span_ms; /* seconds=; 0: what there is now */
-	bool is_text;     /* debug= anything but 0 */
-	bool is_dump;     /* debug=2 or more: threads one by one */
-	uint32_t pid;     /* of the process that is meant; 0: the first */
-	bool is_of_all;   /* metrics: of each process */
+	unsigned span_ms;                 /* seconds=; 0: what there is now */
+	bool is_text;                     /* debug= anything but 0 */
+	bool is_dump;                     /* debug=2 or more: threads one by one */
+	uint32_t pid;                     /* of the process that is meant; 0: the first */
+	bool is_of_all;                   /* metrics: of each process */
+	char process[HTTP_PROCESS_BYTES]; /* the name of the one that is meant, "" if none was given */
 };
 
 /* Judges a request.  True: out_request is set; else out_reply is the answer. */

@@ -25,9 +25,11 @@
 
 /* ---- whom ------------------------------------------------------------------------------------ */
 
-static bool is_asked_for(const struct client *client, uint32_t pid)
+static bool is_asked_for(const struct client *client, const struct http_request *request)
 {
-	return client->handle.pid == pid || client->handle.peer_pid == (int32_t)pid;
+	if (request->pid)
+		return client->handle.pid == request->pid || client->handle.peer_pid == (int32_t)request->pid;
+	return strcmp(client->writer.name, request->process) == 0;
 }
 
 struct client *http_serve_target(const struct http_turn *turn, const struct http_request *request,
@@ -35,15 +37,18 @@ struct client *http_serve_target(const struct http_turn *turn, const struct http
 {
 	struct client *target = NULL;
 	unsigned live = 0;
+	bool is_choice = request->pid || request->process[0];
 	for (struct client *client = turn->clients; client; client = client->next) {
 		if (client->end_monotonic_ns)
 			continue;
 		live++;
-		if (request->pid ? is_asked_for(client, request->pid) : !target || !target->handle.is_first)
+		if (is_choice ? is_asked_for(client, request) : !target || !target->handle.is_first)
 			target = client; /* the first process, else the oldest */
 	}
 	if (!target && request->pid)
 		http_reply_pprof_error(out_reply, 404, "no process %u is profiled here", request->pid);
+	else if (!target && is_choice)
+		http_reply_pprof_error(out_reply, 404, "no process of this name is profiled here");
 	else if (!target)
 		http_reply_pprof_error(out_reply, 503, "the program has ended");
 	else if (live > 1)

@@ -193,6 +193,12 @@ Test(http_request, a_process_is_named_by_a_number)
 {
 	cr_assert(read_get("/metrics?pid=12"));
 	cr_expect(eq(u32, request.pid, 12));
+	cr_assert(read_get("/metrics?process=redis-server"));
+	cr_expect(eq(str, request.process, "redis-server"));
+	cr_expect(not(request.is_of_all));
+	cr_assert(read_get("/metrics?pid=all"));
+	cr_expect(request.is_of_all && request.process[0] == '\0');
+	cr_expect(not(read_get("/debug/pprof/heap?pid=all")));
 	cr_expect(not(read_get("/metrics?pid=0")));
 	cr_expect(not(read_get("/metrics?pid=x")));
 	cr_expect(not(read_get("/metrics?pid=99999999999")));

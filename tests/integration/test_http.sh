@@ -221,6 +221,11 @@ expect_equal "no other page is of all" 400 "$(unix -o /dev/null -w '%{http_code}
 unix -D "$TMP/headers" "http://x/debug/pprof/heap?pid=$pid" >"$TMP/body"
 expect_equal "says whom it shows" "$pid" "$(header X-Cprof-Process)"
 expect "another process's profile" "$PPROFQ" "$TMP/body" check
+unix -D "$TMP/headers" "http://x/debug/pprof/heap?process=sleep" >/dev/null
+expect "a process by its name" grep -q 'href="?pid='"$(header X-Cprof-Process)"'">[0-9]*</a></td><td>sleep' \
+	<(unix http://x/debug/pprof/)
+expect_equal "a name that is not there" 404 \
+	"$(unix -o /dev/null -w '%{http_code}' 'http://x/debug/pprof/heap?process=slee')"
 expect_equal "a process that is not there" 404 \
 	"$(unix -o /dev/null -w '%{http_code}' 'http://x/debug/pprof/heap?pid=1')"
 pkill -P "$(<first)" sleep || true
