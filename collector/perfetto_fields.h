@@ -61,8 +61,8 @@ enum perfetto_annotation_field {
 	ANNOTATION_NAME_IID = 1,
 	ANNOTATION_BOOL = 2,
 	ANNOTATION_UINT = 3,
-	ANNOTATION_STRING = 6,
-	ANNOTATION_POINTER = 7
+	ANNOTATION_POINTER = 7,
+	ANNOTATION_STRING_IID = 17
 };
 
 enum perfetto_interned_field {
@@ -72,7 +72,8 @@ enum perfetto_interned_field {
 	INTERNED_FUNCTIONS = 5,
 	INTERNED_FRAMES = 6,
 	INTERNED_CALLSTACKS = 7,
-	INTERNED_SOURCES = 18
+	INTERNED_SOURCES = 18,
+	INTERNED_ANNOTATION_STRINGS = 29
 };
 /* Of all that are a number and a text. */
 enum { INTERNED_IID = 1, INTERNED_TEXT = 2 };

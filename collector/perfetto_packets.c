@@ -175,7 +175,8 @@ void perfetto_event_true(struct perfetto_packets *packets, const char *name)
 void perfetto_event_text(struct perfetto_packets *packets, const char *name, const char *text)
 {
 	size_t entry = begin_annotation(packets, name);
-	proto_string(&packets->body, ANNOTATION_STRING, text);
+	proto_varint(&packets->body, ANNOTATION_STRING_IID,
+		     intern_text(packets, INTERNED_ANNOTATION_STRINGS, text));
 	proto_end(&packets->body, entry);
 }
 

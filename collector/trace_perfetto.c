@@ -136,7 +136,6 @@ static void end_wait(struct writer *writer, const struct trace_step *step)
 			     perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_WAITS),
 			     TYPE_INSTANT, PERFETTO_WAKES, "woken");
 	proto_fixed64(&packets->body, EVENT_TERMINATING_FLOW, wait_flow(writer, step->index));
-	perfetto_event_text(packets, "by", waker);
 	perfetto_event_end(packets, step->time_ns);
 }
 

@@ -44,7 +44,7 @@ Test(trace_perfetto, shows_who_waited_and_who_woke)
 	expect_contains(text, "\n300000000 app/4242 instant wake: mutex object=0x7f0000001000 ->1 "
 			      "[pthread_mutex_unlock < give < main]\n");
 	expect_contains(text, "\n301000000 worker/4243/waits end woken by=app 4242\n");
-	expect_contains(text, "\n301000000 worker/4243/waits instant woken by=app 4242 <-1\n");
+	expect_contains(text, "\n301000000 worker/4243/waits instant woken <-1\n");
 }
 
 Test(trace_perfetto, shows_tasks_regions_and_messages)

@@ -70,7 +70,7 @@ def text(data):
     return data.decode("utf-8")  # strictly: protobuf demands it
 
 
-INTERNED = {1: "category", 2: "name", 3: "annotation", 5: "function", 18: "file"}
+INTERNED = {1: "category", 2: "name", 3: "annotation", 5: "function", 18: "file", 29: "text"}
 TYPES = {1: "begin", 2: "end", 3: "instant", 4: "count"}
 
 
@@ -140,7 +140,7 @@ class Reader:
     def annotation(self, data):
         msg = message(data)
         name = self.lookup(3, one(msg, 1))
-        for number, show in ((2, bool), (3, int), (6, text), (7, int)):
+        for number, show in ((2, bool), (3, int), (7, int), (17, lambda iid: self.lookup(29, iid))):
             if number in msg:
                 return name, show(one(msg, number))
         raise Wrong(f"annotation {name} without a value")
