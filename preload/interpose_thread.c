@@ -33,16 +33,16 @@
  */
 struct start {
 	atomic_u32 is_taken;
+	uint32_t creator; /* thread id */
 	struct cprof_thread *slot;
 	void *(*function)(void *);
 	void *argument;
 	uint64_t stack_bytes; /* at least, 0 if not known */
 	uint64_t stack_low;   /* 0: the stack is glibc's own */
-	uint32_t creator;     /* thread id */
+	uint32_t labels;
 	bool sigprof_blocked;
 	bool sigprof_is_programs;
 	bool is_c11; /* the function returns an int */
-	uint32_t labels;
 };
 
 /* Of threads that are about to begin. */

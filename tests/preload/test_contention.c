@@ -21,6 +21,7 @@
 #include "cprof_ring.h"
 #include "own_segment.h"
 #include "real.h"
+#include "shown_wait.h"
 
 long cprof_test_syscall(long number, ...);
 
@@ -77,24 +78,6 @@ static uint64_t waits_of(enum cprof_kind kind, const void *leaf)
 
 #define BLOCKED(function) waits_of(CPROF_KIND_BLOCK, (const void *)(uintptr_t)real.function)
 #define CHARGED(function) waits_of(CPROF_KIND_MUTEX, (const void *)(uintptr_t)real.function)
-
-/* Whether some thread shows that it waits for this. */
-static bool is_shown(enum cprof_wait what, const void *object)
-{
-	for (uint32_t i = 0; i < load_acquire(&segment_control()->threads_used); i++) {
-		const struct cprof_waiting *waiting = &segment_thread(i)->waiting;
-		if (load_acquire(&waiting->what) == (uint32_t)what &&
-		    load_relaxed(&waiting->object) == (uint64_t)(uintptr_t)object)
-			return true;
-	}
-	return false;
-}
-
-static void until_shown(enum cprof_wait what, const void *object)
-{
-	while (!is_shown(what, object))
-		sched_yield();
-}
 
 static struct timespec soon(clockid_t clock)
 {

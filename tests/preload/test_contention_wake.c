@@ -21,6 +21,7 @@
 #include "contention_wake.h"
 #include "own_segment.h"
 #include "real.h"
+#include "shown_wait.h"
 #include "trace.h"
 
 long cprof_test_syscall(long number, ...);
@@ -82,23 +83,6 @@ static void expect_pair(enum cprof_wait what, const void *object, uint32_t waker
 	cr_expect_eq(cprof_event_flags_of(load_relaxed(&wait.last.head)), 0);
 	cr_expect_neq(wait.last.stack, 0);
 	cr_expect_neq(wake.last.stack, 0);
-}
-
-static bool is_shown(enum cprof_wait what, const void *object)
-{
-	for (uint32_t i = 0; i < load_acquire(&segment_control()->threads_used); i++) {
-		const struct cprof_waiting *waiting = &segment_thread(i)->waiting;
-		if (load_acquire(&waiting->what) == (uint32_t)what &&
-		    load_relaxed(&waiting->object) == (uint64_t)(uintptr_t)object)
-			return true;
-	}
-	return false;
-}
-
-static void until_shown(enum cprof_wait what, const void *object)
-{
-	while (!is_shown(what, object))
-		sched_yield();
 }
 
 /* Whatever was shown as waiting sleeps by now, or the pause is made again: no sleeper, no wake. */
