@@ -207,14 +207,14 @@ void client_update_modules(struct client *client)
 
 /* ---- requests and files -------------------------------------------------------------------- */
 
-bool client_has_request(const struct client *client)
+bool client_has_request(struct client *client)
 {
 	const struct cprof_control *control = segment_reader_control(&client->reader);
 	/* Relaxed: whether; what the request covers is loaded again, with order, when it is answered. */
 	uint32_t final = load_relaxed(&control->final_requested);
 	return (final != load_relaxed(&control->final_done) && final != client->held_final) ||
 	       load_relaxed(&control->snapshot_requested) != load_relaxed(&control->snapshots_taken) ||
-	       trace_flight_is_requested(&client->writer);
+	       trace_flight_is_requested(&client->writer) || trace_stream_has_part(&client->trace);
 }
 
 struct writer_moment client_moment(const struct client *client, void (*tick)(void *), void *tick_arg)
@@ -271,6 +271,10 @@ void client_answer(struct client *client, void (*tick)(void *), void *tick_arg)
 		struct writer_moment moment = client_moment(client, tick, tick_arg);
 		snapshot_write_heap(&client->writer, &moment);
 		store_release(&control->snapshots_taken, snapshot);
+	}
+	if (trace_stream_has_part(&client->trace)) {
+		struct writer_moment moment = client_moment(client, tick, tick_arg);
+		trace_stream_write_part(&client->trace, &client->writer, &moment, visible_pid(client));
 	}
 	if (trace_flight_is_requested(&client->writer)) {
 		struct writer_moment moment = client_moment(client, tick, tick_arg);

@@ -52,7 +52,7 @@ unsigned client_read_trace(struct client *client);
 void client_update_modules(struct client *client);
 
 /* Whether the process has asked for something that is not done yet. */
-bool client_has_request(const struct client *client);
+bool client_has_request(struct client *client);
 
 /* Does it.  May take long; tick(tick_arg) is called meanwhile. */
 void client_answer(struct client *client, void (*tick)(void *), void *tick_arg);

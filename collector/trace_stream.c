@@ -11,16 +11,20 @@
 #include "trace_stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "rates.h"
 #include "trace_assembly.h"
 #include "trace_reader.h"
 
-/* Of a spool: what encoding it takes is some ten times as much. */
-#define PAGES_MAX (UINT32_C(256) << 20 >> 12)
+/* Of a spool: making a trace of it takes some six times as much.  From the first on it becomes a part. */
+#define PART_PAGES (UINT32_C(64) << 20 >> 12)
+#define PAGES_MAX (PART_PAGES * 4)
 
 static uint64_t monotonic_ns(void)
 {
@@ -165,12 +169,10 @@ static int count_gaps(struct trace_stream *stream)
 	return 0;
 }
 
-static int open_spool(struct trace_stream *stream, struct writer *writer, bool is_kept)
+static int open_spool(struct trace_stream *stream, struct writer *writer, bool is_kept, uint64_t from_ns,
+		      uint64_t lost)
 {
-	const struct trace_spool_note note = {
-		.from_ns = is_kept ? control_of(writer)->start_monotonic_ns : monotonic_ns(),
-		.lost_before = is_kept ? 0 : trace_assembly_lost(writer),
-	};
+	const struct trace_spool_note note = {.from_ns = from_ns, .lost_before = lost};
 	int error = trace_spool_open(writer, &note, is_kept, &stream->spool);
 	if (error)
 		return error;
@@ -184,7 +186,9 @@ static int open_spool(struct trace_stream *stream, struct writer *writer, bool i
 /* CPROF_TRACE=full: from the start, or on where another collector was. */
 static void begin_whole(struct trace_stream *stream, struct writer *writer)
 {
-	int error = writer->dir->fd < 0 ? -EBADF : open_spool(stream, writer, true);
+	int error = writer->dir->fd < 0
+			    ? -EBADF
+			    : open_spool(stream, writer, true, control_of(writer)->start_monotonic_ns, 0);
 	if (!error) {
 		stream->is_whole = true;
 		return;
@@ -257,6 +261,22 @@ static int assemble(struct trace_stream *stream, struct writer *writer, const st
 				   out_assembly);
 }
 
+/* Whether a child that makes a part is still at it. */
+static bool is_part_made(struct trace_stream *stream, int options)
+{
+	int status = 0;
+	if (!stream->part_pid)
+		return false;
+	pid_t ended = waitpid(stream->part_pid, &status, options);
+	if (ended == 0 || (ended < 0 && errno == EINTR))
+		return true;
+	stream->part_pid = 0;
+	if (ended > 0 && status)
+		log_error("a part of a trace is lost: %s",
+			  WIFSIGNALED(status) ? "who made it was killed" : "it could not be written");
+	return false;
+}
+
 /*
  * The disk is full, and most of it may be the spool: what it holds is in memory, as a trace,
  * before it is given up.  Nothing will be added to it any more.
@@ -279,6 +299,9 @@ int trace_stream_write(struct trace_stream *stream, struct writer *writer, const
 	struct trace_assembly assembly;
 	/* Nobody has looked yet at a process that ends at once. */
 	trace_stream_tick(stream, writer);
+	/* Who waits for the files waits for all of them; and two traces at a time take twice the memory. */
+	while (is_part_made(stream, 0))
+		continue;
 	if (!stream->is_whole)
 		return 0;
 	int error = assemble(stream, writer, moment, visible_pid, 0, &assembly);
@@ -304,6 +327,51 @@ int trace_stream_write(struct trace_stream *stream, struct writer *writer, const
 	return error;
 }
 
+bool trace_stream_has_part(struct trace_stream *stream)
+{
+	return stream->is_whole && !stream->watch && !is_cut(stream) &&
+	       stream->spool.page_count >= PART_PAGES && !is_part_made(stream, WNOHANG);
+}
+
+/* The child: whatever becomes of it, the collector goes on. */
+static _Noreturn void make_part(struct writer *writer, const struct trace_input *input, uint32_t number)
+{
+	struct trace_files files = {.number = number};
+	/* Where memory is scarce, rather this than the program. */
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, "1000", 4) < 0)
+		log_debug("a trace's part is not the first that the OOM killer takes");
+	_exit(trace_file_write(writer, input, &files) != 0);
+}
+
+void trace_stream_write_part(struct trace_stream *stream, struct writer *writer,
+			     const struct writer_moment *moment, pid_t visible_pid)
+{
+	struct cprof_control *control = control_of(writer);
+	uint32_t number = trace_file_next_number(writer);
+	struct trace_assembly assembly;
+	if (assemble(stream, writer, moment, visible_pid, 0, &assembly))
+		return;
+	assembly.input.from_ns = stream->spool.note.from_ns;
+	pid_t pid = fork();
+	if (pid == 0)
+		make_part(writer, &assembly.input, number);
+	if (pid > 0) {
+		uint64_t lost = stream->lost;
+		stream->part_pid = pid;
+		/* Its number and its pages are the child's now: it has them mapped. */
+		store_release(&control->snapshots_done, number);
+		trace_spool_remove(writer, &stream->spool);
+		int error = open_spool(stream, writer, true, moment->end_monotonic_ns, lost);
+		if (error) {
+			stream->is_whole = false;
+			stream->is_refused = true;
+			writer_report_trace(writer, error);
+		}
+	}
+	trace_assembly_free(&assembly);
+}
+
 int trace_stream_watch(struct trace_stream *stream, struct writer *writer, struct trace_watch **out_watch)
 {
 	struct cprof_control *control = control_of(writer);
@@ -314,7 +382,7 @@ int trace_stream_watch(struct trace_stream *stream, struct writer *writer, struc
 	struct trace_watch *watch = calloc(1, sizeof *watch);
 	int error = watch ? 0 : -ENOMEM;
 	if (!error && !stream->is_whole)
-		error = open_spool(stream, writer, false);
+		error = open_spool(stream, writer, false, monotonic_ns(), trace_assembly_lost(writer));
 	if (error) {
 		trace_spool_remove(writer, &stream->spool);
 		free(watch);
@@ -352,6 +420,8 @@ void trace_stream_close(struct trace_stream *stream, struct writer *writer)
 {
 	if (stream->watch)
 		end_watch(stream, writer);
+	while (is_part_made(stream, 0))
+		continue;
 	if (stream->is_whole && !stream->written_mark && stream->spool.name[0] && stream->spool.page_count) {
 		log_error("the trace of %s (%u) could not be written: what was recorded stays in %s/%s",
 			  writer->name, writer->pid, writer->dir->path, stream->spool.name);

@@ -36,6 +36,7 @@ struct trace_stream {
 	uint64_t gap_count;        /* such gaps */
 	uint64_t claims;           /* the program's counter when chunks were last looked at */
 	uint64_t written_mark;     /* what there was when the files were written */
+	pid_t part_pid;            /* of the child that makes a part's files, 0: none */
 	struct trace_files files;
 };
 
@@ -48,6 +49,14 @@ unsigned trace_stream_tick(struct trace_stream *stream, struct writer *writer);
 /* Writes the files of the whole run so far, if there is anything new.  0 or -errno (said so). */
 int trace_stream_write(struct trace_stream *stream, struct writer *writer, const struct writer_moment *moment,
 		       pid_t visible_pid);
+
+/*
+ * Whether the spool has become so large that its trace is to be made now, and making it: by
+ * a child, as a numbered part.  The stream goes on with an empty spool.
+ */
+bool trace_stream_has_part(struct trace_stream *stream);
+void trace_stream_write_part(struct trace_stream *stream, struct writer *writer,
+			     const struct writer_moment *moment, pid_t visible_pid);
 
 /* Begins a span, one at a time: 0, -EBUSY, or why nothing can be streamed. */
 int trace_stream_watch(struct trace_stream *stream, struct writer *writer, struct trace_watch **out_watch);

@@ -327,6 +327,29 @@ Test(trace_stream, rewrites_what_a_dead_collector_had_written)
 	cr_expect(eq(sz, fake_files_count(&files), 2), "no third one");
 }
 
+/* 64 MB of chunks: a child makes a trace of them, and the stream goes on. */
+Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
+{
+	uint64_t at_ns = now_ns();
+	tick();
+	while (!trace_stream_has_part(&stream)) {
+		cr_assert(eq(u32, fake_tracer_events(&thread, 7 * FULL, at_ns), 7 * FULL));
+		tick();
+	}
+	const struct writer_moment now = moment();
+	trace_stream_write_part(&stream, &files.writer, &now, 0);
+	cr_expect(eq(u32, stream.spool.page_count, 0));
+	cr_expect(eq(u64, stream.spool.note.from_ns, now.end_monotonic_ns));
+	cr_expect(eq(u32, load_relaxed(&files.control->snapshots_done), 1));
+	fake_tracer_events(&thread, 3 * FULL, now_ns());
+	tick();
+	cr_expect(eq(u32, stream.spool.page_count, 3));
+	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
+	cr_expect(fake_files_inode(&files, "fake.7.1.trace") != 0);
+	cr_expect(fake_files_inode(&files, "fake.7.1.perfetto-trace") != 0);
+	cr_expect(fake_files_inode(&files, "fake.7.trace") != 0);
+}
+
 /* The disk is full: what the spool took of it is given back first. */
 Test(trace_stream, gives_up_the_spool_of_a_trace_that_was_cut)
 {
