@@ -17,7 +17,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static int has_no_stderr;
+	static int has_no_stderr, has_begun;
+	static struct config at_start;
 	char *entries[ENTRIES + 1] = {NULL};
 	size_t count = 0;
 	if (!has_no_stderr && !getenv("FUZZ_STDERR")) {
@@ -27,6 +28,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		close(null);
 		has_no_stderr = 1;
 	}
+	/* Read once in a process's life: nothing of the input before may be left. */
+	if (!has_begun)
+		at_start = config;
+	has_begun = 1;
+	config = at_start;
 	char *text = fuzz_string(data, size);
 	for (char *at = text; at < text + size && count < ENTRIES; at += strlen(at) + 1)
 		entries[count++] = at;
