@@ -61,8 +61,11 @@ done
 
 # ---- the environment: what the README says of each variable, and what is wrong with it
 mapfile -t variables < <(sed -nE 's/^\| (CPROF_[A-Z_, ]*CPROF_[A-Z_]+|CPROF_[A-Z_]+) \|.*/\1/p' "$root/README.md" | tr -d ' ' | tr ',' '\n')
+serial=0
+# shellcheck disable=SC1003 # the backslash is meant
 for value in 1 0 off 10ms 512K 1.5G -1 99999999999999999999 'a*[!b-z]?\' /tmp/x localhost:6060; do
-	for variable in "${variables[@]}"; do printf '%s=%s\0' "$variable" "$value"; done >"preload_environment/value-$((serial = ${serial:-0} + 1))"
+	serial=$((serial + 1))
+	for variable in "${variables[@]}"; do printf '%s=%s\0' "$variable" "$value"; done >"preload_environment/value-$serial"
 done
 printf 'CPROF_SESSION=%032x:%032x:4711\0CPROF_OUT=relative/path\0' 1 2 >preload_environment/session
 
@@ -74,11 +77,17 @@ printf 'CPROF_SESSION=%032x:%032x:4711\0CPROF_OUT=relative/path\0' 1 2 >preload_
 head -c 700 collector_perf_map/node >collector_perf_map/part
 
 # ---- short texts: the first byte says which
-text() { printf "\\x$1" && shift && printf '%s\n' "$@"; }
+text()
+{
+	# shellcheck disable=SC2059 # the format is the byte
+	printf "\\x$1"
+	printf '%s\n' "${@:2}"
+}
 number=0
 for uri in /debug/pprof/ '/debug/pprof/profile?seconds=5&pid=12' '/debug/pprof/heap?debug=2&gc=1' /metrics \
 	'/debug/pprof/symbol?0x401000+0x1' '/debug/pprof/trace?seconds=0.5&format=perfetto' '/debug/pprof/%74hreads?seconds=1h' /../../etc/passwd; do
-	text 00 GET "$uri" >"collector_text/uri-$((number = number + 1))"
+	number=$((number + 1))
+	text 00 GET "$uri" >"collector_text/uri-$number"
 done
 text 00 POST /debug/pprof/symbol >collector_text/post
 text 01 localhost:6060 admin 1 localhost:6060 'Basic YWRtaW46c2VjcmV0' http://localhost:6060 >collector_text/headers
@@ -95,7 +104,7 @@ done
 # ---- messages: flags (token is right, descriptors), then a registration, and each command
 version=$(sed -nE 's/^#define CPROF_SHM_VERSION ([0-9]+).*/\1/p' "$root/include/cprof_shm.h")
 for flags in 01 03 05 00; do
-	{ printf "\\x$flags" && printf PROFSHM1 && little 32 "$version" 4711 && head -c 16 /dev/zero && little 32 1 0; } >"collector_message/hello-$flags"
+	{ text "$flags" | head -c 1 && printf PROFSHM1 && little 32 "$version" 4711 && head -c 16 /dev/zero && little 32 1 0; } >"collector_message/hello-$flags"
 done
 for command in 1 2 3 4; do
 	{ printf '\x02CPRFCMD1' && little 32 "$version" $command 4711 63 15 100 && little 64 1 1 && little 32 1 0 && little 64 0; } \

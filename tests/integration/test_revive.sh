@@ -126,6 +126,7 @@ collector_is_here
 # ---- a network namespace of its own, where nobody listens
 if unshare -n true 2>/dev/null; then
 	fresh_out
+	# shellcheck disable=SC2016 # for the inner shell to expand
 	profiled CPROF_HEAP_RATE=1 bash -c '"$1" 3 5; unshare -n "$1" 3 6; exit $?' bash "$VICTIMS/steady" >"$TMP/stdout" 2>"$TMP/stderr" || true
 	expect "network namespace: settles" settle
 	expect_equal "network namespace: nothing said" "" "$(<"$TMP/stderr")"

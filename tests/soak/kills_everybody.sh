@@ -65,8 +65,8 @@ judge()
 	[[ $3 != both ]] || return 0
 	first=$(counter "$1" 0)
 	got=$(sum "$1" counted_malloc)
-	((${first:-0} == 0)) || ((got == first || got == first + 1)) || echo "$first allocations before the kill, $got in the profile: $(ls -A "$1/out" | xargs)"
-	[[ $2 != fork ]] || (($(sum "$1" child_malloc) >= $(counter "$1" 1))) || echo "children: $(sum "$1" child_malloc) of $(counter "$1" 1)"
+	((${first:-0} == 0)) || ((got == first || got == first + 1)) || echo "$first allocations before the kill, $got in the profile: $(find "$1/out" -type f -printf '%f ')"
+	[[ $2 != fork ]] || (($(sum "$1" child_malloc) >= $(counter "$1" 1) + 0)) || echo "children: $(sum "$1" child_malloc) of $(counter "$1" 1)"
 }
 
 modes=(allocate threads fork)
