@@ -66,6 +66,7 @@ def main(words):
     if words == ["--list"]:
         for benchmark in BENCHMARKS:
             print(f"{benchmark.name:16} {benchmark.title}")
+        print(f"{'pgo':16} programs rebuilt with their profiles")
         return 0
     if words == ["--readme"]:
         report.update_readme("README.md", DIRECTORY)
