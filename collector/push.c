@@ -186,6 +186,20 @@ static bool is_refusal(long status)
 	       status != 407 && status != 408 && status != 425 && status != 429;
 }
 
+static void end_transfer(struct push *push)
+{
+	push->curl->multi_remove_handle(push->multi, push->easy);
+	forget_headers(push);
+}
+
+/* Before what is being sent is freed. */
+static void stop(struct push *push)
+{
+	if (push->queue.is_first_busy)
+		end_transfer(push);
+	push->queue.is_first_busy = false;
+}
+
 static void succeed(struct push *push)
 {
 	if (push->failures)
@@ -230,8 +244,7 @@ static void finish(struct push *push, CURLcode code)
 	curl->easy_getinfo(push->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (curl->easy_getinfo(push->easy, CURLINFO_RETRY_AFTER, &retry_after_s))
 		retry_after_s = 0;
-	curl->multi_remove_handle(push->multi, push->easy);
-	forget_headers(push);
+	end_transfer(push);
 	if (code == CURLE_OK && status >= 200 && status < 300)
 		succeed(push);
 	else
@@ -329,6 +342,7 @@ void push_give_up(struct push *push)
 		return;
 	log_warn("%llu profiles could not be sent to %s", (unsigned long long)push->queue.counts.queued,
 		 push->config.shown);
+	stop(push);
 	push_queue_drop_all(&push->queue, PUSH_DROP_EXIT);
 }
 
@@ -363,11 +377,8 @@ void push_close(struct push *push)
 	if (!push)
 		return;
 	const struct push_library *curl = push->curl;
-	if (curl && push->queue.is_first_busy) {
-		curl->multi_remove_handle(push->multi, push->easy);
-		forget_headers(push);
-	}
 	if (curl) {
+		stop(push);
 		curl->easy_cleanup(push->easy); /* NULL will do for both */
 		curl->multi_cleanup(push->multi);
 	}
