@@ -260,9 +260,6 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 		show_log(writer, step->thread, step->time_ns, event->a, event->text, event->message,
 			 event->stack);
 		break;
-	case CPROF_EVENT_SIGNAL:
-		show_log(writer, step->thread, step->time_ns, 0, "signal", number, event->stack);
-		break;
 	case CPROF_EVENT_FORK:
 		show_log(writer, step->thread, step->time_ns, 0, "fork", number, event->stack);
 		break;

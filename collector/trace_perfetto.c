@@ -301,10 +301,6 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 			perfetto_event_uint(packets, "task", event->a);
 		}
 		break;
-	case CPROF_EVENT_SIGNAL:
-		perfetto_event_begin(packets, on, TYPE_INSTANT, PERFETTO_SIGNALS, "signal");
-		perfetto_event_uint(packets, "number", event->a);
-		break;
 	case CPROF_EVENT_FORK:
 		perfetto_event_begin(packets, on, TYPE_INSTANT, PERFETTO_THREADS, "fork");
 		perfetto_event_uint(packets, "pid", event->a);

@@ -21,7 +21,6 @@
 #define PERFETTO_TASKS "tasks"
 #define PERFETTO_LOGS "logs"
 #define PERFETTO_THREADS "threads"
-#define PERFETTO_SIGNALS "signals"
 #define PERFETTO_GAPS "gaps"
 #define PERFETTO_HEAP "live heap"
 

@@ -27,7 +27,7 @@
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file: both ends must be of one build. */
-#define CPROF_SHM_VERSION 8
+#define CPROF_SHM_VERSION 9
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 

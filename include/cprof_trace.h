@@ -71,19 +71,17 @@ enum cprof_event_kind {
 	CPROF_EVENT_FORK = 8,
 	/* About to exec: text: path. */
 	CPROF_EVENT_EXEC = 9,
-	/* The program's handler of a signal began: a: signal number. */
-	CPROF_EVENT_SIGNAL = 10,
 	/* a: task id, unique in the process; b: id of its parent, 0: none; text: type. */
-	CPROF_EVENT_TASK_BEGIN = 11,
-	CPROF_EVENT_TASK_END = 12, /* a: task id */
+	CPROF_EVENT_TASK_BEGIN = 10,
+	CPROF_EVENT_TASK_END = 11, /* a: task id */
 	/* a: task id, 0: none; b: nesting depth on this thread, from 0; text: type. */
-	CPROF_EVENT_REGION_BEGIN = 13,
+	CPROF_EVENT_REGION_BEGIN = 12,
 	/* a: task id; b: nesting depth of the region that ends: all deeper ones end with it. */
-	CPROF_EVENT_REGION_END = 14,
+	CPROF_EVENT_REGION_END = 13,
 	/* a: task id, 0: none; b: bytes of the text that are the category; text: category, message. */
-	CPROF_EVENT_LOG = 15,
+	CPROF_EVENT_LOG = 14,
 	/* Continuation of the event before it: the text's next CPROF_EVENT_TEXT_BYTES. */
-	CPROF_EVENT_TEXT = 16,
+	CPROF_EVENT_TEXT = 15,
 	CPROF_EVENT_COUNT
 };
 
