@@ -6,7 +6,7 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
 command -v curl python3 >/dev/null || skip_test "curl or python3 is not installed"
-/sbin/ldconfig -p | grep -qE 'libcurl(-gnutls)?\.so\.4' || skip_test "libcurl is not installed"
+[[ $(/sbin/ldconfig -p) =~ libcurl(-gnutls)?\.so\.4 ]] || skip_test "libcurl is not installed"
 
 port=$((20000 + $$ % 20000))
 server_port=$((port + 1))
@@ -150,7 +150,8 @@ for file in "$got"/*.pb.gz; do
 	"$PPROFQ" "$file" check >/dev/null && valid=$((valid + 1))
 done
 expect_equal "all that was sent is valid" "$(taken)" $valid
-expect_equal "one line for each time" 4 "$(grep -c "^cprof: cannot send profiles to $server: .*; trying again$" "$TMP/steps.err")"
+# libcurl itself tries again on a new connection when one that it has used is reset.
+expect_range "one line for each time" 3 "$(grep -c "^cprof: cannot send profiles to $server: .*; trying again$" "$TMP/steps.err")" 4
 expect "that says what the server said" grep -q 'HTTP status 500: refused on  purpose \[0m; trying again$' "$TMP/steps.err"
 expect "one when it goes on" grep -q "^cprof: profiles are sent to $server again$" "$TMP/steps.err"
 
