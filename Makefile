@@ -3,7 +3,7 @@
 # One flat makefile.  Sources are found by wildcard: a file is in the build as soon as
 # it lies in its room.  The words to know: make, make test, make demo, make lint,
 # make soak, make fuzz, make bench, make accuracy, make install.  Variables: BUILD=dir, V=1 (show commands),
-# SAN=asan|ubsan|tsan, T=name (run only the tests whose name contains it), BENCH=name, PREFIX=, DESTDIR=.
+# SAN=asan|ubsan|tsan (asan has ubsan in it), T=name (run only the tests whose name contains it), BENCH=name, PREFIX=, DESTDIR=.
 
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
@@ -69,8 +69,8 @@ BENCHES := $(BENCH_SRC:tools/bench/%.c=$(BUILD)/bench/%)
 
 # ---- flags --------------------------------------------------------------------------
 
-SAN_FLAGS_asan := -fsanitize=address -fno-omit-frame-pointer
 SAN_FLAGS_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
+SAN_FLAGS_asan := -fsanitize=address $(SAN_FLAGS_ubsan) -fno-omit-frame-pointer
 SAN_FLAGS_tsan := -fsanitize=thread
 # Only by `make fuzz`, with clang: libFuzzer and two sanitizers.
 SAN_FLAGS_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
