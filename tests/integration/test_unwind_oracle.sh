@@ -10,7 +10,7 @@ set -u
 
 ORACLE=$BUILD/tests/unwind_oracle
 PROBE=$VICTIMS/libwalk_probe.so
-SAMPLES=${SAMPLES:-3000}
+SAMPLES=${SAMPLES:-1000}
 
 # A program that is missing on this machine is no failure; five must be there.
 programs=0
