@@ -3,6 +3,7 @@
 # Threads of <threads.h> are in both profiles, and give back what they return.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu
 
 bounded "$VICTIMS/c11_threads" >"$TMP/plain" || true
 expect_equal "plain" "results -7 2147483647" "$(<"$TMP/plain")"

@@ -10,7 +10,7 @@ begin()
 {
 	fresh_out
 	rm -f "$TMP/in" && mkfifo "$TMP/in"
-	env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$@" >"$TMP/said" 2>"$TMP/stderr" <"$TMP/in" &
+	"${STEADY[@]}" env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" "$@" >"$TMP/said" 2>"$TMP/stderr" <"$TMP/in" &
 	PID=$!
 	exec 9>"$TMP/in"
 	wait_until 20 grep -q ready "$TMP/said"
@@ -246,6 +246,7 @@ fi
 # A site gets what its own clock says, to 2 % and what a change may take: the first expiry after it is
 # uniform in a period, and its samples come with the kernel's tick.
 what="CPU rates"
+steady_cpu
 begin CPROF_HEAP_RATE=0 CPROF_CPU_HZ=100 "$VICTIMS/rate_change"
 tell burn 1 1000
 set_rates cpu_hz=1000
@@ -275,6 +276,7 @@ expect_range "$what: while it is off, in ms" 0 $(($(query "$cpu" has burn_3 cpu)
 # At rest it looks once a second of CPU time, half of which burn_3 has had.
 site 4 1000 60
 site 5 60 60
+STEADY=()
 expect_equal "$what: sampled + lost + not covered = clock" yes "$(query "$cpu" comments |
 	awk '/cpu clock/ { for (i = 1; i <= NF; i++) if ($i == "clock") c = $(i + 1); else if ($i == "sampled") s = $(i + 1)
 		else if ($i == "lost") l = $(i + 1); else if ($i == "covered") n = $(i + 1)

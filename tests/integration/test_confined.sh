@@ -3,6 +3,7 @@
 # A program that confines itself by syscall(SYS_seccomp) is not ended by what cprof does inside it.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu
 
 status=$(status_of bounded "$VICTIMS/confined")
 [[ $status != 77 ]] || skip_test "no seccomp filters here"

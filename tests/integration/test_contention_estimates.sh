@@ -9,6 +9,7 @@
 # than the program's own clock says, which is read around the call.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu # so that little passes between the program's clock and ours
 
 # Reads the files truth, contentions and delay; prints what is out of bounds, and the figures to stderr.
 # shellcheck disable=SC2016

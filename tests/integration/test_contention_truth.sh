@@ -8,6 +8,7 @@
 # before it waits.  On a busy machine that can be much; so the best of three runs counts.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu # so that little passes between the program's clock and ours
 
 # sum FILE TYPE PATTERN: over the stacks, "leaf;...;root", that match.
 sum()

@@ -3,6 +3,7 @@
 # The installed product, and `cprof run` in front of it.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu
 
 prefix=$TMP/prefix
 expect "make install" make --no-print-directory -C "$HERE/../.." BUILD="$BUILD" PREFIX="$prefix" install
@@ -46,7 +47,7 @@ cd "$TMP"
 
 # ---- cprof run ----
 cprof="$prefix/bin/cprof"
-run() { bounded "$cprof" run --out "$OUT" "$@"; }
+run() { bounded "${STEADY[@]}" "$cprof" run --out "$OUT" "$@"; }
 fresh_out
 expect_equal "run: output" "done" "$(run -- "$VICTIMS/steady" 300 0 2>/dev/null)"
 fresh_out

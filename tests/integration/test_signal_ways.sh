@@ -3,6 +3,7 @@
 # Programs that set, block, wait for and leave SIGPROF in less common ways see what they see without cprof.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+steady_cpu
 
 for way in vfork-resets vfork-blocks blocked-fork jump signalfd sigtimedwait sigpending ticks sigset-default sysv \
 	thread-mask handler-mask; do

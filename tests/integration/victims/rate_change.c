@@ -51,6 +51,9 @@ FRAME static void *hold(void *ms)
 {
 	pthread_mutex_lock(&lock);
 	pthread_barrier_wait(&is_held);
+	/* Held until the other waits, however late it comes: glibc's mutexes are 2 then. */
+	while (__atomic_load_n(&lock.__data.__lock, __ATOMIC_RELAXED) != 2)
+		usleep(100);
 	usleep(*(const useconds_t *)ms * 1000);
 	pthread_mutex_unlock(&lock);
 	NO_TAIL_CALL();
