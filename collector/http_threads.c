@@ -56,15 +56,15 @@ int http_threads_subtract(const struct thread_dump *before, const struct thread_
 	size_t sample_count = before->sample_count + now->sample_count;
 	for (size_t i = 0; i < before->sample_count; i++)
 		frame_count += before->samples[i].frame_count;
-	d.modules = calloc(before->module_count + now->module_count + 1, sizeof *d.modules);
+	d.modules = calloc(before->module_count + d.profile.module_count + 1, sizeof *d.modules);
 	d.samples = calloc(sample_count + 1, sizeof *d.samples);
 	d.frames = calloc(frame_count + 1, sizeof *d.frames);
 	if (!d.modules || !d.samples || !d.frames) {
 		http_threads_difference_fini(&d);
 		return -ENOMEM;
 	}
-	if (now->module_count)
-		memcpy(d.modules, now->modules, now->module_count * sizeof *d.modules);
+	if (d.profile.module_count)
+		memcpy(d.modules, d.profile.modules, d.profile.module_count * sizeof *d.modules);
 	if (now->sample_count)
 		memcpy(d.samples, now->samples, now->sample_count * sizeof *d.samples);
 	uint64_t *frames = d.frames;
