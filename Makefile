@@ -242,7 +242,7 @@ soak: deps
 FUZZ_SECONDS ?= 20
 fuzz: deps
 	@$(MAKE) --no-print-directory all test-programs
-	@$(MAKE) --no-print-directory SAN=fuzz CC=clang fuzzers
+	@$(MAKE) --no-print-directory SAN=fuzz CC=clang BUILD='$(BUILD)/san-fuzz' fuzzers
 	@BUILD='$(abspath $(BUILD))' tests/fuzz/fuzz.sh $(FUZZ_SECONDS) $(T)
 
 fuzzers: $(FUZZERS)
