@@ -95,15 +95,18 @@ static void turn_away(int fd, int error, const char *why)
 	close(fd);
 }
 
-bool commands_take(struct commands *commands, int fd, const void *message, size_t size, int target_fd,
+bool commands_is_one(const void *message, size_t size)
+{
+	struct cprof_command command = {0};
+	memcpy(&command, message, size < sizeof command ? size : sizeof command);
+	return size >= offsetof(struct cprof_command, pid) && command.magic == CPROF_COMMAND_MAGIC;
+}
+
+void commands_take(struct commands *commands, int fd, const void *message, size_t size, int target_fd,
 		   const struct ucred *sender)
 {
 	struct cprof_command command = {0};
-	if (size < offsetof(struct cprof_command, pid))
-		return false;
 	memcpy(&command, message, size < sizeof command ? size : sizeof command);
-	if (command.magic != CPROF_COMMAND_MAGIC)
-		return false;
 	const char *wrong = judge(&command, size, sender);
 	struct command_peer *place = NULL;
 	for (size_t i = 0; i < COMMANDS_MAX && !place; i++)
@@ -112,7 +115,7 @@ bool commands_take(struct commands *commands, int fd, const void *message, size_
 	if (!wrong && place) {
 		*place = (struct command_peer){
 			.fd = fd, .target_fd = target_fd, .uid = sender->uid, .command = command};
-		return true;
+		return;
 	}
 	if (target_fd >= 0)
 		close(target_fd);
@@ -120,7 +123,6 @@ bool commands_take(struct commands *commands, int fd, const void *message, size_
 		turn_away(fd, may_command(sender->uid) ? -EPROTO : -EPERM, wrong);
 	else
 		turn_away(fd, -EBUSY, "its collector has too many commands to serve; try again");
-	return true;
 }
 
 /* ---- serving ----------------------------------------------------------------------------- */

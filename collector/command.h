@@ -47,12 +47,15 @@ struct commands {
 void commands_init(struct commands *commands);
 void commands_close(struct commands *commands);
 
+/* Whether a peer's message is a command, if not one that is understood. */
+bool commands_is_one(const void *message, size_t size);
+
 /*
- * Takes over a peer and its message, if that is a command: true.  Refuses at once who
+ * Takes over a peer and its command, which has been read from fd.  Refuses at once who
  * has no business here or finds no place.  target_fd: what came with it, or -1; taken
  * over with the peer.
  */
-bool commands_take(struct commands *commands, int fd, const void *message, size_t size, int target_fd,
+void commands_take(struct commands *commands, int fd, const void *message, size_t size, int target_fd,
 		   const struct ucred *sender);
 
 enum command_stage {

@@ -228,12 +228,17 @@ static enum received receive(struct registration *registration, int fd, struct c
 			close(fds[i]);
 		return RECEIVED_REFUSED;
 	}
-	/* Who commands, waits, and asks again: nobody needs to keep the message. */
 	if (registration->commands && !(message.msg_flags & MSG_TRUNC) &&
-	    commands_take(registration->commands, fd, &received, (size_t)size, fds[0], &peer)) {
+	    commands_is_one(&received, (size_t)size)) {
+		/*
+		 * Who commands, waits, and asks again: nobody needs to keep the message.  Not read before
+		 * the connection is closed it would reset that, and with it our answer.
+		 */
+		char again[sizeof received];
+		(void)recv(fd, again, sizeof again, MSG_DONTWAIT);
 		for (size_t i = 1; i < fd_count; i++)
 			close(fds[i]);
-		(void)recv(fd, &received, sizeof received, MSG_DONTWAIT);
+		commands_take(registration->commands, fd, &received, (size_t)size, fds[0], &peer);
 		return RECEIVED_COMMAND;
 	}
 	const char *wrong = judge(registration, hello, size, message.msg_flags, fd_count);

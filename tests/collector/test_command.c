@@ -50,8 +50,10 @@ static int send_as(uid_t uid, const void *bytes, size_t size)
 	int ends[2];
 	const struct ucred sender = {.pid = getpid(), .uid = uid};
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-	if (commands_take(&commands, ends[0], bytes, size, -1, &sender))
+	if (commands_is_one(bytes, size)) {
+		commands_take(&commands, ends[0], bytes, size, -1, &sender);
 		return ends[1];
+	}
 	close(ends[0]);
 	close(ends[1]);
 	return -1;
