@@ -205,7 +205,7 @@ static void open_out_dir(struct loop *loop, const struct client *first)
 	/* As we were told at our start, if we were: the program may write over its segment. */
 	const char *told = loop->config->out_dir;
 	if (told && strlen(told) < sizeof path)
-		strcpy(path, told);
+		memcpy(path, told, strlen(told) + 1);
 	else
 		memcpy(path, control->out_dir, sizeof path);
 	path[sizeof path - 1] = '\0';

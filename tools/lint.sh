@@ -21,12 +21,12 @@ in_room()
 	printf '%s\n' "${c_files[@]}" | grep -E "^$1/[^/]*\.c$"
 }
 
-# tidy_room ROOM CHECKS FLAGS...: the findings, without the paths that lead to them.
-tidy_room()
+# tidy CHECKS FLAGS...: the findings in the files on stdin, without the paths that lead to them.
+tidy()
 {
-	local room=$1 checks=$2 files findings status=0
-	shift 2
-	mapfile -t files < <(in_room "$room")
+	local checks=$1 files findings status=0
+	shift
+	mapfile -t files
 	((${#files[@]})) || return 0
 	# shellcheck disable=SC2016 # for the inner shell to expand
 	findings=$(printf '%s\0' "${files[@]}" |
@@ -49,10 +49,12 @@ check_tidy()
 	local status=0 blind=-clang-analyzer-core.uninitialized.\*
 	blind+=,-clang-analyzer-core.UndefinedBinaryOperatorResult,-clang-analyzer-core.CallAndMessage
 	# Only the programs around preload/ have threads.
-	tidy_room preload "concurrency-mt-unsafe,$blind" -fPIC -Iinclude -Ipreload || status=1
-	tidy_room collector '' -Iinclude -Icollector -I"$BUILD/gen" || status=1
-	tidy_room tools '' -Iinclude -Icollector -Itools -I"$BUILD/gen" || status=1
-	tidy_room tools/bench '' -Iinclude -Icollector -Ipreload || status=1
+	tidy "concurrency-mt-unsafe,$blind" -fPIC -Iinclude -Ipreload < <(in_room preload) || status=1
+	tidy '' -Iinclude -Icollector -I"$BUILD/gen" < <(in_room collector) || status=1
+	tidy '' -Iinclude -Icollector -Itools -I"$BUILD/gen" < <(in_room tools) || status=1
+	# Both sides have headers of the same name: each file says whose it means.
+	tidy '' -Iinclude -Icollector < <(in_room tools/bench | xargs grep -l '^// cflags:.*-Icollector') || status=1
+	tidy '' -Iinclude -Ipreload < <(in_room tools/bench | xargs grep -L '^// cflags:.*-Icollector') || status=1
 	return $status
 }
 
