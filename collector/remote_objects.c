@@ -282,9 +282,32 @@ static const char *own_path(const struct remote_mapping *mapping)
 	return path;
 }
 
+/* The mapping that the address lies in, NULL if there is none. */
+static const struct remote_mapping *mapping_at(const struct remote_objects *objects, uint64_t address)
+{
+	size_t low = 0;
+	size_t high = objects->mapping_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (objects->mappings[middle].end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < objects->mapping_count && objects->mappings[low].start <= address
+		       ? &objects->mappings[low]
+		       : NULL;
+}
+
+/*
+ * Whether its code is where its headers say: not another object's, which lies there by chance.
+ * Code that a program has moved to pages of its own, huge ones say, is in no file.
+ */
 static bool has_code(const struct remote_objects *objects, const struct remote_object *object)
 {
-	return remote_objects_is_code(objects, object->text_start);
+	const struct remote_mapping *text = mapping_at(objects, object->text_start);
+	return text && text->is_executable &&
+	       (text->inode == 0 || (text->inode == object->inode && text->device == object->device));
 }
 
 static int find_objects(struct remote_objects *objects, struct remote_memory *memory, const char *executable)
@@ -354,17 +377,8 @@ const struct remote_object *remote_objects_find(const struct remote_objects *obj
 
 bool remote_objects_is_code(const struct remote_objects *objects, uint64_t address)
 {
-	size_t low = 0;
-	size_t high = objects->mapping_count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (objects->mappings[middle].end <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < objects->mapping_count && objects->mappings[low].start <= address &&
-	       objects->mappings[low].is_executable;
+	const struct remote_mapping *mapping = mapping_at(objects, address);
+	return mapping && mapping->is_executable;
 }
 
 void remote_objects_free(struct remote_objects *objects)

@@ -133,6 +133,33 @@ Test(remote_objects, does_not_take_data_for_an_object)
 	free(memory);
 }
 
+/* Nor if another object's code is where its own would be. */
+Test(remote_objects, does_not_take_anothers_code_for_its_own)
+{
+	struct remote_memory *memory;
+	const Elf64_Phdr *headers = (const void *)getauxval(AT_PHDR);
+	uint64_t first = 0, text = 0;
+	for (unsigned long i = getauxval(AT_PHNUM); i-- > 0;)
+		if (headers[i].p_type == PT_LOAD && headers[i].p_flags & PF_X)
+			text = headers[i].p_vaddr & ~UINT64_C(4095);
+		else if (headers[i].p_type == PT_LOAD && headers[i].p_offset == 0)
+			first = headers[i].p_vaddr & ~UINT64_C(4095);
+	cr_assert_gt(text, first);
+	int own = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	int other = open("/bin/sh", O_RDONLY | O_CLOEXEC);
+	char *place = mmap(NULL, text - first + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(place, MAP_FAILED);
+	cr_assert_neq(mmap(place, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, own, 0), MAP_FAILED);
+	cr_assert_neq(
+		mmap(place + (text - first), 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, other, 0),
+		MAP_FAILED);
+	struct remote_objects objects = read_own(&memory);
+	const struct remote_object *found = remote_objects_find(&objects, (uint64_t)(uintptr_t)place);
+	cr_expect(!found || found->start != (uint64_t)(uintptr_t)place);
+	remote_objects_free(&objects);
+	free(memory);
+}
+
 Test(remote_objects, says_that_a_process_is_gone)
 {
 	struct remote_memory *memory = malloc(sizeof *memory);
