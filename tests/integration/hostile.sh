@@ -76,6 +76,7 @@ hostile()
 	((plain == 124 || plain == 137)) && bad+=("hangs without cprof")
 	((seen == 124 || seen == 137)) && bad+=("hangs")
 	settle || bad+=("the collector does not end")
+	first_profile "$OUT"
 	[[ $plain == "$seen" ]] || bad+=("status $seen")
 	diff <(sort "$TMP/plain.out") <(sort "$TMP/seen.out") >"$TMP/difference" || bad+=("other lines")
 	diff "$TMP/plain.err" <(grep -vE "^cprof: ${ALLOWED:-nothing$}" "$TMP/seen.err") >>"$TMP/difference" || bad+=("other lines on stderr")

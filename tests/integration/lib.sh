@@ -228,6 +228,13 @@ settle()
 	fi
 }
 
+# first_profile DIR: waits for it.  A program without samples does not wait for its files: when it is over its
+# collector may not have begun, so that `settle` finds nobody.
+first_profile()
+{
+	compgen -G "$1/*.pb.gz" >/dev/null || { wait_until 20 compgen -G "$1/*.pb.gz" && settle; } || true
+}
+
 # profile NAME KIND: the path of the one final profile of this name, or of no file at all.
 profile()
 {
@@ -277,6 +284,7 @@ expect_profile()
 expect_all_valid()
 {
 	local directory=${2:-$OUT} file bad=0 seen=0 rest
+	first_profile "$directory"
 	for file in "$directory"/*.pb.gz; do
 		[[ -e $file ]] || continue
 		seen=$((seen + 1))
