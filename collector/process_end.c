@@ -34,7 +34,7 @@ static enum process_end end_of_status(int status)
 	return WIFSIGNALED(status) ? PROCESS_END_KILLED : PROCESS_END_EXITED;
 }
 
-enum process_end process_end_of_stat(const char *stat)
+enum process_end process_end_of_stat(const char *stat, bool is_shown)
 {
 	int status;
 	/* The name may hold anything, blanks and parentheses too; nothing behind it does. */
@@ -44,22 +44,31 @@ enum process_end process_end_of_stat(const char *stat)
 	for (int field = 0; at && field < STAT_EXIT_CODE; field++)
 		at = strchr(at + 1, ' ');
 	/* 0 is also what those see who may not know it. */
-	return at && sscanf(at, "%d", &status) == 1 && status ? end_of_status(status) : PROCESS_END_UNKNOWN;
+	return at && sscanf(at, "%d", &status) == 1 && (status || is_shown) ? end_of_status(status)
+									    : PROCESS_END_UNKNOWN;
+}
+
+/* Reads from the beginning of /proc/PID/NAME, and terminates it.  False: nothing is to be had. */
+static bool read_proc(pid_t pid, const char *name, char *bytes, size_t capacity)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd < 0 ? -1 : read(fd, bytes, capacity - 1);
+	if (fd >= 0)
+		close(fd);
+	bytes[size > 0 ? size : 0] = '\0';
+	return size > 0;
 }
 
 static enum process_end end_of_zombie(pid_t pid)
 {
-	char path[64];
 	char stat[1024];
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t size = fd < 0 ? -1 : read(fd, stat, sizeof stat - 1);
-	if (fd >= 0)
-		close(fd);
-	if (size <= 0)
-		return PROCESS_END_UNKNOWN;
-	stat[size] = '\0';
-	return process_end_of_stat(stat);
+	char io[64];
+	/* What a zombie has read and written is told to the same few as how it ended. */
+	bool is_shown = read_proc(pid, "io", io, sizeof io);
+	return read_proc(pid, "stat", stat, sizeof stat) ? process_end_of_stat(stat, is_shown)
+							 : PROCESS_END_UNKNOWN;
 }
 
 enum process_end process_end_of(int pidfd, pid_t pid)

@@ -7,6 +7,7 @@
 #ifndef COLLECTOR_PROCESS_END_H
 #define COLLECTOR_PROCESS_END_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 enum process_end {
@@ -18,7 +19,7 @@ enum process_end {
 /* Of a process that is gone.  pidfd or -1; `pid` as we see it, or 0: not visible from here. */
 enum process_end process_end_of(int pidfd, pid_t pid);
 
-/* The same from the text of /proc/PID/stat. */
-enum process_end process_end_of_stat(const char *stat);
+/* The same from the text of /proc/PID/stat; is_shown: the kernel does not hide there how it ended. */
+enum process_end process_end_of_stat(const char *stat, bool is_shown);
 
 #endif
