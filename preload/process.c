@@ -164,6 +164,8 @@ static bool has_samples(void)
 	const struct cprof_control *control = segment_control();
 	if (load_relaxed(&control->trace_asked) & CPROF_TRACE_STREAM)
 		return true; /* a trace to be finished, if only an empty one */
+	if (load_relaxed(&control->flight_requested) != load_relaxed(&control->flights_done))
+		return true; /* a window to be saved */
 	uint32_t used = load_relaxed(&control->threads_used);
 	for (uint32_t i = 0; i < used && i < segment.geometry.thread_count; i++)
 		if (load_relaxed(&segment_thread(i)->head) != 0)

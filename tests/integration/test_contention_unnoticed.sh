@@ -107,7 +107,9 @@ if "$python" -c 'import test.test_thread' 2>/dev/null; then
 		mkdir -p "$TMP/$1"
 		(cd "$TMP/$1" && LIMIT=100 bounded env TMPDIR="$TMP/$1" "${@:2}" "$python" -m test -v test_thread >"$TMP/$1.log" 2>&1) || status=$?
 		{
-			grep -aE '^test_[a-z0-9_]+ \(|^Ran |^(OK|FAILED)( |$)' "$TMP/$1.log" | sed -E 's/ in [0-9.]+s$//' | sort
+			# Behind a test's name stands whatever its threads printed first, or its result.
+			grep -aE '^test_[a-z0-9_]+ \(|^Ran |^(OK|FAILED)( |$)' "$TMP/$1.log" |
+				sed -E 's/ in [0-9.]+s$//; s/^(test_.*) \.\.\. (waiting|task|creating|all|starting).*/\1 .../; s/^(test_.*) \.\.\. ok$/\1 .../' | sort
 			echo "status $status"
 		} >"$TMP/$1.results"
 	}
