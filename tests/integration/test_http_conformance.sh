@@ -96,7 +96,7 @@ shape()
 }
 
 # same METHOD PATH [GO VERSION FROM WHICH ON]: asks both; judged by all_same.  Most of the time is waiting for
-# seconds=, so up to 16 requests of a server are under way at once; CPU profiles, of which Go takes one at a time, are not.
+# seconds=, so up to 16 requests of a server are under way at once; CPU profiles and traces, of which Go takes one at a time, are not.
 asked=()
 asking=()
 same()
@@ -105,7 +105,7 @@ same()
 	((minor >= since)) || return 0
 	asked+=("$1 $2")
 	mkdir -p "$at"
-	if [[ $2 == */profile* ]]; then
+	if [[ $2 == */profile* || $2 == */trace* ]]; then
 		wait "${asking[@]}"
 		ask "$at/go" $go_port "$1" "$2"
 		ask "$at/ours" $our_port "$1" "$2"
