@@ -8,9 +8,11 @@
 # given; of a failure the end of its log.  The last lines name what failed, and why, each
 # as "failed NAME: REASON"; the very last is the sum: "N passed, N failed, N skipped".
 #
-#     BUILD=dir [JOBS=N] tests/run.sh [--filter NAME] FILE...
+#     BUILD=dir [JOBS=N] [AGAIN=1] tests/run.sh [--filter NAME] FILE...
 #
 # JOBS is how many run at a time: by default as many as there are processors.
+# AGAIN: a file that failed runs once more, when no other does, and only that counts; a
+# line "again NAME: REASON" says why it did: machines that others use are never quiet.
 # In its first ten lines an integration test may say `# alone`: it runs when no other
 # does, after all of these; and `# timeout: N`, if it needs more than 300 seconds.
 set -uo pipefail
@@ -183,6 +185,15 @@ for ((next = 0; next < ${#files[@]}; next++)); do
 done
 wait
 show_finished
+
+for ((next = 0; next < ${#files[@]} && ${AGAIN:-0}; next++)); do
+	[[ -e $results/$next.reasons ]] || continue
+	sed 's/^failed/again/' "$results/$next.reasons" >>"$results/again"
+	rm -f "$results/$next.reasons" "$results/$next.sum"
+	run $next "${files[next]}"
+	cat "$results/$next.out"
+done
+cat "$results/again" 2>/dev/null
 
 # One without a verdict, because its process was killed, is a failure too.
 for ((next = 0; next < ${#files[@]}; next++)); do
