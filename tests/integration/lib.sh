@@ -36,6 +36,10 @@ fi
 checks_failed=0
 checks_made=0
 
+# What ends a script early, by `set -e`, is said.
+set -o errtrace
+trap '[[ $- != *e* || $BASHPID != $$ ]] || echo "FAIL  ended at $(basename "${BASH_SOURCE[0]}"):$LINENO: $BASH_COMMAND"' ERR
+
 pass()
 {
 	checks_made=$((checks_made + 1))

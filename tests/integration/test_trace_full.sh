@@ -68,11 +68,11 @@ fresh_out
 what="a worker killed in mid-stream"
 LIMIT=100 profiled CPROF_TRACE=full "$VICTIMS/trace_logs" 4 5000 300 exit "$TMP/table" >/dev/null &
 run=$!
+kill_worker() { kill -9 "$(workers | tail -1)"; }
 for ((kills = 0; kills < 2; kills++)); do
 	before=$(logged_lines "$TMP/table" 0)
 	wait_until 20 eval "(( \$(logged_lines '$TMP/table' 0) > $before + 300 ))" || fail "$what: it goes on"
-	wait_until 20 eval '[[ -n $(workers) ]]' || fail "$what: another comes"
-	kill -9 "$(workers | tail -1)"
+	wait_until 20 kill_worker || fail "$what: another comes"
 done
 wait $run
 settle
