@@ -125,7 +125,8 @@ after=$(resident)
 if ldd "$BUILD/cprof-collector" | grep -q libasan; then
 	skip_check "memory of the collector"
 else
-	expect_range "memory of the collector, kB" 1 "$after" $((before + 16384))
+	# What the largest answers and 256 connections take at a time it keeps; that it takes no more is for the soak.
+	expect_range "memory of the collector, kB" 1 "$after" $((before + 49152))
 fi
 expect_equal "nothing was said" "" "$(grep cprof "$TMP/err" || true)"
 echo quit >&"$steps"
