@@ -18,17 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define STACK_BYTES 65536
 #define REST_NS 1000000
 #define BEAT_NS 500000000
 #define HUNG_NS UINT64_C(60000000000)
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* Waits until the word is no longer `heard`, or for one beat while the main thread is at work. */
 static void wait_and_beat(struct bell *bell, uint32_t heard)
@@ -36,7 +31,7 @@ static void wait_and_beat(struct bell *bell, uint32_t heard)
 	const struct timespec beat = {.tv_nsec = BEAT_NS};
 	/* Acquire: pairs with bell_begin_work(), which rings after it has stored this. */
 	uint64_t since = load_acquire(&bell->working_since_ns);
-	bool is_at_work = since && monotonic_ns() - since < HUNG_NS;
+	bool is_at_work = since && clock_ns(CLOCK_MONOTONIC) - since < HUNG_NS;
 	if (is_at_work)
 		add_relaxed(&bell->control->heartbeat, 1); /* says nothing but "alive" */
 	syscall(SYS_futex, &bell->control->bell, FUTEX_WAIT, heard, is_at_work ? &beat : NULL, NULL, 0);
@@ -110,7 +105,7 @@ void bell_unlisten(struct bell *bell)
 
 void bell_begin_work(struct bell *bell)
 {
-	store_release(&bell->working_since_ns, monotonic_ns()); /* before the ring */
+	store_release(&bell->working_since_ns, clock_ns(CLOCK_MONOTONIC)); /* before the ring */
 	if (bell->control)
 		ring(bell);
 }

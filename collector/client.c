@@ -19,15 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "process_end.h"
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- the process ------------------------------------------------------------------------- */
 
@@ -79,7 +73,7 @@ static void read_clock(struct client *client)
 	if (!is_nameable(client))
 		return;
 	client->clock_ns = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-	client->clock_at_ns = monotonic_ns();
+	client->clock_at_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 /* The best that is known of the image's CPU time at `now_ns`. */
@@ -219,7 +213,7 @@ bool client_has_request(struct client *client)
 
 struct writer_moment client_moment(const struct client *client, void (*tick)(void *), void *tick_arg)
 {
-	uint64_t now = client->end_monotonic_ns ? client->end_monotonic_ns : monotonic_ns();
+	uint64_t now = client->end_monotonic_ns ? client->end_monotonic_ns : clock_ns(CLOCK_MONOTONIC);
 	return (struct writer_moment){
 		.owner = client->end_monotonic_ns ? RING_OWNER_DEAD : RING_OWNER_RUNNING,
 		.root_fd = client->handle.root_fd,
@@ -350,7 +344,7 @@ int client_encode_flight(struct client *client, void (*tick)(void *), void *tick
 void client_end_by_death(struct client *client)
 {
 	read_clock(client);
-	client->end_monotonic_ns = monotonic_ns();
+	client->end_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 void client_end_by_exec(struct client *client, struct client *successor)

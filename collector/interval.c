@@ -11,8 +11,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "clock.h"
 #include "cprof_units.h"
 #include "interval_files.h"
 #include "pprof.h"
@@ -134,13 +134,6 @@ struct ending {
 	char stamp[INTERVAL_STAMP_BYTES];
 };
 
-static int64_t realtime_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static void write_file(const struct ending *ending, enum profile_kind kind, const unsigned char *bytes,
 		       size_t size)
 {
@@ -252,7 +245,7 @@ static void end_heap(const struct ending *ending)
 /* Two intervals of a second may end in the same one; the names must differ. */
 static int64_t next_stamp_s(const struct watched *watched)
 {
-	int64_t now_s = realtime_ns() / NS_PER_S;
+	int64_t now_s = (int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S);
 	return now_s == watched->stamp_s ? now_s + 1 : now_s;
 }
 
@@ -387,14 +380,11 @@ void interval_do_job(struct interval *interval, struct client *clients, int64_t 
 
 void interval_end_part(struct interval *interval, struct client *client, void (*tick)(void *), void *tick_arg)
 {
-	struct timespec now;
 	if (!interval || !interval->push)
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	struct watched *watched = find(interval, client);
 	if (!watched)
-		watched = add(interval, client, (int64_t)now.tv_sec * 1000 + now.tv_nsec / NS_PER_MS, tick,
-			      tick_arg);
+		watched = add(interval, client, clock_monotonic_ms(), tick, tick_arg);
 	if (watched)
 		end_interval(interval, client, watched, true, tick, tick_arg);
 }

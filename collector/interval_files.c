@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "profile_kind.h"
 
@@ -104,22 +105,15 @@ void interval_files_prune_named(int dir_fd, const char *prefix, const char *sinc
 	closedir(directory);
 }
 
-static int64_t now_ns(clockid_t clock)
-{
-	struct timespec now;
-	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* When the process started, by the clock as it is or as it was then: it may have been set. */
 static int64_t start_time_ns(const struct cprof_control *control)
 {
 	uint64_t said_ns = control->start_realtime_ns;
 	int64_t started_ns = said_ns > INT64_MAX ? 0 : (int64_t)said_ns;
 	uint64_t start_monotonic_ns = control->start_monotonic_ns;
-	int64_t age_ns = now_ns(CLOCK_MONOTONIC) -
+	int64_t age_ns = (int64_t)clock_ns(CLOCK_MONOTONIC) -
 			 (start_monotonic_ns > INT64_MAX ? 0 : (int64_t)start_monotonic_ns);
-	int64_t by_age_ns = now_ns(CLOCK_REALTIME) - age_ns;
+	int64_t by_age_ns = (int64_t)clock_ns(CLOCK_REALTIME) - age_ns;
 	return by_age_ns < started_ns ? by_age_ns : started_ns;
 }
 

@@ -22,6 +22,7 @@
 
 #include "bell.h"
 #include "client.h"
+#include "clock.h"
 #include "command_serve.h"
 #include "http.h"
 #include "image.h"
@@ -71,13 +72,6 @@ struct loop {
 	size_t poll_capacity;
 };
 
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* ---- arrivals ------------------------------------------------------------------------------ */
 
 /* Takes those who stand at the door; not more at once than leaves time for the others. */
@@ -85,7 +79,7 @@ static void take_arrivals(struct loop *loop)
 {
 	struct client_handle handle;
 	for (int taken = 0; taken < ARRIVALS_MAX; taken++) {
-		if (!registration_next(&loop->registration, monotonic_ms(), &handle))
+		if (!registration_next(&loop->registration, clock_monotonic_ms(), &handle))
 			break;
 		handle.id = loop->next_id++;
 		/* Only the process that made the session can be first, and only it can be again (exec). */
@@ -141,7 +135,7 @@ static void drain_all(struct loop *loop)
 		loop->tick_ms = loop->tick_ms * 2 < TICK_BUSY_MS ? loop->tick_ms * 2 : TICK_BUSY_MS;
 	else
 		loop->tick_ms = loop->tick_ms * 2 < TICK_IDLE_MS ? loop->tick_ms * 2 : TICK_IDLE_MS;
-	loop->last_tick_ms = monotonic_ms();
+	loop->last_tick_ms = clock_monotonic_ms();
 }
 
 /* Serves commands that take no time, and sends answers as they are taken. */
@@ -152,13 +146,13 @@ static void serve_quick_commands(struct loop *loop)
 		command_serve(peer, loop->clients, NULL, NULL);
 	while ((peer = commands_next(&loop->commands, COMMAND_IS_NEW)))
 		command_check(peer, loop->clients);
-	commands_send(&loop->commands, monotonic_ms());
+	commands_send(&loop->commands, clock_monotonic_ms());
 }
 
 static void tick_while_busy(void *argument)
 {
 	struct loop *loop = argument;
-	if (monotonic_ms() - loop->last_tick_ms < loop->tick_ms)
+	if (clock_monotonic_ms() - loop->last_tick_ms < loop->tick_ms)
 		return;
 	take_arrivals(loop);
 	drain_all(loop);
@@ -288,7 +282,7 @@ static void answer(struct loop *loop, struct client *client)
 static void release_held(struct loop *loop)
 {
 	for (struct client *client = loop->clients; client; client = client->next)
-		if (client->held_final && push_is_done(loop->push, monotonic_ms()))
+		if (client->held_final && push_is_done(loop->push, clock_monotonic_ms()))
 			client_release_final(client);
 }
 
@@ -308,7 +302,7 @@ static bool do_one_job(struct loop *loop)
 			asking = client;
 	}
 	struct command_peer *peer = asking ? NULL : commands_next(&loop->commands, COMMAND_IS_LONG);
-	int64_t now = monotonic_ms();
+	int64_t now = clock_monotonic_ms();
 	bool is_interval_due = interval_has_job(loop->interval, loop->clients, now);
 	if (!asking && !peer && !ended && !is_interval_due && !http_has_job(loop->http, now))
 		return false;
@@ -341,7 +335,7 @@ static void wait_for_something(struct loop *loop)
 			loop->poll_capacity = wanted * 2;
 		}
 	}
-	int64_t now = monotonic_ms();
+	int64_t now = clock_monotonic_ms();
 	int64_t left = loop->last_tick_ms + loop->tick_ms - now;
 	if (wanted > loop->poll_capacity) {
 		poll(NULL, 0, TICK_MIN_MS); /* no memory: look at everything now and then */
@@ -374,7 +368,7 @@ static void wait_for_something(struct loop *loop)
 /* Whether the last answers are taken, or time is up for those who do not take them. */
 static bool is_http_done(struct loop *loop)
 {
-	int64_t now = monotonic_ms();
+	int64_t now = clock_monotonic_ms();
 	if (loop->farewell_ms == 0)
 		loop->farewell_ms = now + HTTP_FAREWELL_MS;
 	return !http_is_busy(loop->http) || now >= loop->farewell_ms;
@@ -385,9 +379,9 @@ static bool is_finished(struct loop *loop)
 {
 	if (loop->clients || loop->arrived_count || loop->registration.pending_count ||
 	    !commands_are_done(&loop->commands) ||
-	    (loop->has_started && (!push_is_done(loop->push, monotonic_ms()) || !is_http_done(loop))))
+	    (loop->has_started && (!push_is_done(loop->push, clock_monotonic_ms()) || !is_http_done(loop))))
 		return false;
-	if (!loop->has_started && monotonic_ms() - loop->started_ms < FIRST_PEER_PATIENCE_MS)
+	if (!loop->has_started && clock_monotonic_ms() - loop->started_ms < FIRST_PEER_PATIENCE_MS)
 		return false;
 	close_door(loop);
 	return !loop->arrived_count && !loop->registration.pending_count &&
@@ -418,7 +412,7 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 	struct loop loop = {.config = config,
 			    .link_fd = inheritance->link_fd,
 			    .tick_ms = TICK_BUSY_MS,
-			    .started_ms = monotonic_ms(),
+			    .started_ms = clock_monotonic_ms(),
 			    .dir = {.fd = -1}};
 	prctl(PR_SET_NAME, "cprof-collector");
 	commands_init(&loop.commands);
@@ -432,14 +426,14 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 		take_arrivals(&loop);
 		open_arrived(&loop);
 		notice_deaths(&loop);
-		if (monotonic_ms() - loop.last_tick_ms >= loop.tick_ms) {
+		if (clock_monotonic_ms() - loop.last_tick_ms >= loop.tick_ms) {
 			drain_all(&loop);
 			for (struct client *client = loop.clients; client; client = client->next)
 				client_update_modules(client);
 		}
 		serve_quick_commands(&loop);
-		http_run(loop.http, monotonic_ms());
-		push_run(loop.push, monotonic_ms());
+		http_run(loop.http, clock_monotonic_ms());
+		push_run(loop.push, clock_monotonic_ms());
 		release_held(&loop);
 		if (do_one_job(&loop))
 			continue;

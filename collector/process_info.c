@@ -8,14 +8,8 @@
 
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
+#include "clock.h"
 
 static void add_bucket(const struct cprof_total_bucket *bucket, struct cprof_process *process)
 {
@@ -73,7 +67,7 @@ void process_info_fill(const struct client *client, struct cprof_process *out_pr
 {
 	const struct cprof_control *control = segment_reader_control(&client->reader);
 	uint64_t started = control->start_monotonic_ns;
-	uint64_t now = monotonic_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	struct stat st;
 	memset(out_process, 0, sizeof *out_process);
 	out_process->pid = client->handle.peer_pid > 0 ? (uint32_t)client->handle.peer_pid : 0;

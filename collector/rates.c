@@ -11,8 +11,8 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
+#include "clock.h"
 #include "cprof_compiler.h"
 #include "cprof_units.h"
 
@@ -109,13 +109,9 @@ static void set_contention(struct cprof_control *control)
 
 void rates_set_trace(struct cprof_control *control, uint32_t bits)
 {
-	struct timespec now;
-	/* Relaxed: only we store it. */
-	if (load_relaxed(&control->trace) == 0 && bits) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		store_relaxed(&control->trace_since_ns,
-			      (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec); /* read by us */
-	}
+	/* Relaxed: only we store it, and read the time. */
+	if (load_relaxed(&control->trace) == 0 && bits)
+		store_relaxed(&control->trace_since_ns, clock_ns(CLOCK_MONOTONIC));
 	store_relaxed(&control->trace, bits);
 	set_contention(control);
 }

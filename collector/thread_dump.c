@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "arena.h"
+#include "clock.h"
 #include "perf_map.h"
 #include "thread_text.h"
 
@@ -39,13 +39,6 @@ struct work {
 	uint64_t monotonic_ns;
 	struct thread_dump dump;
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- comments ------------------------------------------------------------------------------ */
 

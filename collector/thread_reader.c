@@ -18,9 +18,9 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "thread_look.h"
 
 #define THREADS_MAX 65536u
@@ -28,13 +28,6 @@
 #define DEADLINE_MS 5000
 #define GRACE_MS 1000 /* for what is under way at the deadline; half of it for threads stopped late */
 #define TICK_MS 10
-
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* The child's exit status: all done, or there was no time for it. */
 enum { EXIT_DONE, EXIT_LATE };
@@ -51,7 +44,7 @@ static _Noreturn void read_all(struct thread_look *look, struct thread_readings 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "cprof-collector");
 	prctl(PR_SET_TIMERSLACK, 1); /* a stopped thread waits for us */
-	for (; i < readings->count && monotonic_ms() < deadline_ms; i++) {
+	for (; i < readings->count && clock_monotonic_ms() < deadline_ms; i++) {
 		struct thread_reading *reading = &readings->items[i];
 		store_release(&reading->progress, (uint32_t)THREAD_BEGUN);
 		thread_look_at(look, reading);
@@ -147,7 +140,7 @@ static bool wait_for(pid_t child, int64_t deadline_ms, void (*tick)(void *), voi
 			break;
 		if (tick)
 			tick(tick_arg);
-		if (monotonic_ms() < deadline_ms + GRACE_MS)
+		if (clock_monotonic_ms() < deadline_ms + GRACE_MS)
 			continue;
 		*out_is_late = true;
 		kill(child, SIGKILL);
@@ -177,7 +170,7 @@ int thread_reader_run(pid_t pid, const struct remote_objects *objects, const str
 	struct remote_memory *memory = calloc(1, sizeof *memory);
 	struct remote_unwind *unwind = memory ? remote_unwind_open(memory, objects) : NULL;
 	int error = look && unwind ? make_readings(pid, &readings) : -ENOMEM;
-	int64_t deadline_ms = monotonic_ms() + DEADLINE_MS;
+	int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
 	if (!error) {
 		remote_memory_init(memory, pid);
 		look->pid = pid;

@@ -14,8 +14,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 /* Waiting for busy CPUs must not make the dump late. */
 #define ASKING_NS_MAX INT64_C(50000000)
@@ -27,9 +28,7 @@ enum { NOT_ASKED, KNOWN, UNKNOWN };
 
 static int64_t monotonic_ns(void)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	return (int64_t)clock_ns(CLOCK_MONOTONIC);
 }
 
 static bool take_digits(const char **at, const char *end, uint64_t max, uint64_t *out_number)

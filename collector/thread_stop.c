@@ -28,6 +28,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "clock.h"
 #include "cprof_compiler.h"
 #include "remote_memory.h"
 
@@ -51,9 +52,7 @@
 
 static int64_t now_ns(void)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	return (int64_t)clock_ns(CLOCK_MONOTONIC);
 }
 
 /* Waits until it has stopped: *out_status.  -ESRCH: it has ended; -ETIMEDOUT. */

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "clock.h"
 #include "log.h"
 #include "perf_map.h"
 #include "trace_reader.h"
@@ -27,18 +27,11 @@ static const char *const suffixes[TRACE_FORMAT_COUNT] = {
 
 /* ---- surroundings ---------------------------------------------------------------------------- */
 
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* As it is now; of a machine that may have been started anew since, as it was then. */
 static int64_t realtime_offset_ns(const struct cprof_control *control, const struct writer_moment *moment)
 {
 	if (moment->end_monotonic_ns)
-		return clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
+		return (int64_t)(clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC));
 	return (int64_t)(control->start_realtime_ns - control->start_monotonic_ns);
 }
 

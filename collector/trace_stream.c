@@ -14,9 +14,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "rates.h"
 #include "trace_assembly.h"
@@ -25,13 +25,6 @@
 /* Of a spool: making a trace of it takes some six times as much.  From the first on it becomes a part. */
 #define PART_PAGES (UINT32_C(64) << 20 >> 12)
 #define PAGES_MAX (PART_PAGES * 4)
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static struct cprof_control *control_of(const struct writer *writer)
 {
@@ -45,7 +38,7 @@ static void cut(struct trace_stream *stream, struct writer *writer, const char *
 {
 	struct cprof_control *control = control_of(writer);
 	log_error("the trace of %s (%u) is cut here: %s", writer->name, writer->pid, why);
-	stream->spool.note.cut_ns = monotonic_ns();
+	stream->spool.note.cut_ns = clock_ns(CLOCK_MONOTONIC);
 	(void)trace_spool_write_note(&stream->spool); /* in place: it has its room */
 	rates_set_trace(control, load_relaxed(&control->trace) & ~CPROF_TRACE_STREAM); /* ours */
 }
@@ -121,7 +114,7 @@ static void end_gap(struct trace_stream *stream, struct writer *writer, uint64_t
 	store_release(&control_of(writer)->trace_gap_since_ns, UINT64_C(0));
 	/* Taken now: until they see it, threads drop what happens. */
 	uint64_t lost = trace_assembly_lost(writer);
-	const struct trace_gap gap = {since_ns, monotonic_ns(), lost - stream->lost};
+	const struct trace_gap gap = {since_ns, clock_ns(CLOCK_MONOTONIC), lost - stream->lost};
 	stream->lost = lost;
 	stream->gap_count++;
 	trace_spool_put_gap(trace_spool_room(&stream->spool), &gap);
@@ -382,7 +375,8 @@ int trace_stream_watch(struct trace_stream *stream, struct writer *writer, struc
 	struct trace_watch *watch = calloc(1, sizeof *watch);
 	int error = watch ? 0 : -ENOMEM;
 	if (!error && !stream->is_whole)
-		error = open_spool(stream, writer, false, monotonic_ns(), trace_assembly_lost(writer));
+		error = open_spool(stream, writer, false, clock_ns(CLOCK_MONOTONIC),
+				   trace_assembly_lost(writer));
 	if (error) {
 		trace_spool_remove(writer, &stream->spool);
 		free(watch);
@@ -391,7 +385,7 @@ int trace_stream_watch(struct trace_stream *stream, struct writer *writer, struc
 	watch->first_page = stream->spool.page_count;
 	if (!is_cut(stream))
 		rates_set_trace(control, load_relaxed(&control->trace) | CPROF_TRACE_STREAM); /* ours */
-	watch->from_ns = monotonic_ns(); /* from now on nothing is missed */
+	watch->from_ns = clock_ns(CLOCK_MONOTONIC); /* from now on nothing is missed */
 	stream->watch = *out_watch = watch;
 	return 0;
 }

@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "profile_kind.h"
 
 static uint64_t hash_text(uint64_t hash, const char *text)
@@ -49,19 +49,12 @@ static int remember(const struct profile_sample *samples, size_t count, struct w
 	return 0;
 }
 
-static int64_t realtime_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 int window_open(const struct writer *writer, const struct writer_moment *moment,
 		const struct aggregate *aggregate, unsigned kinds, struct window *out_window)
 {
 	const struct cprof_control *control = segment_reader_control(writer->reader);
 	struct window window = {.is_open = true,
-				.begin_realtime_ns = realtime_ns(),
+				.begin_realtime_ns = (int64_t)clock_ns(CLOCK_REALTIME),
 				.begin_monotonic_ns = moment->end_monotonic_ns,
 				.clock_ns = moment->cpu_clock.clock_ns};
 	memcpy(window.sums, aggregate->sums, sizeof window.sums);

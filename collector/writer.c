@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "profile_kind.h"
 
@@ -58,9 +58,7 @@ static void copy_name(char out_name[CPROF_NAME_BYTES], const struct cprof_contro
 /* A moment that the segment names; one that is none, or lies ahead, is now. */
 static uint64_t past_ns(uint64_t said_ns, clockid_t clock)
 {
-	struct timespec now = {0};
-	clock_gettime(clock, &now);
-	uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	uint64_t now_ns = clock_ns(clock);
 	return said_ns && said_ns <= now_ns ? said_ns : now_ns;
 }
 

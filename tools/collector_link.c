@@ -18,8 +18,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 #define NAME_BYTES (sizeof CPROF_SOCKET_PREFIX - 1 + CPROF_SESSION_HEX)
 #define LISTENS_FLAG 0x10000u /* __SO_ACCEPTCON */
@@ -201,13 +202,6 @@ static void hang_up(struct asked *asked, size_t i)
 	asked->open_count--;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /*
  * Waits for the one that knows the process, and hangs up on who does not.  Its place,
  * with its first answer; or the count: nobody does.  Then line is not empty if one of
@@ -215,9 +209,9 @@ static int64_t now_ms(void)
  */
 static size_t find_knowing(struct asked *asked, struct message *out_message, char line[COLLECTOR_LINE_BYTES])
 {
-	int64_t deadline = now_ms() + PATIENCE_MS;
+	int64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
 	while (asked->open_count) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_monotonic_ms();
 		int ready = poll(asked->fds, (nfds_t)asked->count, left > 0 ? (int)left : 0);
 		if (ready == 0) {
 			snprintf(line, COLLECTOR_LINE_BYTES, "a collector does not answer");
