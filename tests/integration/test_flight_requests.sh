@@ -22,9 +22,8 @@ expect_windows()
 	shift
 	fresh_out
 	profiled CPROF_TRACE=flight "${variables[@]}" "$VICTIMS/flight_windows" "$@" >"$TMP/stdout" 2>"$TMP/stderr" || true
-	# Without a sample nobody has waited for the collector, which may not have begun.
-	wait_until 20 compgen -G "$OUT/*.pb.gz" || true
-	settle
+	first_profile "$OUT"
+	settle # the windows may come after it
 	expect_equal "$what: windows" "$count" "$(windows)"
 	expect_equal "$what: nothing said" "" "$(<"$TMP/stderr")"
 }
