@@ -3,33 +3,12 @@
 # What profiles with seconds= and files at intervals say, against what the program did.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+source "$HERE/steps.sh"
 
 command -v curl >/dev/null || skip_test "curl is not installed"
 
 port=$(free_ports)
 url=http://127.0.0.1:$port
-
-# start_steps VARIABLE=VALUE...: http_steps, told by `tell`.
-start_steps()
-{
-	coproc STEPS { LIMIT=250 profiled "$@" "$VICTIMS/http_steps" 2>"$TMP/steps.err"; }
-	steps_pid=$STEPS_PID
-	tell "alloc 1 1"
-}
-
-tell()
-{
-	local answer
-	echo "$1" >&"${STEPS[1]}"
-	read -r -t 60 answer <&"${STEPS[0]}" && [[ $answer == "done" ]] || fail "the program did not do: $1"
-}
-
-stop_steps()
-{
-	echo quit >&"${STEPS[1]}"
-	wait "$steps_pid" || true
-	expect "settles" settle
-}
 
 watches() { curl -s "$url/metrics" | grep "^cprof_profile_requests_active $1$" >/dev/null; }
 

@@ -4,6 +4,7 @@
 # back: each arrives once, in order, and together they are what is on disk.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
+source "$HERE/steps.sh"
 
 command -v curl python3 >/dev/null || skip_test "curl or python3 is not installed"
 [[ $(/sbin/ldconfig -p) =~ libcurl(-gnutls)?\.so\.4 ]] || skip_test "libcurl is not installed"
@@ -41,27 +42,6 @@ was_tried_in() { (($(attempts_in "$1") >= ${2:-1})); }
 taken() { cat "$got/taken" 2>/dev/null | wc -l; }
 has_taken() { (($(taken) >= $1)); }
 
-start_steps()
-{
-	coproc STEPS { LIMIT=250 profiled CPROF_PUSH=$server "$@" "$VICTIMS/http_steps" 2>"$TMP/steps.err"; }
-	steps_pid=$STEPS_PID
-	tell "alloc 1 1"
-}
-
-tell()
-{
-	local answer
-	echo "$1" >&"${STEPS[1]}"
-	read -r -t 60 answer <&"${STEPS[0]}" && [[ $answer == "done" ]] || fail "the program did not do: $1"
-}
-
-stop_steps()
-{
-	echo quit >&"${STEPS[1]}"
-	wait "$steps_pid" || true
-	expect "settles" settle
-}
-
 metric() { curl -s "$url/metrics" | awk -v name="$1" '$1 == name { print $2 }'; }
 is_metric() { [[ $(metric "$1") == "$2" ]]; }
 
@@ -98,7 +78,8 @@ expect_whole()
 
 fresh_server
 start_server
-start_steps CPROF_HTTP=$port CPROF_INTERVAL=1s CPROF_KEEP=0 CPROF_HEAP_RATE=1 CPROF_BLOCK_RATE=1 CPROF_LOG=info \
+start_steps CPROF_PUSH=$server CPROF_HTTP=$port CPROF_INTERVAL=1s CPROF_KEEP=0 CPROF_HEAP_RATE=1 CPROF_BLOCK_RATE=1 \
+	CPROF_LOG=info \
 	CPROF_LABELS='service=checkout, region=eu'
 work
 expect "profiles arrive" wait_until 20 has_taken 2
@@ -159,7 +140,7 @@ expect "one when it goes on" grep -q "^cprof: profiles are sent to $server again
 
 fresh_server
 fresh_out
-start_steps CPROF_HTTP=$port CPROF_INTERVAL=1s CPROF_HEAP_RATE=1
+start_steps CPROF_PUSH=$server CPROF_HTTP=$port CPROF_INTERVAL=1s CPROF_HEAP_RATE=1
 mode 400
 work
 is_refused() { (($(metric 'cprof_push_dropped_total{reason="refused"}') >= 1)); }
@@ -181,7 +162,7 @@ expect_range "and nothing twice" 1 "$(sum_of heap alloc_objects)" "$(query "$(pr
 # Without CPROF_INTERVAL no files of intervals; the end comes long before the first one is over.
 fresh_server
 fresh_out
-start_steps CPROF_HEAP_RATE=1
+start_steps CPROF_PUSH=$server CPROF_HEAP_RATE=1
 work
 stop_steps
 expect_whole "the last interval" http_steps
@@ -192,7 +173,7 @@ expect_equal "no other files" 2 "$(find "$OUT" -type f | wc -l)"
 fresh_server
 fresh_out
 mode hang
-start_steps CPROF_EXIT_WAIT=1s
+start_steps CPROF_PUSH=$server CPROF_EXIT_WAIT=1s
 work
 stop_steps
 expect_equal "nothing was taken" 0 "$(taken)"
