@@ -20,7 +20,6 @@
 #include "contention.h"
 #include "contention_wake.h"
 #include "own_segment.h"
-#include "real.h"
 #include "shown_wait.h"
 #include "trace.h"
 
@@ -28,14 +27,9 @@ long cprof_test_syscall(long number, ...);
 
 static void open_segment(void)
 {
-	cr_assert(real_resolve());
-	real_resolve_optional();
-	own_segment_open(UINT64_C(16) << 20);
-	segment_control()->trace_chunk_count = trace_chunks_for(1 << 20);
-	store_relaxed(&segment_control()->trace, CPROF_TRACE_FLIGHT);
+	own_segment_open_traced(1 << 20);
 	store_relaxed(&segment_control()->contention, UINT32_C(1));
 	contention_follow_segment();
-	trace_follow_segment();
 }
 
 TestSuite(contention_wake, .init = open_segment, .timeout = 60);
@@ -343,16 +337,7 @@ static void jump_away(int number)
 
 static void *leave_wait(void *unused)
 {
-	pthread_attr_t attributes;
-	void *low;
-	size_t bytes;
-	cr_assert_eq(pthread_getattr_np(pthread_self(), &attributes), 0);
-	cr_assert_eq(pthread_attr_getstack(&attributes, &low, &bytes), 0);
-	const struct unwind_bounds bounds = {
-		.low = (uint64_t)(uintptr_t)low,
-		.high = (uint64_t)(uintptr_t)low + bytes,
-	};
-	thread_attach(NULL, &bounds);
+	own_thread_attach();
 	if (!sigsetjmp(way_out, 1))
 		cprof_test_sem_wait(&semaphore);
 	thread_detach();

@@ -9,7 +9,6 @@
 
 #include "contention.h"
 #include "own_segment.h"
-#include "real.h"
 #include "trace.h"
 
 /* As interpose_calls.c defines them for tests. */
@@ -23,12 +22,7 @@ static int ends[2]; /* of a pipe */
 
 static void open_segment(void)
 {
-	cr_assert(real_resolve());
-	real_resolve_optional();
-	own_segment_open(UINT64_C(16) << 20);
-	segment_control()->trace_chunk_count = trace_chunks_for(64 << 10);
-	store_relaxed(&segment_control()->trace, CPROF_TRACE_FLIGHT);
-	trace_follow_segment();
+	own_segment_open_traced(64 << 10);
 	cr_assert_eq(pipe(ends), 0);
 }
 

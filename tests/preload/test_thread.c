@@ -10,17 +10,8 @@
 
 static void open_segment(void)
 {
-	pthread_attr_t attributes;
-	void *low;
-	size_t bytes;
 	own_segment_open(UINT64_C(16) << 20);
-	cr_assert_eq(pthread_getattr_np(pthread_self(), &attributes), 0);
-	cr_assert_eq(pthread_attr_getstack(&attributes, &low, &bytes), 0);
-	const struct unwind_bounds bounds = {
-		.low = (uint64_t)(uintptr_t)low,
-		.high = (uint64_t)(uintptr_t)low + bytes,
-	};
-	thread_attach(NULL, &bounds);
+	own_thread_attach();
 }
 
 TestSuite(thread, .init = open_segment);

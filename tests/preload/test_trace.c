@@ -21,12 +21,7 @@
 
 static void open_segment(void)
 {
-	cr_assert(real_resolve());
-	real_resolve_optional();
-	own_segment_open(UINT64_C(16) << 20);
-	segment_control()->trace_chunk_count = trace_chunks_for(64 << 10);
-	store_relaxed(&segment_control()->trace, CPROF_TRACE_FLIGHT);
-	trace_follow_segment();
+	own_segment_open_traced(64 << 10);
 }
 
 TestSuite(trace, .init = open_segment, .timeout = 60);
