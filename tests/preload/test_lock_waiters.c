@@ -17,7 +17,8 @@
 #define US UINT64_C(1024) /* a ticket's unit; a multiple of the sums' 16 ns */
 #define START (UINT64_C(1000000) * US)
 
-static const struct lock_releaser site = {.stack = 7, .scale = 1};
+static const struct lock_releaser site = {.stack = 7, .scale = 1}, scaled = {.stack = 9, .scale = 100},
+				  not_sampled = {.stack = 0, .scale = 0};
 
 /* A lock's address that shares nothing with another one's. */
 static const void *lock_at(uint64_t n)
@@ -249,7 +250,6 @@ Test(lock_waiters, waiter_from_the_future_is_charged_later)
 
 Test(lock_waiters, scale_of_a_release_holds_for_who_it_lets_in)
 {
-	const struct lock_releaser scaled = {.stack = 9, .scale = 100};
 	struct lock_charge charge;
 	struct lock_releaser releaser;
 	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
@@ -258,39 +258,32 @@ Test(lock_waiters, scale_of_a_release_holds_for_who_it_lets_in)
 	cr_assert_eq(releaser.scale, 100);
 }
 
-Test(lock_waiters, scale_of_a_release_survives_one_that_is_not_sampled)
+/* Who lets the waiter in, when two release at the same time: `first` begins first and ends last. */
+static struct lock_releaser released_by(struct lock_releaser first, struct lock_releaser second)
 {
-	const struct lock_releaser scaled = {.stack = 9, .scale = 100},
-				   not_sampled = {.stack = 0, .scale = 0};
 	struct lock_charge charge;
 	struct lock_releaser releaser;
-	struct lock_release first, second;
+	struct lock_release first_release, second_release;
 	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
 	lock_waiters_join(lock_at(1), START);
-	cr_assert(lock_waiters_release_begin(lock_at(1), START + US, 1, &first));
-	cr_assert(lock_waiters_release_begin(lock_at(1), START + 3 * US, 1, &second));
-	lock_waiters_release_end(&second, scaled);
-	lock_waiters_release_end(&first, not_sampled);
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + US, 1, &first_release));
+	cr_assert(lock_waiters_release_begin(lock_at(1), START + 3 * US, 1, &second_release));
+	lock_waiters_release_end(&second_release, second);
+	lock_waiters_release_end(&first_release, first);
 	cr_assert(lock_waiters_acquire(entry, START, START + 5 * US, &charge, &releaser));
+	return releaser;
+}
+
+Test(lock_waiters, scale_of_a_release_survives_one_that_is_not_sampled)
+{
+	struct lock_releaser releaser = released_by(not_sampled, scaled);
 	cr_assert_eq(releaser.stack, 9);
 	cr_assert_eq(releaser.scale, 100);
 }
 
 Test(lock_waiters, scale_of_a_release_is_not_left_to_one_that_is_not_sampled)
 {
-	const struct lock_releaser scaled = {.stack = 9, .scale = 100},
-				   not_sampled = {.stack = 0, .scale = 0};
-	struct lock_charge charge;
-	struct lock_releaser releaser;
-	struct lock_release first, second;
-	struct lock_waiters *entry = lock_waiters_join(lock_at(1), START);
-	lock_waiters_join(lock_at(1), START);
-	cr_assert(lock_waiters_release_begin(lock_at(1), START + US, 1, &first));
-	cr_assert(lock_waiters_release_begin(lock_at(1), START + 3 * US, 1, &second));
-	lock_waiters_release_end(&second, not_sampled);
-	lock_waiters_release_end(&first, scaled);
-	cr_assert(lock_waiters_acquire(entry, START, START + 5 * US, &charge, &releaser));
-	cr_assert_eq(releaser.scale, 0);
+	cr_assert_eq(released_by(scaled, not_sampled).scale, 0);
 }
 
 /* The 32 bits of a release's time in its word reach 36 minutes to either side. */
@@ -454,19 +447,6 @@ Test(lock_waiters, forked_child_knows_nobody)
 	cr_assert(lock_waiters_join(lock_at(1), START));
 }
 
-static sigjmp_buf way_out;
-static volatile sig_atomic_t may_jump;
-
-static void jump(int signal)
-{
-	(void)signal;
-	if (may_jump)
-		siglongjmp(way_out, 1);
-}
-
-/* Which lock comes next, and how often a handler jumped away from one. */
-static volatile uint64_t next_lock, jumps;
-
 /* A parent's release that was still walking its stack at the fork is not there to take it. */
 Test(lock_waiters, forked_child_is_left_nothing)
 {
@@ -482,6 +462,19 @@ Test(lock_waiters, forked_child_is_left_nothing)
 	cr_expect(lock_waiters_acquire(entry, START + 20 * US, START + 31 * US, &charge, &releaser));
 	cr_expect_eq(charge.waits, 1);
 }
+
+static sigjmp_buf way_out;
+static volatile sig_atomic_t may_jump;
+
+static void jump(int signal)
+{
+	(void)signal;
+	if (may_jump)
+		siglongjmp(way_out, 1);
+}
+
+/* Which lock comes next, and how often a handler jumped away from one. */
+static volatile uint64_t next_lock, jumps;
 
 Test(lock_waiters, jump_out_of_a_handler_at_any_moment_leaves_no_place_unusable)
 {
