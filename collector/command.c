@@ -95,18 +95,24 @@ static void turn_away(int fd, int error, const char *why)
 	close(fd);
 }
 
-bool commands_is_one(const void *message, size_t size)
+/* As much of it as there is; the rest is zero. */
+static struct cprof_command copy(const void *message, size_t size)
 {
 	struct cprof_command command = {0};
 	memcpy(&command, message, size < sizeof command ? size : sizeof command);
-	return size >= offsetof(struct cprof_command, pid) && command.magic == CPROF_COMMAND_MAGIC;
+	return command;
+}
+
+bool commands_is_one(const void *message, size_t size)
+{
+	return size >= offsetof(struct cprof_command, pid) &&
+	       copy(message, size).magic == CPROF_COMMAND_MAGIC;
 }
 
 void commands_take(struct commands *commands, int fd, const void *message, size_t size, int target_fd,
 		   const struct ucred *sender)
 {
-	struct cprof_command command = {0};
-	memcpy(&command, message, size < sizeof command ? size : sizeof command);
+	const struct cprof_command command = copy(message, size);
 	const char *wrong = judge(&command, size, sender);
 	struct command_peer *place = NULL;
 	for (size_t i = 0; i < COMMANDS_MAX && !place; i++)
