@@ -14,14 +14,39 @@
 
 #define ONE CPROF_WEIGHT_ONE
 
-Test(loop, writes_the_files_of_a_process_that_waits_for_them, .timeout = 60)
+static struct fake_tree tree;
+static struct fake_process p; /* mostly the first of the tree */
+
+static void open_tree(void)
 {
-	struct fake_tree tree;
-	struct fake_process p;
 	fake_tree_open(&tree);
+}
+
+static void close_tree(void)
+{
+	fake_tree_close(&tree);
+}
+
+TestSuite(loop, .init = open_tree, .fini = close_tree, .timeout = 60);
+
+/* The collector, and the first process, which it knows. */
+static void serve_first(void)
+{
 	fake_process_start(&tree, &p, true);
 	fake_tree_collect(&tree, &p);
 	fake_process_register(&p, 'r');
+}
+
+/* After it the collector has nothing left to do. */
+static void end_last(struct fake_process *process)
+{
+	fake_process_kill(process);
+	fake_tree_expect_end(&tree, 0);
+}
+
+Test(loop, writes_the_files_of_a_process_that_waits_for_them)
+{
+	serve_first();
 	uint32_t stack = fake_leaf(&p.segments[0], 0x10);
 	fake_record(&p.segments[0], p.slot, stack, CPROF_KIND_CPU, ONE, 10000000);
 	fake_process_ask_final(&p);
@@ -29,50 +54,35 @@ Test(loop, writes_the_files_of_a_process_that_waits_for_them, .timeout = 60)
 	cr_expect_eq(fake_tree_files(&tree, "fake", &p, ".cpu.pb.gz"), 1);
 	cr_expect_eq(fake_tree_files(&tree, "fake", &p, ".heap.pb.gz"), 1);
 	cr_expect_eq(load_relaxed(&fake_control(&p.segments[0])->instance), 1);
-	fake_process_kill(&p);
-	fake_tree_expect_end(&tree, 0);
+	end_last(&p);
 	cr_expect_eq(fake_tree_count(&tree), 2);
 	cr_expect_str_empty(fake_tree_said(&tree));
-	fake_tree_close(&tree);
 }
 
-Test(loop, writes_the_files_of_a_killed_process, .timeout = 60)
+Test(loop, writes_the_files_of_a_killed_process)
 {
-	struct fake_tree tree;
-	struct fake_process p;
-	fake_tree_open(&tree);
-	fake_process_start(&tree, &p, true);
-	fake_tree_collect(&tree, &p);
-	fake_process_register(&p, 'r');
-	fake_process_kill(&p);
-	fake_tree_expect_end(&tree, 0);
+	serve_first();
+	end_last(&p);
 	cr_expect_eq(fake_tree_files(&tree, "fake", &p, ".cpu.pb.gz"), 1);
 	cr_expect_eq(fake_tree_files(&tree, "fake", &p, ".heap.pb.gz"), 1);
 	cr_expect_eq(fake_tree_count(&tree), 2);
-	fake_tree_close(&tree);
 }
 
-Test(loop, serves_a_process_that_died_before_it_was_accepted, .timeout = 60)
+Test(loop, serves_a_process_that_died_before_it_was_accepted)
 {
-	struct fake_tree tree;
-	struct fake_process p;
-	fake_tree_open(&tree);
 	fake_process_start(&tree, &p, true);
 	fake_process_register(&p, 'r');
 	fake_process_kill(&p);
 	fake_tree_collect(&tree, &p);
 	fake_tree_expect_end(&tree, 0);
 	cr_expect_eq(fake_tree_count(&tree), 2);
-	fake_tree_close(&tree);
 }
 
-Test(loop, writes_only_profiles_with_samples_for_later_processes, .timeout = 60)
+Test(loop, writes_only_profiles_with_samples_for_later_processes)
 {
-	struct fake_tree tree;
 	struct fake_process first;
 	struct fake_process idle;
 	struct fake_process busy;
-	fake_tree_open(&tree);
 	fake_process_start(&tree, &first, true);
 	fake_process_start(&tree, &idle, false);
 	fake_process_start(&tree, &busy, false);
@@ -84,44 +94,30 @@ Test(loop, writes_only_profiles_with_samples_for_later_processes, .timeout = 60)
 	fake_record(&busy.segments[0], busy.slot, stack, CPROF_KIND_CPU, ONE, 10000000);
 	fake_process_kill(&idle);
 	fake_process_kill(&first);
-	fake_process_kill(&busy);
-	fake_tree_expect_end(&tree, 0);
+	end_last(&busy);
 	cr_expect_eq(fake_tree_files(&tree, "fake", &first, ".*"), 2);
 	cr_expect_eq(fake_tree_files(&tree, "fake", &idle, ".*"), 0);
 	cr_expect_eq(fake_tree_files(&tree, "fake", &busy, ".cpu.pb.gz"), 1);
 	cr_expect_eq(fake_tree_count(&tree), 3);
-	fake_tree_close(&tree);
 }
 
-Test(loop, finishes_an_image_when_its_process_execs, .timeout = 60)
+Test(loop, finishes_an_image_when_its_process_execs)
 {
-	struct fake_tree tree;
-	struct fake_process p;
-	fake_tree_open(&tree);
-	fake_process_start(&tree, &p, true);
-	fake_tree_collect(&tree, &p);
-	fake_process_register(&p, 'r');
+	serve_first();
 	uint32_t stack = fake_leaf(&p.segments[0], 0x10);
 	fake_record(&p.segments[0], p.slot, stack, CPROF_KIND_CPU, ONE, 10000000);
 	fake_process_register(&p, 'x');
 	/* What was left behind has samples of one kind; what it has become is the first process. */
 	WAIT_FOR(fake_tree_files(&tree, "fake", &p, ".cpu.pb.gz") == 1);
 	cr_expect_eq(fake_tree_files(&tree, "second", &p, ".*"), 0);
-	fake_process_kill(&p);
-	fake_tree_expect_end(&tree, 0);
+	end_last(&p);
 	cr_expect_eq(fake_tree_files(&tree, "second", &p, ".*"), 2);
 	cr_expect_eq(fake_tree_count(&tree), 3);
-	fake_tree_close(&tree);
 }
 
-Test(loop, numbers_snapshots_from_one, .timeout = 60)
+Test(loop, numbers_snapshots_from_one)
 {
-	struct fake_tree tree;
-	struct fake_process p;
-	fake_tree_open(&tree);
-	fake_process_start(&tree, &p, true);
-	fake_tree_collect(&tree, &p);
-	fake_process_register(&p, 'r');
+	serve_first();
 	struct cprof_control *control = fake_control(&p.segments[0]);
 	add_release(&control->snapshot_requested, 1);
 	WAIT_FOR(load_acquire(&control->snapshots_taken) == 1);
@@ -130,17 +126,12 @@ Test(loop, numbers_snapshots_from_one, .timeout = 60)
 	cr_expect_eq(fake_tree_files(&tree, "fake", &p, ".heap.1.pb.gz"), 1);
 	cr_expect_eq(fake_tree_files(&tree, "fake", &p, ".heap.2.pb.gz"), 1);
 	cr_expect_eq(fake_tree_count(&tree), 2);
-	fake_process_kill(&p);
-	fake_tree_expect_end(&tree, 0);
-	fake_tree_close(&tree);
+	end_last(&p);
 }
 
-Test(loop, replaces_a_killed_worker_without_loss, .timeout = 60)
+Test(loop, replaces_a_killed_worker_without_loss)
 {
-	struct fake_tree tree;
-	struct fake_process p;
 	struct fake_process q;
-	fake_tree_open(&tree);
 	fake_process_start(&tree, &p, true);
 	fake_process_start(&tree, &q, false);
 	fake_tree_collect(&tree, &p);
@@ -167,39 +158,29 @@ Test(loop, replaces_a_killed_worker_without_loss, .timeout = 60)
 	cr_expect_eq(weight, 2 * ONE);
 	cr_expect_eq(value, 11);
 	fake_process_kill(&q);
-	fake_process_kill(&p);
-	fake_tree_expect_end(&tree, 0);
+	end_last(&p);
 	/* The second worker replaced the first one's files, and did not write new ones beside them. */
 	cr_expect_eq(fake_tree_files(&tree, "fake", &p, ".*"), 2);
 	cr_expect_eq(fake_tree_files(&tree, "fake", &q, ".cpu.pb.gz"), 1);
 	cr_expect_eq(fake_tree_count(&tree), 3);
 	cr_expect(strstr(fake_tree_said(&tree), "another one takes over"), "%s", fake_tree_said(&tree));
-	fake_tree_close(&tree);
 }
 
-Test(loop, goes_on_without_its_supervisor, .timeout = 60)
+Test(loop, goes_on_without_its_supervisor)
 {
-	struct fake_tree tree;
-	struct fake_process p;
-	fake_tree_open(&tree);
-	fake_process_start(&tree, &p, true);
-	fake_tree_collect(&tree, &p);
-	fake_process_register(&p, 'r');
+	serve_first();
 	struct cprof_control *control = fake_control(&p.segments[0]);
 	WAIT_FOR(load_relaxed(&control->collector_pid) != 0);
 	kill(tree.supervisor, SIGKILL);
 	cr_assert_eq(waitpid(tree.supervisor, NULL, 0), tree.supervisor);
 	fake_process_kill(&p);
 	WAIT_FOR(fake_tree_count(&tree) == 2);
-	fake_tree_close(&tree);
 }
 
-Test(loop, closes_the_stderr_of_the_first_process_with_it, .timeout = 60)
+Test(loop, closes_the_stderr_of_the_first_process_with_it)
 {
-	struct fake_tree tree;
 	struct fake_process first;
 	struct fake_process later;
-	fake_tree_open(&tree);
 	fake_process_start(&tree, &first, true);
 	fake_process_start(&tree, &later, false);
 	fake_tree_collect(&tree, &first);
@@ -212,19 +193,12 @@ Test(loop, closes_the_stderr_of_the_first_process_with_it, .timeout = 60)
 	cr_assert_eq(poll(&end, 1, PATIENCE_MS), 1);
 	cr_expect(end.revents & POLLHUP);
 	cr_expect_eq(waitpid(tree.supervisor, NULL, WNOHANG), 0);
-	fake_process_kill(&later);
-	fake_tree_expect_end(&tree, 0);
-	fake_tree_close(&tree);
+	end_last(&later);
 }
 
-Test(loop, refuses_strangers_and_drops_the_silent, .timeout = 60)
+Test(loop, refuses_strangers_and_drops_the_silent)
 {
-	struct fake_tree tree;
-	struct fake_process p;
-	fake_tree_open(&tree);
-	fake_process_start(&tree, &p, true);
-	fake_tree_collect(&tree, &p);
-	fake_process_register(&p, 'r');
+	serve_first();
 	struct fake_session stranger = tree.session;
 	memset(stranger.token, 'a', CPROF_SESSION_HEX);
 	fake_register(&stranger, &p.segments[1], -1);
@@ -232,17 +206,12 @@ Test(loop, refuses_strangers_and_drops_the_silent, .timeout = 60)
 	WAIT_FOR(load_acquire(&fake_control(&p.segments[0])->final_done) == 1);
 	cr_expect_str_eq(fake_tree_said(&tree), "", "a stranger can write to the program's stderr");
 	cr_expect_eq(load_relaxed(&fake_control(&p.segments[1])->collector_pid), 0);
-	fake_process_kill(&p);
-	fake_tree_expect_end(&tree, 0);
+	end_last(&p);
 	cr_expect_eq(fake_tree_count(&tree), 2);
-	fake_tree_close(&tree);
 }
 
-Test(loop, says_in_one_line_that_a_directory_cannot_be_written, .timeout = 60)
+Test(loop, says_in_one_line_that_a_directory_cannot_be_written)
 {
-	struct fake_tree tree;
-	struct fake_process p;
-	fake_tree_open(&tree);
 	fake_process_start(&tree, &p, true);
 	strcpy(fake_control(&p.segments[0])->out_dir, "/proc/self/nowhere");
 	fake_tree_collect(&tree, &p);
@@ -250,41 +219,29 @@ Test(loop, says_in_one_line_that_a_directory_cannot_be_written, .timeout = 60)
 	fake_record(&p.segments[0], p.slot, 0, CPROF_KIND_CPU, ONE, 1);
 	fake_process_ask_final(&p);
 	WAIT_FOR(load_acquire(&fake_control(&p.segments[0])->final_done) == 1);
-	fake_process_kill(&p);
-	fake_tree_expect_end(&tree, 0);
+	end_last(&p);
 	const char *text = fake_tree_said(&tree);
 	cr_expect(strstr(text, "cannot write profiles to /proc/self/nowhere"), "%s", text);
 	cr_expect_eq(strchr(text, '\n'), strrchr(text, '\n'), "%s", text);
-	fake_tree_close(&tree);
 }
 
-Test(loop, leaves_no_segment_file_once_the_profiles_exist, .timeout = 60)
+Test(loop, leaves_no_segment_file_once_the_profiles_exist)
 {
-	struct fake_tree tree;
-	struct fake_process p;
-	fake_tree_open(&tree);
 	fake_process_start_on_disk(&tree, &p);
 	fake_tree_collect(&tree, &p);
 	fake_process_register(&p, 'r');
 	fake_process_register(&p, 'x');
-	fake_process_kill(&p);
-	fake_tree_expect_end(&tree, 0);
+	end_last(&p);
 	cr_expect_eq(fake_tree_files(&tree, "second", &p, ".*"), 2);
 	cr_expect_eq(fake_tree_count(&tree), 2);
-	fake_tree_close(&tree);
 }
 
-Test(loop, keeps_the_segment_file_when_the_profiles_cannot_be_written, .timeout = 60)
+Test(loop, keeps_the_segment_file_when_the_profiles_cannot_be_written)
 {
-	struct fake_tree tree;
-	struct fake_process p;
-	fake_tree_open(&tree);
 	fake_process_start_on_disk(&tree, &p);
 	strcpy(fake_control(&p.segments[0])->out_dir, "/proc/self/nowhere");
 	fake_tree_collect(&tree, &p);
 	fake_process_register(&p, 'r');
-	fake_process_kill(&p);
-	fake_tree_expect_end(&tree, 0);
+	end_last(&p);
 	cr_expect_eq(fake_tree_count(&tree), 2);
-	fake_tree_close(&tree);
 }
