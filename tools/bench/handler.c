@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "steps.h"
 
 #define BATCHES 15
 #define BATCH_SIGNALS 2000
@@ -63,28 +64,7 @@ static inline void send_signal(void)
 	syscall(SYS_rt_tgsigqueueinfo, process, thread, SIGPROF, &forged);
 }
 
-typedef void step(uint64_t path, int left);
-static step *const volatile steps[4];
-
-/* Two call sites in each of four functions that must not be merged: 8 return addresses a level. */
-#define DEFINE_STEP(name)                                                      \
-	static __attribute__((noipa)) void name(uint64_t path, int left)       \
-	{                                                                      \
-		if (left == 0) {                                               \
-			send_signal();                                         \
-		} else if (path & 4) {                                         \
-			steps[path & 3](path >> 3, left - 1);                  \
-			__asm__ volatile("nop"); /* unlike the other branch */ \
-		} else {                                                       \
-			steps[path & 3](path >> 3, left - 1);                  \
-		}                                                              \
-		BENCH_OPAQUE(path); /* no tail calls */                        \
-	}
-DEFINE_STEP(step_a)
-DEFINE_STEP(step_b)
-DEFINE_STEP(step_c)
-DEFINE_STEP(step_d)
-static step *const volatile steps[4] = {step_a, step_b, step_c, step_d};
+BENCH_DEFINE_STEPS(send_signal());
 
 /* Marsaglia's xorshift64 (2003). */
 static uint64_t next_path(void)
@@ -103,7 +83,7 @@ static __attribute__((noipa)) void *measure(void *unused)
 	for (int b = -1; b < BATCHES; b++) {
 		uint64_t start = bench_thread_ns();
 		for (int i = 0; i < BATCH_SIGNALS; i++)
-			steps[0](is_varied ? next_path() : 0, steps_down - 1);
+			bench_steps[0](is_varied ? next_path() : 0, steps_down - 1);
 		if (b >= 0) /* the first one warms up */
 			batches[b] = (double)(bench_thread_ns() - start) / BATCH_SIGNALS;
 	}

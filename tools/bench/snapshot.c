@@ -20,35 +20,15 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "steps.h"
 
 #define LEVELS 6 /* of 8 return addresses each: 2^18 stacks */
 #define WAIT_MS_MAX 60000
 
-typedef void step(unsigned path, int left);
-static step *const volatile steps[4];
-
 static void **kept;
 static unsigned kept_count;
 
-/* Two call sites in each of four functions that must not be merged: 8 return addresses a level. */
-#define DEFINE_STEP(name)                                                      \
-	static __attribute__((noipa)) void name(unsigned path, int left)       \
-	{                                                                      \
-		if (left == 0) {                                               \
-			kept[kept_count++] = malloc(48);                       \
-		} else if (path & 4) {                                         \
-			steps[path & 3](path >> 3, left - 1);                  \
-			__asm__ volatile("nop"); /* unlike the other branch */ \
-		} else {                                                       \
-			steps[path & 3](path >> 3, left - 1);                  \
-		}                                                              \
-		BENCH_OPAQUE(path); /* no tail calls */                        \
-	}
-DEFINE_STEP(step_a)
-DEFINE_STEP(step_b)
-DEFINE_STEP(step_c)
-DEFINE_STEP(step_d)
-static step *const volatile steps[4] = {step_a, step_b, step_c, step_d};
+BENCH_DEFINE_STEPS(kept[kept_count++] = malloc(48));
 
 static bool has_snapshot(const char *directory)
 {
@@ -73,7 +53,7 @@ int main(int argc, char **argv)
 		return 1;
 	uint64_t start_ns = bench_thread_ns();
 	for (unsigned i = 0; i < blocks; i++)
-		steps[0](i % stacks, LEVELS);
+		bench_steps[0](i % stacks, LEVELS);
 	printf("fill_ns %.1f\n", (double)(bench_thread_ns() - start_ns) / blocks);
 	if (!directory)
 		return 0;
