@@ -249,11 +249,11 @@ static void index_function(struct image_dwarf *dwarf, struct function *function)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-static uint32_t number_of(Dwarf_Die *die, unsigned name)
+uint32_t image_dwarf_number(Dwarf_Die *die, unsigned attribute)
 {
-	Dwarf_Attribute attribute;
+	Dwarf_Attribute found;
 	Dwarf_Word value;
-	if (dwarf_formudata(dwarf_attr(die, name, &attribute), &value) != 0 || value > INT32_MAX)
+	if (dwarf_formudata(dwarf_attr(die, attribute, &found), &value) != 0 || value > INT32_MAX)
 		return 0;
 	return (uint32_t)value;
 }
@@ -262,12 +262,12 @@ static uint32_t number_of(Dwarf_Die *die, unsigned name)
 static struct image_line call_site(struct image_dwarf *dwarf, struct unit *unit, Dwarf_Die *inlined)
 {
 	struct image_line line = {
-		.line = number_of(inlined, DW_AT_call_line),
-		.column = number_of(inlined, DW_AT_call_column),
+		.line = image_dwarf_number(inlined, DW_AT_call_line),
+		.column = image_dwarf_number(inlined, DW_AT_call_column),
 	};
 	Dwarf_Files *files;
 	size_t count;
-	uint32_t file = number_of(inlined, DW_AT_call_file);
+	uint32_t file = image_dwarf_number(inlined, DW_AT_call_file);
 	if (dwarf_getsrcfiles(&unit->die, &files, &count) == 0 && file < count) {
 		const char *path = dwarf_filesrc(files, file, NULL, NULL);
 		line.file = path ? image_names_of_path(dwarf->names, &unit->lines_die, path) : NULL;

@@ -39,4 +39,7 @@ size_t image_dwarf_find(struct image_dwarf *dwarf, uint64_t address, struct imag
 size_t image_dwarf_scopes(struct image_dwarf *dwarf, uint64_t address, Dwarf_Die *scopes, size_t scopes_max,
 			  Dwarf_Die *out_unit);
 
+/* An attribute of a DIE that is a small number (DW_AT_call_line); 0 if it has none. */
+uint32_t image_dwarf_number(Dwarf_Die *die, unsigned attribute);
+
 #endif

@@ -74,19 +74,6 @@ static void make_blocks(struct pgo_code *code)
 	free(is_first);
 }
 
-static size_t first_leaf(const struct pgo_samples *samples, uint64_t address)
-{
-	size_t low = 0, high = samples->leaf_count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (samples->leaves[middle].address < address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 void pgo_code_read(struct pgo_code *code, const struct pgo_binary *binary, const struct pgo_samples *samples,
 		   const struct pgo_code_range *ranges, size_t range_count)
 {
@@ -96,7 +83,7 @@ void pgo_code_read(struct pgo_code *code, const struct pgo_binary *binary, const
 	code->samples = allocated(calloc(code->count + 1, sizeof *code->samples));
 	code->block_of = allocated(calloc(code->count + 1, sizeof *code->block_of));
 	for (size_t i = 0; i < range_count; i++)
-		for (size_t j = first_leaf(samples, ranges[i].start);
+		for (size_t j = pgo_samples_leaf(samples, ranges[i].start);
 		     j < samples->leaf_count && samples->leaves[j].address < ranges[i].end; j++) {
 			size_t at = pgo_code_find(code, samples->leaves[j].address);
 			if (at != SIZE_MAX)

@@ -69,15 +69,6 @@ uint32_t pgo_discriminator_copies(uint32_t packed)
 
 /* ---- DIEs ------------------------------------------------------------------------------------ */
 
-static uint32_t number_of(Dwarf_Die *die, unsigned name)
-{
-	Dwarf_Attribute attribute;
-	Dwarf_Word value;
-	if (dwarf_formudata(dwarf_attr(die, name, &attribute), &value) != 0 || value > INT32_MAX)
-		return 0;
-	return (uint32_t)value;
-}
-
 static const char *linkage_name(Dwarf_Die *die)
 {
 	Dwarf_Attribute attribute;
@@ -166,8 +157,8 @@ bool pgo_debug_locate(struct pgo_debug *debug, uint64_t address, struct pgo_loca
 			.line = line,
 			.origin = image_names_of_die(&debug->names, &scopes[i]),
 		};
-		line = number_of(&scopes[i], DW_AT_call_line);
-		discriminator = number_of(&scopes[i], DW_AT_GNU_discriminator);
+		line = image_dwarf_number(&scopes[i], DW_AT_call_line);
+		discriminator = image_dwarf_number(&scopes[i], DW_AT_GNU_discriminator);
 	}
 	return true;
 }

@@ -85,20 +85,6 @@ static struct pgo_code_range *ranges_of(Dwarf_Die *function, size_t *out_count)
 	return ranges;
 }
 
-/* The first call whose instruction is at an address or behind it. */
-static size_t first_call(const struct pgo_samples *samples, uint64_t address)
-{
-	size_t low = 0, high = samples->call_count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (samples->calls[middle].from < address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 /* What the estimator says of the instructions of a function. */
 struct counts {
 	double *of_place; /* for an instruction's place */
@@ -235,8 +221,9 @@ static void add_calls(struct estimate *e, struct pgo_node *function, const struc
 			e->coverage->hot_sites_without_targets += is_hot && !has_call[i];
 		}
 		if (has_call[i])
-			add_targets(e, function, at, counts->of_block[i], first_call(e->samples, at->address),
-				    first_call(e->samples, at->address + at->length));
+			add_targets(e, function, at, counts->of_block[i],
+				    pgo_samples_call(e->samples, at->address),
+				    pgo_samples_call(e->samples, at->address + at->length));
 	}
 }
 
@@ -253,7 +240,7 @@ static void add_function(struct estimate *e, Dwarf_Die *die)
 	pgo_code_read(&code, e->binary, e->samples, ranges, range_count);
 	bool *has_call = allocated(calloc(code.count + 1, sizeof *has_call));
 	for (size_t i = 0; i < range_count; i++)
-		for (size_t j = first_call(e->samples, ranges[i].start);
+		for (size_t j = pgo_samples_call(e->samples, ranges[i].start);
 		     j < e->samples->call_count && e->samples->calls[j].from < ranges[i].end; j++) {
 			size_t at = pgo_code_find(&code, e->samples->calls[j].from);
 			if (at != SIZE_MAX)

@@ -151,28 +151,62 @@ static void add_call(struct pgo_samples *samples, const struct place *from, cons
 								  count};
 }
 
+/*
+ * Sorts, and makes one of those that are equal; `count_at` is where in an item its count
+ * is.  Returns how many are left.
+ */
+static size_t sum_equal(void *items, size_t count, size_t size, size_t count_at,
+			int (*compare)(const void *left, const void *right))
+{
+	char *item = items, *kept = NULL;
+	if (count)
+		qsort(items, count, size, compare);
+	for (size_t i = 0; i < count; i++, item += size) {
+		if (kept && compare(kept, item) == 0) {
+			*(uint64_t *)(void *)(kept + count_at) += *(uint64_t *)(void *)(item + count_at);
+			continue;
+		}
+		kept = kept ? kept + size : items;
+		memmove(kept, item, size);
+	}
+	return kept ? (size_t)(kept - (char *)items) / size + 1 : 0;
+}
+
 void pgo_samples_seal(struct pgo_samples *samples)
 {
-	size_t kept = 0;
-	if (samples->leaf_count)
-		qsort(samples->leaves, samples->leaf_count, sizeof *samples->leaves, by_address);
-	for (size_t i = 0; i < samples->leaf_count; i++) {
-		if (kept && by_address(&samples->leaves[kept - 1], &samples->leaves[i]) == 0)
-			samples->leaves[kept - 1].count += samples->leaves[i].count;
+	samples->leaf_count = sum_equal(samples->leaves, samples->leaf_count, sizeof *samples->leaves,
+					offsetof(struct pgo_leaf, count), by_address);
+	samples->call_count = sum_equal(samples->calls, samples->call_count, sizeof *samples->calls,
+					offsetof(struct pgo_call, count), by_ends);
+}
+
+/* The first of sorted items, each beginning with its address, that is at an address or behind it. */
+static size_t first_from(const void *items, size_t count, size_t size, uint64_t address)
+{
+	size_t low = 0, high = count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		uint64_t at;
+		memcpy(&at, (const char *)items + middle * size, sizeof at);
+		if (at < address)
+			low = middle + 1;
 		else
-			samples->leaves[kept++] = samples->leaves[i];
+			high = middle;
 	}
-	samples->leaf_count = kept;
-	kept = 0;
-	if (samples->call_count)
-		qsort(samples->calls, samples->call_count, sizeof *samples->calls, by_ends);
-	for (size_t i = 0; i < samples->call_count; i++) {
-		if (kept && by_ends(&samples->calls[kept - 1], &samples->calls[i]) == 0)
-			samples->calls[kept - 1].count += samples->calls[i].count;
-		else
-			samples->calls[kept++] = samples->calls[i];
-	}
-	samples->call_count = kept;
+	return low;
+}
+
+_Static_assert(offsetof(struct pgo_leaf, address) == 0, "first_from() looks there");
+_Static_assert(offsetof(struct pgo_call, from) == 0, "first_from() looks there");
+
+size_t pgo_samples_leaf(const struct pgo_samples *samples, uint64_t address)
+{
+	return first_from(samples->leaves, samples->leaf_count, sizeof *samples->leaves, address);
+}
+
+size_t pgo_samples_call(const struct pgo_samples *samples, uint64_t address)
+{
+	return first_from(samples->calls, samples->call_count, sizeof *samples->calls, address);
 }
 
 static void add_sample(struct pgo_samples *samples, const struct place *places, size_t place_count,

@@ -54,6 +54,10 @@ int pgo_samples_add(struct pgo_samples *samples, const struct pgo_binary *binary
 /* Sorts, after the last profile. */
 void pgo_samples_seal(struct pgo_samples *samples);
 
+/* Of sealed samples: the first leaf, or the first call from, at an address or behind it. */
+size_t pgo_samples_leaf(const struct pgo_samples *samples, uint64_t address);
+size_t pgo_samples_call(const struct pgo_samples *samples, uint64_t address);
+
 void pgo_samples_fini(struct pgo_samples *samples);
 
 #endif
