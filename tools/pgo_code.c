@@ -24,7 +24,7 @@ static void decode_range(struct pgo_code *code, const struct pgo_binary *binary,
 		if (size > range.end - address)
 			size = range.end - address;
 		if (!pgo_x86_decode(bytes, size, address, &instruction))
-			instruction = (struct pgo_instruction){.address = address, .length = 1};
+			instruction = (struct pgo_instruction){.address = address, .length = 1, .cost = 1};
 		code->instructions = grown(code->instructions, code->count, &code->capacity,
 					   sizeof *code->instructions);
 		code->instructions[code->count++] = instruction;
@@ -68,6 +68,7 @@ static void make_blocks(struct pgo_code *code)
 			code->blocks[code->block_count++].first = i;
 		struct pgo_block *block = &code->blocks[code->block_count - 1];
 		block->count++;
+		block->cost += code->instructions[i].cost;
 		block->samples += code->samples[i];
 		code->block_of[i] = code->block_count - 1;
 	}

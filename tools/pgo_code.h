@@ -22,6 +22,7 @@ struct pgo_code_range {
 /* Instructions that run one after another, entered only at the first and left only at the last. */
 struct pgo_block {
 	size_t first, count; /* instructions */
+	uint64_t cost;       /* sum of theirs */
 	uint64_t samples;
 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A block that runs x times a second takes x times the time of its instructions, so the
- * samples of a block divided by the number of its instructions are, but for instructions
- * of unequal cost, proportional to x.  That is the estimator `average`: it uses all of a
- * block's samples, also those on instructions without a line, and gives every place of
- * the block the same count, which is what they have.  `max` is what AutoFDO does without
- * branch records: the most that any instruction of a place has.
+ * samples of a block divided by the number of its instructions, of which a division counts
+ * for many, are, but for what waits for memory, proportional to x.  That is the estimator
+ * `average`: it uses all of a block's samples, also those on instructions without a line,
+ * and gives every place of the block the same count, which is what they have.  `max` is
+ * what AutoFDO does without branch records: the most that any instruction of a place has.
  *
  * A place that several blocks contain gets the largest count, since a compiler takes the
  * largest of a block's places.  A function's head is the count of its first block, or, if
@@ -107,7 +107,7 @@ static void counts_init(struct counts *counts, const struct pgo_code *code, enum
 	counts->of_block = allocated(calloc(code->count + 1, sizeof(double)));
 	for (size_t i = 0; i < code->block_count; i++) {
 		const struct pgo_block *block = &code->blocks[i];
-		double average = samples_of(block, has_call) / (double)block->count, largest = average;
+		double average = samples_of(block, has_call) / (double)block->cost, largest = average;
 		bool is_max = estimator == PGO_ESTIMATE_MAX && block->samples;
 		for (size_t j = block->first; j < block->first + block->count; j++)
 			if (largest < (double)code->samples[j])

@@ -91,7 +91,7 @@ static int64_t take_signed(struct cursor *c, size_t count)
 
 /* What the prefixes say. */
 struct prefixes {
-	bool has_operand_size, has_address_size, is_wide;
+	bool has_operand_size, has_address_size, is_wide, is_locked;
 };
 
 static uint8_t take_prefixes(struct cursor *c, struct prefixes *out)
@@ -105,13 +105,15 @@ static uint8_t take_prefixes(struct cursor *c, struct prefixes *out)
 		case 0x67:
 			out->has_address_size = true;
 			break;
+		case 0xf0:
+			out->is_locked = true;
+			break;
 		case 0x26:
 		case 0x2e:
 		case 0x36:
 		case 0x3e:
 		case 0x64:
 		case 0x65:
-		case 0xf0:
 		case 0xf2:
 		case 0xf3:
 			break;
@@ -210,6 +212,18 @@ static enum pgo_flow flow_of(uint8_t opcode, unsigned reg)
 	}
 }
 
+/*
+ * Roughly, on cores since 2010: what a few instructions take that are slow by nature, not
+ * for what they find in the caches.
+ */
+static uint8_t cost_of(unsigned map, uint8_t opcode, uint8_t modrm, bool is_locked)
+{
+	bool is_division = map == 0 && (opcode == 0xf6 || opcode == 0xf7) && (modrm & 0x38) >= 0x30;
+	bool is_exchange = map == 0 && (opcode == 0x86 || opcode == 0x87) && modrm < 0xc0;
+	bool is_of_floats = map == 1 && (opcode == 0x51 || opcode == 0x5e); /* roots and divisions */
+	return is_division || is_exchange || is_locked ? 16 : is_of_floats ? 6 : 1;
+}
+
 bool pgo_x86_decode(const uint8_t *bytes, size_t size, uint64_t address, struct pgo_instruction *out)
 {
 	struct cursor c = {bytes, size < INSTRUCTION_BYTES_MAX ? size : INSTRUCTION_BYTES_MAX, 0, false};
@@ -292,6 +306,7 @@ bool pgo_x86_decode(const uint8_t *bytes, size_t size, uint64_t address, struct 
 	*out = (struct pgo_instruction){.address = address,
 					.target = address + c.at + (uint64_t)distance,
 					.length = (uint8_t)c.at,
+					.cost = cost_of(map, opcode, modrm, prefixes.is_locked),
 					.flow = flow};
 	return true;
 }

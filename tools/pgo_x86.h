@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * As much of the x86-64 instruction set as cutting code into basic blocks needs: how
- * long an instruction is and where it may go next.
+ * long an instruction is, where it may go next, and whether it is one of the slow ones.
  *
  * Context: command line.
  */
@@ -25,6 +25,7 @@ struct pgo_instruction {
 	uint64_t address;
 	uint64_t target; /* of CALL, JUMP and BRANCH */
 	uint8_t length;
+	uint8_t cost; /* how many common instructions take as long */
 	enum pgo_flow flow;
 };
 

@@ -86,6 +86,27 @@ Test(pgo_x86, knows_lengths_and_targets)
 	}
 }
 
+static unsigned cost(const char *bytes)
+{
+	struct pgo_instruction got = {0};
+	cr_assert(pgo_x86_decode((const uint8_t *)bytes, 8, AT, &got));
+	return got.cost;
+}
+
+Test(pgo_x86, knows_what_is_slow_by_nature)
+{
+	unsigned division = cost("\x48\xf7\xf1\x90\x90\x90\x90\x90"); /* div rcx */
+	cr_expect_gt(division, 4);
+	cr_expect_eq(cost("\x41\xf7\xf8\x90\x90\x90\x90\x90"), division, "idiv r8d");
+	cr_expect_eq(cost("\xf0\x0f\xb1\x37\x90\x90\x90\x90"), division, "lock cmpxchg [rdi], esi");
+	cr_expect_eq(cost("\x87\x07\x90\x90\x90\x90\x90\x90"), division, "xchg [rdi], eax");
+	cr_expect_gt(cost("\xf2\x0f\x5e\xc1\x90\x90\x90\x90"), 1, "divsd xmm0, xmm1");
+	cr_expect_eq(cost("\xf7\xe1\x90\x90\x90\x90\x90\x90"), 1, "mul ecx");
+	cr_expect_eq(cost("\xf7\xc1\x01\x00\x00\x00\x90\x90"), 1, "test ecx, 1");
+	cr_expect_eq(cost("\x87\xc1\x90\x90\x90\x90\x90\x90"), 1, "xchg ecx, eax");
+	cr_expect_eq(cost("\x48\x89\xe5\x90\x90\x90\x90\x90"), 1, "mov rbp, rsp");
+}
+
 Test(pgo_x86, needs_all_of_an_instruction)
 {
 	for (size_t i = 0; i < ARRAY_LENGTH(known); i++)
