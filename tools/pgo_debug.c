@@ -142,6 +142,7 @@ bool pgo_debug_locate(struct pgo_debug *debug, uint64_t address, struct pgo_loca
 	bool is_clang = is_packed(&unit);
 	uint32_t line = number > 0 ? (uint32_t)number : 0;
 	out->copies = is_clang ? pgo_discriminator_copies(discriminator) : 1;
+	out->is_clang = is_clang;
 	out->frame_count = 0;
 	for (size_t i = 0; i < count; i++) {
 		bool is_inlined = i + 1 < count;

@@ -29,6 +29,7 @@ struct pgo_location {
 	struct pgo_frame frames[PGO_FRAMES_MAX]; /* innermost first */
 	size_t frame_count;
 	uint32_t copies; /* how often the innermost place is there, by unrolling or vectorising */
+	bool is_clang;   /* each call of a line has a discriminator of its own */
 };
 
 struct pgo_debug {

@@ -15,7 +15,8 @@
  * A block with a call that is on a stack did run, however few samples it has itself; it
  * gets half a sample, the mean of what could be there and was not seen.
  *
- * A call's count is split by the samples beneath it.
+ * A call's count is split by the samples beneath it; a callee that was inlined there after
+ * its promotion has a count of its own.
  *
  * Context: command line; see pgo_estimate.h.
  */
@@ -208,9 +209,49 @@ static void add_targets(struct estimate *e, struct pgo_node *function,
 	}
 }
 
+/* What a compiler counts as the calls of an inlined function: the first of its places. */
+static uint64_t entries_of(const struct pgo_node *inlined)
+{
+	while (!inlined->body_count && inlined->inlinee_count)
+		inlined = inlined->inlinees[0].node;
+	return inlined->body_count ? inlined->bodies[0].count : 0;
+}
+
+/*
+ * What is inlined at the place of an indirect call is there because a profile told of it
+ * before: it is still whom the call goes to.  Only clang gives each call of a line a place
+ * of its own.
+ */
+static void add_inlined_targets(struct estimate *e, struct pgo_node *function,
+				const struct pgo_instruction *call)
+{
+	struct pgo_location location;
+	if (!e->options->has_calls || !pgo_debug_locate(e->debug, call->address, &location) ||
+	    !location.frames[0].line || !location.is_clang)
+		return;
+	struct pgo_place place = location.frames[0].place;
+	struct pgo_node *node = function;
+	for (size_t i = location.frame_count - 1; node && i > 0; i--)
+		node = pgo_node_find_inlinee(node, location.frames[i].place, location.frames[i - 1].name);
+	for (size_t i = 0; node && i < node->inlinee_count; i++) {
+		const struct pgo_inlinee *inlined = &node->inlinees[i];
+		uint64_t count = entries_of(inlined->node);
+		if (pgo_place_compare(inlined->place, place) != 0 || !count ||
+		    strchr(inlined->node->name, ' '))
+			continue;
+		struct pgo_body *body = pgo_node_body(node, place);
+		pgo_body_raise_target(body, inlined->node->name, count);
+		if (body->count < count)
+			body->count = count;
+	}
+}
+
 static void add_calls(struct estimate *e, struct pgo_node *function, const struct pgo_code *code,
 		      const struct counts *counts, const bool *has_call)
 {
+	for (size_t i = 0; i < code->count; i++)
+		if (code->instructions[i].flow == PGO_FLOW_CALL_INDIRECT)
+			add_inlined_targets(e, function, &code->instructions[i]);
 	for (size_t i = 0; i < code->count; i++) {
 		const struct pgo_instruction *at = &code->instructions[i];
 		double samples = (double)code->blocks[code->block_of[i]].samples;

@@ -13,7 +13,7 @@
 
 #include "memory.h"
 
-static int compare_places(struct pgo_place a, struct pgo_place b)
+int pgo_place_compare(struct pgo_place a, struct pgo_place b)
 {
 	if (a.line != b.line)
 		return a.line < b.line ? -1 : 1;
@@ -34,13 +34,13 @@ static int compare_inlinee(const void *key, const void *element)
 {
 	const struct inlinee_key *wanted = key;
 	const struct pgo_inlinee *inlinee = element;
-	int order = compare_places(wanted->place, inlinee->place);
+	int order = pgo_place_compare(wanted->place, inlinee->place);
 	return order ? order : strcmp(wanted->name, inlinee->node->name);
 }
 
 static int compare_body(const void *key, const void *element)
 {
-	return compare_places(*(const struct pgo_place *)key, ((const struct pgo_body *)element)->place);
+	return pgo_place_compare(*(const struct pgo_place *)key, ((const struct pgo_body *)element)->place);
 }
 
 static int compare_target(const void *key, const void *element)
@@ -123,6 +123,16 @@ struct pgo_node *pgo_node_inlinee(struct pgo_node *node, struct pgo_place place,
 	return node->inlinees[index].node;
 }
 
+struct pgo_node *pgo_node_find_inlinee(const struct pgo_node *node, struct pgo_place place, const char *name)
+{
+	struct inlinee_key key = {place, name};
+	size_t index;
+	return lower_bound(&key, node->inlinees, node->inlinee_count, sizeof *node->inlinees, compare_inlinee,
+			   &index)
+		       ? node->inlinees[index].node
+		       : NULL;
+}
+
 struct pgo_body *pgo_node_body(struct pgo_node *node, struct pgo_place place)
 {
 	size_t index;
@@ -134,7 +144,7 @@ struct pgo_body *pgo_node_body(struct pgo_node *node, struct pgo_place place)
 	return &node->bodies[index];
 }
 
-void pgo_body_add_target(struct pgo_body *body, const char *name, uint64_t count)
+static struct pgo_target *target_of(struct pgo_body *body, const char *name)
 {
 	size_t index;
 	if (!lower_bound(name, body->targets, body->target_count, sizeof *body->targets, compare_target,
@@ -144,7 +154,19 @@ void pgo_body_add_target(struct pgo_body *body, const char *name, uint64_t count
 		open_gap(body->targets, index, body->target_count++, sizeof *body->targets);
 		body->targets[index].name = allocated(strdup(name));
 	}
-	body->targets[index].count += count;
+	return &body->targets[index];
+}
+
+void pgo_body_add_target(struct pgo_body *body, const char *name, uint64_t count)
+{
+	target_of(body, name)->count += count;
+}
+
+void pgo_body_raise_target(struct pgo_body *body, const char *name, uint64_t count)
+{
+	struct pgo_target *target = target_of(body, name);
+	if (target->count < count)
+		target->count = count;
 }
 
 uint64_t pgo_node_total(const struct pgo_node *node)

@@ -18,6 +18,9 @@ struct pgo_place {
 	uint32_t discriminator;
 };
 
+/* As strcmp() does. */
+int pgo_place_compare(struct pgo_place a, struct pgo_place b);
+
 /* A function that an indirect call went to. */
 struct pgo_target {
 	char *name;
@@ -54,11 +57,14 @@ struct pgo_tree {
 /* Each of these makes what is not there yet; names are copied. */
 struct pgo_node *pgo_tree_function(struct pgo_tree *tree, const char *name);
 struct pgo_node *pgo_node_inlinee(struct pgo_node *node, struct pgo_place place, const char *name);
+/* This one does not: NULL. */
+struct pgo_node *pgo_node_find_inlinee(const struct pgo_node *node, struct pgo_place place, const char *name);
 /* The pointer is valid until the next body is made. */
 struct pgo_body *pgo_node_body(struct pgo_node *node, struct pgo_place place);
 
-/* Adds to the count of a target. */
+/* Adds to the count of a target; or sees to it that it has so many. */
 void pgo_body_add_target(struct pgo_body *body, const char *name, uint64_t count);
+void pgo_body_raise_target(struct pgo_body *body, const char *name, uint64_t count);
 
 /* The sum over a function's places and all that is inlined in it. */
 uint64_t pgo_node_total(const struct pgo_node *node);

@@ -48,6 +48,14 @@ expect "$what: builds" build after -fprofile-sample-use="$TMP/profile"
 expect "$what: the call is promoted" grep -q 'Promote indirect call to .*add5apply' "$TMP/after.remarks"
 expect_equal "$what: the same output on other data" "$("$TMP/before" 7 20000)" "$("$TMP/after" 7 20000)"
 
+# What was promoted and inlined is no longer called indirectly, and still whom the call went to.
+what="profiled again"
+expect "$what: a run under cprof" profiled CPROF_CPU_HZ=250 CPROF_HEAP_RATE=0 "$TMP/after" 1 4000000
+expect_equal "$what: status" 0 "$(pgo --binary "$TMP/after" "${enough[@]}" -o "$TMP/again.profile" "$(profiles_of after cpu)")"
+expect "$what: the most frequent target is there" grep -qE '^ [0-9]+[.0-9]*: [0-9]+ .*add5apply[^ :]*:[0-9]+' "$TMP/again.profile"
+expect "$what: builds" build twice -fprofile-sample-use="$TMP/again.profile"
+expect "$what: the call is promoted" grep -q 'Promote indirect call to .*add5apply' "$TMP/twice.remarks"
+
 what="40 lines above"
 printf '%s\n' "$(yes // | head -40)" "$original" >"$source_file"
 expect_equal "$what: status" 0 "$(pgo --check "$TMP/profile" "$TMP/tree" -o "$TMP/moved")"

@@ -44,6 +44,17 @@ Test(pgo_tree, has_each_thing_once)
 	cr_expect_eq(f->body_count, 2);
 }
 
+Test(pgo_tree, adds_to_targets_or_raises_them)
+{
+	struct pgo_body *body = pgo_node_body(pgo_tree_function(&tree, "f"), at(1, 0));
+	pgo_body_raise_target(body, "g", 5);
+	pgo_body_raise_target(body, "g", 3);
+	cr_assert_eq(body->target_count, 1);
+	cr_expect_eq(body->targets[0].count, 5);
+	pgo_body_add_target(body, "g", 3);
+	cr_expect_eq(body->targets[0].count, 8);
+}
+
 Test(pgo_tree, is_written_hottest_first_with_places_in_order)
 {
 	struct pgo_node *cold = pgo_tree_function(&tree, "a_cold");
