@@ -58,6 +58,7 @@ class Profile:
     types: list = field(default_factory=list)
     samples: list = field(default_factory=list)  # ([Frame, ...] leaf first, [value, ...])
     comments: list = field(default_factory=list)
+    starts: set = field(default_factory=set)  # (path of an object, address of its first byte)
 
     def total(self, name):
         return sum(values[self.types.index(name)] for _, values in self.samples)
@@ -95,7 +96,8 @@ def read(path):
     for number, (address, mapping, lines) in locations.items():
         path, start = mappings.get(mapping, (0, 0))
         frames[number] = Frame(strings[path], address - start, [strings[functions[line]] for line in lines])
-    profile = Profile([strings[t] for t in types], comments=[strings[c] for c in comments])
+    profile = Profile([strings[t] for t in types], comments=[strings[c] for c in comments],
+                      starts={(strings[path], start) for path, start in mappings.values()})
     for sample in samples:
         stack, values = [], []
         for number, value in _fields(sample):
