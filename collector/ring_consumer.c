@@ -125,15 +125,13 @@ static bool find_total(const struct segment_reader *reader, uint64_t key, uint32
 
 static void batch_count_lost(struct batch *b, uint64_t key, uint64_t weight, uint64_t value)
 {
-	uint64_t whole = weight / CPROF_WEIGHT_ONE;
+	struct cprof_lost lost;
 	b->counters[CPROF_TOTALS_FULL]++;
-	if (cprof_total_key_kind(key) == CPROF_KIND_CPU) {
-		b->counters[CPROF_LOST_CPU_SAMPLES] += whole;
-		b->counters[CPROF_LOST_CPU_NS] += value;
-	} else {
-		b->counters[CPROF_LOST_ALLOC_BLOCKS] += whole;
-		b->counters[CPROF_LOST_ALLOC_BYTES] += value;
-	}
+	if (!cprof_lost_of(cprof_total_key_kind(key), &lost))
+		return;
+	b->counters[lost.weight] += weight / CPROF_WEIGHT_ONE;
+	if (lost.value < CPROF_COUNTER_COUNT)
+		b->counters[lost.value] += value;
 }
 
 /* Step 1: the new value of each collector half that the batch touches. */

@@ -427,6 +427,28 @@ enum cprof_counter {
 	CPROF_COUNTER_COUNT
 };
 
+/* Where samples of a kind are counted that found no room in the totals: their weight, and their value. */
+struct cprof_lost {
+	enum cprof_counter weight;
+	enum cprof_counter value; /* CPROF_COUNTER_COUNT: they have none */
+};
+
+/* False: there are no samples of this kind. */
+static inline bool cprof_lost_of(uint32_t kind, struct cprof_lost *out_lost)
+{
+	static const struct cprof_lost lost[CPROF_KIND_COUNT] = {
+		[CPROF_KIND_CPU] = {CPROF_LOST_CPU_SAMPLES, CPROF_LOST_CPU_NS},
+		[CPROF_KIND_ALLOC] = {CPROF_LOST_ALLOC_BLOCKS, CPROF_LOST_ALLOC_BYTES},
+		[CPROF_KIND_BLOCK] = {CPROF_LOST_BLOCK_WAITS, CPROF_LOST_BLOCK_NS},
+		[CPROF_KIND_MUTEX] = {CPROF_LOST_MUTEX_WAITS, CPROF_LOST_MUTEX_NS},
+		[CPROF_KIND_THREADCREATE] = {CPROF_LOST_THREAD_STARTS, CPROF_COUNTER_COUNT},
+	};
+	if (kind == CPROF_KIND_NONE || kind >= CPROF_KIND_COUNT)
+		return false;
+	*out_lost = lost[kind];
+	return true;
+}
+
 enum cprof_heap_state {
 	CPROF_HEAP_OFF = 0, /* heap rate 0 */
 	CPROF_HEAP_ON = 1,

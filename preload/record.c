@@ -71,24 +71,15 @@ uint32_t record_stack_above(const struct guard *guard, const void *function, con
 	return walk_and_intern(guard, 1, regs);
 }
 
-static void count_lost(enum cprof_kind kind, uint64_t weight, uint64_t value)
+static void count_lost(uint32_t kind, uint64_t weight, uint64_t value)
 {
+	struct cprof_lost lost;
 	segment_count(CPROF_TOTALS_FULL, 1);
-	if (kind == CPROF_KIND_CPU) {
-		segment_count(CPROF_LOST_CPU_SAMPLES, weight / CPROF_WEIGHT_ONE);
-		segment_count(CPROF_LOST_CPU_NS, value);
-	} else if (kind == CPROF_KIND_ALLOC) {
-		segment_count(CPROF_LOST_ALLOC_BLOCKS, weight / CPROF_WEIGHT_ONE);
-		segment_count(CPROF_LOST_ALLOC_BYTES, value);
-	} else if (kind == CPROF_KIND_BLOCK) {
-		segment_count(CPROF_LOST_BLOCK_WAITS, weight / CPROF_WEIGHT_ONE);
-		segment_count(CPROF_LOST_BLOCK_NS, value);
-	} else if (kind == CPROF_KIND_MUTEX) {
-		segment_count(CPROF_LOST_MUTEX_WAITS, weight / CPROF_WEIGHT_ONE);
-		segment_count(CPROF_LOST_MUTEX_NS, value);
-	} else if (kind == CPROF_KIND_THREADCREATE) {
-		segment_count(CPROF_LOST_THREAD_STARTS, weight / CPROF_WEIGHT_ONE);
-	}
+	if (!cprof_lost_of(kind, &lost))
+		return;
+	segment_count(lost.weight, weight / CPROF_WEIGHT_ONE);
+	if (lost.value < CPROF_COUNTER_COUNT)
+		segment_count(lost.value, value);
 }
 
 /* False: no room where this hash leads. */
@@ -125,7 +116,7 @@ static void totals_add(const struct cprof_thread *slot, uint64_t key, uint64_t w
 	uint64_t share = (uint64_t)(uintptr_t)slot / SLOT_UNIT_BYTES % TOTALS_SHARES;
 	if (!totals_add_at(cprof_mix64(key + share), key, weight, value) &&
 	    !totals_add_at(cprof_mix64(key), key, weight, value))
-		count_lost((enum cprof_kind)cprof_total_key_kind(key), weight, value);
+		count_lost(cprof_total_key_kind(key), weight, value);
 }
 
 void record_add_labelled(const struct guard *guard, uint32_t stack, enum cprof_kind kind, uint32_t labels,

@@ -172,13 +172,21 @@ Test(ring_consumer, counts_what_finds_no_room_in_the_totals)
 				      cprof_total_key(1, 200, 0));
 	fake_record(&image.segment, image.slot, 1, CPROF_KIND_CPU, 2 * ONE, 50);
 	fake_record(&image.segment, image.slot, 1, CPROF_KIND_ALLOC, 3 * ONE, 60);
+	fake_record(&image.segment, image.slot, 1, CPROF_KIND_BLOCK, 4 * ONE, 70);
+	fake_record(&image.segment, image.slot, 1, CPROF_KIND_MUTEX, 5 * ONE, 80);
+	fake_record(&image.segment, image.slot, 1, CPROF_KIND_THREADCREATE, 6 * ONE, 0);
 	struct ring_drained drained;
 	ring_consumer_drain(&image.reader, RING_OWNER_RUNNING, &drained);
-	cr_expect_eq(counter(&image.segment, CPROF_TOTALS_FULL), 2);
+	cr_expect_eq(counter(&image.segment, CPROF_TOTALS_FULL), 5);
 	cr_expect_eq(counter(&image.segment, CPROF_LOST_CPU_SAMPLES), 2);
 	cr_expect_eq(counter(&image.segment, CPROF_LOST_CPU_NS), 50);
 	cr_expect_eq(counter(&image.segment, CPROF_LOST_ALLOC_BLOCKS), 3);
 	cr_expect_eq(counter(&image.segment, CPROF_LOST_ALLOC_BYTES), 60);
+	cr_expect_eq(counter(&image.segment, CPROF_LOST_BLOCK_WAITS), 4);
+	cr_expect_eq(counter(&image.segment, CPROF_LOST_BLOCK_NS), 70);
+	cr_expect_eq(counter(&image.segment, CPROF_LOST_MUTEX_WAITS), 5);
+	cr_expect_eq(counter(&image.segment, CPROF_LOST_MUTEX_NS), 80);
+	cr_expect_eq(counter(&image.segment, CPROF_LOST_THREAD_STARTS), 6);
 	fake_image_close(&image);
 }
 
