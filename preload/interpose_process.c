@@ -52,8 +52,9 @@ EXPORT pid_t INTERPOSED(fork)(void)
 	pid_t pid = real.fork();
 	if (pid == 0)
 		begin_child(may_record);
-	if (may_record)
-		(void)sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old_mask, 0, KERNEL_SIGSET_BYTES);
+	/* Nothing else: the program's fork handlers may have changed the mask. */
+	if (may_record && !(old_mask & sigprof))
+		(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&sigprof, 0, KERNEL_SIGSET_BYTES);
 	if (pid > 0)
 		trace_life_forked((uint32_t)pid);
 	return pid;

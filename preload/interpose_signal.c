@@ -129,6 +129,7 @@ handler_fn INTERPOSED(ssignal)(int number, handler_fn handler);
 handler_fn INTERPOSED(sysv_signal)(int number, handler_fn handler);
 handler_fn INTERPOSED(__sysv_signal)(int number, handler_fn handler);
 handler_fn INTERPOSED(sigset)(int number, handler_fn handler);
+int INTERPOSED(siginterrupt)(int number, int interrupts);
 int INTERPOSED(sigignore)(int number);
 int INTERPOSED(sighold)(int number);
 int INTERPOSED(sigrelse)(int number);
@@ -138,38 +139,79 @@ EXPORT int INTERPOSED(__sigaction)(int number, const struct sigaction *action, s
 	return INTERPOSED(sigaction)(number, action, old_action);
 }
 
-static handler_fn set_handler(int number, handler_fn handler, int flags)
+/* Bit n-1: siginterrupt() wants signal n to interrupt calls, also with handlers that signal() installs later. */
+static atomic_u64 interrupting;
+
+static handler_fn set_handler(int number, const struct sigaction *action)
 {
-	struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
 	struct sigaction old;
-	if (INTERPOSED(sigaction)(number, &action, &old) != 0)
+	if (action->sa_handler == SIG_ERR) {
+		errno = EINVAL;
+		return SIG_ERR;
+	}
+	if (INTERPOSED(sigaction)(number, action, &old) != 0)
 		return SIG_ERR;
 	return old.sa_handler;
 }
 
+/* BSD's: the handler stays, and holds its signal back. */
+static handler_fn set_bsd_handler(int number, handler_fn handler)
+{
+	struct sigaction action = {.sa_handler = handler};
+	/* Relaxed: concurrent setters of one signal race as without us. */
+	if (!(load_relaxed(&interrupting) & bit_of(number)))
+		action.sa_flags = SA_RESTART;
+	(void)sigaddset(&action.sa_mask, number); /* of no signal: sigaction() says so */
+	return set_handler(number, &action);
+}
+
+static handler_fn set_sysv_handler(int number, handler_fn handler)
+{
+	const struct sigaction action = {.sa_handler = handler, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
+	return set_handler(number, &action);
+}
+
 EXPORT handler_fn INTERPOSED(signal)(int number, handler_fn handler)
 {
-	return set_handler(number, handler, SA_RESTART);
+	return set_bsd_handler(number, handler);
 }
 
 EXPORT handler_fn INTERPOSED(bsd_signal)(int number, handler_fn handler)
 {
-	return set_handler(number, handler, SA_RESTART);
+	return set_bsd_handler(number, handler);
 }
 
 EXPORT handler_fn INTERPOSED(ssignal)(int number, handler_fn handler)
 {
-	return set_handler(number, handler, SA_RESTART);
+	return set_bsd_handler(number, handler);
 }
 
 EXPORT handler_fn INTERPOSED(sysv_signal)(int number, handler_fn handler)
 {
-	return set_handler(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
+	return set_sysv_handler(number, handler);
 }
 
 EXPORT handler_fn INTERPOSED(__sysv_signal)(int number, handler_fn handler)
 {
-	return set_handler(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
+	return set_sysv_handler(number, handler);
+}
+
+EXPORT int INTERPOSED(siginterrupt)(int number, int interrupts)
+{
+	struct sigaction action;
+	if (INTERPOSED(sigaction)(number, NULL, &action) != 0)
+		return -1;
+	action.sa_flags = interrupts ? action.sa_flags & ~SA_RESTART : action.sa_flags | SA_RESTART;
+	/* One of ours stays ours until the program sets a handler. */
+	if (!signals_own_request(number) && INTERPOSED(sigaction)(number, &action, NULL) != 0)
+		return -1;
+	if (process_is_vfork_child())
+		return 0;
+	if (interrupts) /* as in set_bsd_handler() */
+		or_relaxed(&interrupting, bit_of(number));
+	else
+		and_relaxed(&interrupting, ~bit_of(number));
+	return 0;
 }
 
 /* Blocks or opens one signal. 0, or -1 with errno. */
@@ -205,7 +247,8 @@ EXPORT handler_fn INTERPOSED(sigset)(int number, handler_fn handler)
 
 EXPORT int INTERPOSED(sigignore)(int number)
 {
-	return set_handler(number, SIG_IGN, 0) == SIG_ERR ? -1 : 0;
+	const struct sigaction action = {.sa_handler = SIG_IGN};
+	return INTERPOSED(sigaction)(number, &action, NULL);
 }
 
 EXPORT int INTERPOSED(sighold)(int number)

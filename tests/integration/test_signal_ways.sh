@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Programs that set, block, wait for and leave SIGPROF in less common ways see what they see without cprof.
+# Programs that set, block, wait for and leave SIGPROF and other signals in less common ways see what they see without cprof.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 steady_cpu
 
 for way in vfork-resets vfork-blocks blocked-fork jump signalfd sigtimedwait sigpending ticks sigset-default sysv \
-	thread-mask handler-mask; do
+	thread-mask handler-mask siginterrupt signal atfork-mask; do
 	expect_equal "$way: plain" 3 "$(status_of bounded "$VICTIMS/signal_ways" "$way")"
 	cp "$TMP/stdout" "$TMP/plain"
 	for rate in 250 0; do

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 // cflags: -Wno-deprecated-declarations
 /*
- * The less common ways to set, block, wait for and leave SIGPROF.
+ * The less common ways to set, block, wait for and leave SIGPROF, and other signals.
  *
  *     signal_ways WAY
  *
@@ -281,6 +281,96 @@ static void way_handler_mask(void)
 	raise_alarm("open");
 }
 
+static int answer_end;
+
+static void on_alarm_answer(int signal)
+{
+	/* The first one interrupts; where it did not, the second ends the waiting. */
+	if (signal == SIGALRM && ++count == 2)
+		(void)!write(answer_end, "x", 1);
+}
+
+/* Whether a signal interrupts a read, for handlers that signal() installs. */
+static void read_with_alarm(const char *when)
+{
+	const struct itimerval twice = {{0, 200000}, {0, 200000}}, never = {{0, 0}, {0, 0}};
+	int ends[2];
+	char byte;
+	count = 0;
+	if (pipe(ends))
+		return;
+	answer_end = ends[1];
+	setitimer(ITIMER_REAL, &twice, NULL);
+	const ssize_t n = read(ends[0], &byte, 1);
+	printf("%s: read %d\n", when, (int)n);
+	setitimer(ITIMER_REAL, &never, NULL);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void way_siginterrupt(void)
+{
+	signal(SIGALRM, on_alarm_answer);
+	read_with_alarm("as it is");
+	siginterrupt(SIGALRM, 1);
+	read_with_alarm("after siginterrupt");
+	signal(SIGALRM, on_alarm_answer);
+	read_with_alarm("signal after that");
+	siginterrupt(SIGALRM, 0);
+	read_with_alarm("undone");
+	signal(SIGALRM, on_alarm_answer);
+	read_with_alarm("signal after that");
+	printf("of no signal: %d\n", siginterrupt(0, 1));
+}
+
+/* What signal() sets besides the handler, and what it refuses. */
+static void way_signal(void)
+{
+	struct sigaction seen;
+	signal(SIGALRM, on_prof);
+	sigaction(SIGALRM, NULL, &seen);
+	printf("flags %x, masks itself %d\n", (unsigned)seen.sa_flags, sigismember(&seen.sa_mask, SIGALRM));
+	sigset(SIGALRM, on_prof);
+	sigaction(SIGALRM, NULL, &seen);
+	printf("flags %x, masks itself %d\n", (unsigned)seen.sa_flags, sigismember(&seen.sa_mask, SIGALRM));
+	errno = 0;
+	printf("SIG_ERR is refused: %d", signal(SIGALRM, SIG_ERR) == SIG_ERR);
+	printf(" %s\n", strerrorname_np(errno));
+	errno = 0;
+	printf("SIG_ERR is refused: %d", sysv_signal(SIGALRM, SIG_ERR) == SIG_ERR);
+	printf(" %s\n", strerrorname_np(errno));
+	raise(SIGALRM);
+	printf("alive\n");
+}
+
+static void block_usr2(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static int sees_usr2_blocked(void)
+{
+	sigset_t seen;
+	pthread_sigmask(SIG_BLOCK, NULL, &seen);
+	return sigismember(&seen, SIGUSR2);
+}
+
+/* What is changed while the process forks stays changed. */
+static void way_atfork_mask(void)
+{
+	pthread_atfork(NULL, block_usr2, block_usr2);
+	fflush(stdout);
+	const pid_t child = fork();
+	if (child == 0)
+		_exit(sees_usr2_blocked());
+	int status;
+	waitpid(child, &status, 0);
+	printf("child %x parent %d\n", (unsigned)status, sees_usr2_blocked());
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -297,6 +387,9 @@ static const struct {
 	{"sysv", way_sysv},
 	{"thread-mask", way_thread_mask},
 	{"handler-mask", way_handler_mask},
+	{"siginterrupt", way_siginterrupt},
+	{"signal", way_signal},
+	{"atfork-mask", way_atfork_mask},
 };
 
 int main(int argc, char **argv)
