@@ -32,8 +32,10 @@
  */
 static void begin_child(bool parent_may_record)
 {
-	if (parent_may_record && !process_is_recording())
-		cpu_timer_start_in_child();
+	if (!parent_may_record || process_is_recording())
+		return;
+	process_set_forked();
+	cpu_timer_start_in_child();
 }
 
 EXPORT pid_t INTERPOSED(fork)(void)

@@ -28,7 +28,7 @@
 #include "unwind.h"
 
 /* Before there is a page that fork wipes: nothing can fork before this image was loaded. */
-static atomic_u32 early_words[2];
+static atomic_u32 early_words[3];
 
 atomic_u32 *process_word = early_words;
 
@@ -67,8 +67,12 @@ bool process_is_self(void)
 
 bool process_is_vfork_child(void)
 {
-	/* A forked child has memory of its own, and its word is UNKNOWN until it is registered. */
-	return process_is_recording() && process_may_call() && !process_is_self();
+	if (!process_may_call())
+		return false;
+	if (process_is_recording())
+		return !process_is_self();
+	uint32_t forked = load_relaxed(process_word + 2); /* noted by the only thread there was */
+	return forked != 0 && forked != (uint32_t)sys_call0(SYS_getpid);
 }
 
 /*
@@ -78,6 +82,9 @@ bool process_is_vfork_child(void)
 static COLD bool begin_forked_child(void)
 {
 	uint32_t expected = PROCESS_UNKNOWN;
+	/* It would be taken for its parent, which nobody would hear of then. */
+	if (process_is_vfork_child())
+		return false;
 	if (!cas_acq_rel(process_word, &expected, (uint32_t)PROCESS_STARTING))
 		return expected == PROCESS_RECORDING;
 	uint32_t pid = (uint32_t)sys_call0(SYS_getpid);
@@ -130,7 +137,13 @@ bool process_ensure_recording(void)
 	return begin_forked_child();
 }
 
-/* The word behind the state word, wiped with it. */
+/* The words behind the state word, wiped with it. */
+
+void process_set_forked(void)
+{
+	store_relaxed(process_word + 2, (uint32_t)sys_call0(SYS_getpid)); /* for this thread, the only one */
+}
+
 void process_set_armed(void)
 {
 	store_relaxed(process_word + 1, UINT32_C(1)); /* for this thread, in this process */

@@ -44,6 +44,9 @@ static ALWAYS_INLINE bool process_is_off(void)
 	return load_relaxed(process_word) == PROCESS_OFF; /* final: nothing was set up before it */
 }
 
+/* Who this process is, said by fork's child branch: so its vfork children are known for what they are. */
+void process_set_forked(void);
+
 /*
  * Whether a forked child got a CPU timer before it registered: said by fork's child
  * branch, and forgotten by the next fork like the state itself.
@@ -66,7 +69,10 @@ bool process_ensure_recording(void);
 /* True in the process that registered, false in a vfork child running on its memory. */
 bool process_is_self(void);
 
-/* True in a vfork child: what it does to itself must not be noted in its parent's memory. */
+/*
+ * True in a vfork child: what it does to itself must not be noted in its parent's memory.  Not
+ * known of the children of a process that raw clone() made, before that is recording.
+ */
 bool process_is_vfork_child(void);
 
 /*

@@ -66,6 +66,9 @@ part_burnt leaf_work
 family vfork
 part_burnt parent_work
 part_burnt leaf_work 3
+RATE=1 family vfork-in-child
+part_burnt parent_work
+part_burnt child_work
 family spawn
 part_burnt parent_work
 part_burnt leaf_work 3

@@ -244,6 +244,25 @@ FRAME void strict_work(void)
 	NO_TAIL_CALL();
 }
 
+/* A vfork child runs on its parent's memory: its allocation is not the first sample of that. */
+static void mode_vfork_in_child(void)
+{
+	const pid_t child = fork();
+	if (child == 0) {
+		static void *volatile block;
+		const pid_t grandchild = vfork();
+		if (grandchild == 0) {
+			block = malloc(100 << 20);
+			_exit(0);
+		}
+		must(wait_for(grandchild));
+		child_burns();
+		_exit(0);
+	}
+	must(wait_for(child));
+	say("parent_work", parent_work());
+}
+
 /* ---- with exec ---- */
 
 static char *leaf_arguments[] = {"leaf", "leaf", NULL, NULL};
@@ -403,6 +422,8 @@ int main(int argc, char **argv)
 		mode_exec();
 	else if (!strcmp(mode, "vfork"))
 		mode_vfork();
+	else if (!strcmp(mode, "vfork-in-child"))
+		mode_vfork_in_child();
 	else if (!strcmp(mode, "spawn"))
 		mode_spawn();
 	else if (!strcmp(mode, "many"))
