@@ -74,6 +74,7 @@ struct contention_wait {
 	const struct unwind_regs *regs; /* the caller's, on the stack beside this */
 	uint64_t start_ns;
 	uint64_t rate_ns;
+	uint64_t random;              /* decides whether it is recorded */
 	struct lock_waiters *waiters; /* the lock's entry, or NULL */
 	uint32_t releases;            /* of it, so far */
 	bool is_shared;               /* by processes */

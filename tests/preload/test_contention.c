@@ -243,6 +243,25 @@ Test(contention, wait_is_shown_recorded_and_charged_to_the_unlock)
 	cr_expect_not(lock_waiters_look(&shared));
 }
 
+/* What is done at its end is done with the lock. */
+Test(contention, wait_for_a_lock_that_is_likely_recorded_is_walked_before_its_end)
+{
+	pthread_t thread;
+	uint32_t shown = 0;
+	store_relaxed(&segment_control()->block_rate_ns, UINT64_C(10000));
+	cprof_test_pthread_mutex_lock(&shared);
+	pthread_create(&thread, NULL, lock_shared, NULL);
+	while (shown == 0) {
+		for (uint32_t i = 0; i < load_acquire(&segment_control()->threads_used); i++)
+			shown |= load_acquire(&segment_thread(i)->waiting.stack);
+		sched_yield();
+	}
+	cprof_test_pthread_mutex_unlock(&shared);
+	pthread_join(thread, NULL);
+	const struct cprof_stack *stack = (const void *)(segment_frames() + shown);
+	cr_expect_geq(stack->frame_count, 2);
+}
+
 Test(contention, inner_unlock_of_a_recursive_mutex_is_not_charged)
 {
 	static const pthread_mutex_t recursive = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;

@@ -20,7 +20,7 @@
 #define BATCH_NS 8000000u
 #define CHUNK_LOCKS 1024u
 #define THREADS_MAX 64
-#define THREADS_NS 250000000u
+#define THREADS_NS 1000000000u
 /* Steps of a multiplication each waits for: about 1 ns. */
 #define STEPS_INSIDE 200
 #define STEPS_OUTSIDE 800
