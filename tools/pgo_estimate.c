@@ -12,8 +12,9 @@
  * that is more, the sum of the calls on stacks that went to it: the first block is short and
  * so has few samples or none.
  *
- * A block with a call that is on a stack did run, however few samples it has itself; it
- * gets half a sample, the mean of what could be there and was not seen.
+ * A block with a call that is on a stack did run, however few samples it has itself, and
+ * so did the first one of a function with samples, whoever called it; such a block gets
+ * half a sample, the mean of what could be there and was not seen.
  *
  * A call's count is split by the samples beneath it; a callee that was inlined there after
  * its promotion has a count of its own.
@@ -92,23 +93,23 @@ struct counts {
 	double *of_block; /* for the block that an instruction is in: of a call */
 };
 
-static double samples_of(const struct pgo_block *block, const bool *has_call)
+static double samples_of(const struct pgo_block *block, const bool *has_run)
 {
-	bool is_on_stack = false;
+	bool is_evident = false;
 	for (size_t i = block->first; i < block->first + block->count; i++)
-		is_on_stack = is_on_stack || has_call[i];
-	return block->samples ? (double)block->samples : is_on_stack ? EVIDENCE_SAMPLES : 0;
+		is_evident = is_evident || has_run[i];
+	return block->samples ? (double)block->samples : is_evident ? EVIDENCE_SAMPLES : 0;
 }
 
-/* `has_call` tells which instructions are calls that are on a stack. */
+/* `has_run` tells of instructions that did run, whatever samples there are. */
 static void counts_init(struct counts *counts, const struct pgo_code *code, enum pgo_estimator estimator,
-			const bool *has_call)
+			const bool *has_run)
 {
 	counts->of_place = allocated(calloc(code->count + 1, sizeof(double)));
 	counts->of_block = allocated(calloc(code->count + 1, sizeof(double)));
 	for (size_t i = 0; i < code->block_count; i++) {
 		const struct pgo_block *block = &code->blocks[i];
-		double average = samples_of(block, has_call) / (double)block->cost, largest = average;
+		double average = samples_of(block, has_run) / (double)block->cost, largest = average;
 		bool is_max = estimator == PGO_ESTIMATE_MAX && block->samples;
 		for (size_t j = block->first; j < block->first + block->count; j++)
 			if (largest < (double)code->samples[j])
@@ -288,10 +289,15 @@ static void add_function(struct estimate *e, Dwarf_Die *die)
 				has_call[at] = true;
 		}
 	struct counts counts;
-	counts_init(&counts, &code, e->options->estimator, has_call);
-	struct pgo_node *function = pgo_tree_function(e->tree, name);
 	Dwarf_Addr entry = 0;
 	size_t at = dwarf_entrypc(die, &entry) == 0 ? pgo_code_find(&code, entry) : SIZE_MAX;
+	bool *has_run = allocated(calloc(code.count + 1, sizeof *has_run));
+	memcpy(has_run, has_call, code.count * sizeof *has_run);
+	if (at != SIZE_MAX)
+		has_run[at] = true;
+	counts_init(&counts, &code, e->options->estimator, has_run);
+	free(has_run);
+	struct pgo_node *function = pgo_tree_function(e->tree, name);
 	if (at != SIZE_MAX)
 		function->head += whole(counts.of_block[at]);
 	add_places(e, function, &code, &counts);

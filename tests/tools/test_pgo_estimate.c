@@ -31,6 +31,14 @@ __attribute__((noinline, noclone, used)) static int caller(void (*callee)(void))
 	return 7;
 }
 
+/* Its first block is not the one with the label. */
+extern const char in_loop[];
+__attribute__((noinline, noclone, used)) static void loop(int rounds)
+{
+	for (int i = 0; i < rounds; i++)
+		__asm__ volatile("in_loop: nop");
+}
+
 static struct pgo_binary binary;
 static struct pgo_debug debug;
 static struct pgo_samples samples;
@@ -49,6 +57,7 @@ static uint64_t file_address(const char *code)
 static void begin(void)
 {
 	leaf();
+	loop(1);
 	cr_assert_eq(caller(leaf), 7);
 	cr_assert_eq(pgo_binary_open(&binary, "/proc/self/exe"), 0);
 	cr_assert_eq(pgo_debug_open(&debug, &binary), 0);
@@ -193,6 +202,14 @@ Test(pgo_estimate, knows_that_a_block_with_a_call_ran)
 	cr_expect_gt(largest(function("caller")), 0);
 	cr_expect_lt(largest(function("caller")), 1000);
 	cr_expect_eq(coverage.sites_with_targets, 1);
+}
+
+Test(pgo_estimate, knows_that_a_function_with_samples_was_entered)
+{
+	add_leaf(in_loop, 100);
+	estimate(PGO_ESTIMATE_AVERAGE, true);
+	cr_expect_gt(function("loop")->head, 0);
+	cr_expect_lt(function("loop")->head, 1000);
 }
 
 Test(pgo_estimate, tells_of_hot_calls_without_targets)
