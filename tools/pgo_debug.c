@@ -102,11 +102,17 @@ const char *pgo_debug_name(struct pgo_debug *debug, Dwarf_Die *function)
 	return name ? name : dwarf_diename(function);
 }
 
-/* Only clang packs discriminators; gcc's are the numbers themselves. */
-static bool is_packed(Dwarf_Die *unit)
+/*
+ * Only clang packs discriminators; gcc's are the numbers themselves.  The function's own
+ * unit says it: if the debug information is split, the one with the lines does not.
+ */
+static bool is_packed(Dwarf_Die *function)
 {
+	Dwarf_Die unit;
 	Dwarf_Attribute attribute;
-	const char *producer = dwarf_formstring(dwarf_attr_integrate(unit, DW_AT_producer, &attribute));
+	if (!dwarf_diecu(function, &unit, NULL, NULL))
+		return false;
+	const char *producer = dwarf_formstring(dwarf_attr_integrate(&unit, DW_AT_producer, &attribute));
 	return producer && strstr(producer, "clang");
 }
 
@@ -139,7 +145,7 @@ bool pgo_debug_locate(struct pgo_debug *debug, uint64_t address, struct pgo_loca
 	unsigned discriminator = 0;
 	dwarf_lineno(row, &number);
 	dwarf_linediscriminator(row, &discriminator);
-	bool is_clang = is_packed(&unit);
+	bool is_clang = is_packed(&scopes[count - 1]);
 	uint32_t line = number > 0 ? (uint32_t)number : 0;
 	out->copies = is_clang ? pgo_discriminator_copies(discriminator) : 1;
 	out->is_clang = is_clang;

@@ -103,6 +103,10 @@ one_line "another build id" 1 "build id [0-9a-f]{40} .*1234567812345678" --binar
 one_line "no build id" 1 "without a build id" --binary "$TMP/bare/before" "${take[@]}"
 expect_equal "another build, allowed" 0 "$(pgo --binary "$TMP/other/before" --allow-build-id-mismatch "${take[@]}")"
 expect "another build, allowed: the same profile" cmp "$TMP/profile" "$TMP/none"
+mkdir -p "$TMP/split"
+(cd "$TMP/split" && clang++ "${flags[@]}" -gsplit-dwarf -o before "$source_file")
+expect_equal "split debug information" 0 "$(pgo --binary "$TMP/split/before" --allow-build-id-mismatch "${take[@]}")"
+expect "split debug information: the same profile" cmp "$TMP/profile" "$TMP/none"
 mkdir -p "$TMP/plain"
 clang++ -O2 -g -o "$TMP/plain/before" "$source_file"
 expect_equal "no discriminators" 0 "$(pgo --binary "$TMP/plain/before" --allow-build-id-mismatch "${take[@]}")"
