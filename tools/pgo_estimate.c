@@ -187,12 +187,15 @@ static void add_entry(struct estimate *e, const char *name, double count)
 	e->entries[e->entry_count++] = (struct entry){name, count};
 }
 
-/* Splits a call's count among its callees: the samples from `first` to `end`. */
-static void add_targets(struct estimate *e, struct pgo_node *function,
-			const struct pgo_instruction *instruction, double count, size_t first, size_t end)
+/* Splits a call's count among its callees on stacks.  Whether any of them has a name. */
+static bool add_targets(struct estimate *e, struct pgo_node *function,
+			const struct pgo_instruction *instruction, double count)
 {
 	struct pgo_location location;
+	size_t first = pgo_samples_call(e->samples, instruction->address);
+	size_t end = pgo_samples_call(e->samples, instruction->address + instruction->length);
 	uint64_t all = 0;
+	bool has_name = false;
 	bool has_place = e->options->has_calls &&
 			 pgo_debug_locate(e->debug, instruction->address, &location) &&
 			 location.frames[0].line;
@@ -202,12 +205,15 @@ static void add_targets(struct estimate *e, struct pgo_node *function,
 		const struct pgo_call *call = &e->samples->calls[i];
 		const char *name = name_of_callee(e, call);
 		double share = count * (double)call->count / (double)all;
-		if (name)
-			add_entry(e, name, share);
+		if (!name)
+			continue;
+		has_name = true;
+		add_entry(e, name, share);
 		/* LLVM's text has no way to write a name with a space, as those for people have. */
-		if (name && has_place && share >= 1 && !strchr(name, ' '))
+		if (has_place && share >= 1 && !strchr(name, ' '))
 			pgo_body_add_target(body_of(function, &location), name, whole(share));
 	}
+	return has_name;
 }
 
 /* What a compiler counts as the calls of an inlined function: the first of its places. */
@@ -255,17 +261,14 @@ static void add_calls(struct estimate *e, struct pgo_node *function, const struc
 			add_inlined_targets(e, function, &code->instructions[i]);
 	for (size_t i = 0; i < code->count; i++) {
 		const struct pgo_instruction *at = &code->instructions[i];
+		bool has_target = has_call[i] && add_targets(e, function, at, counts->of_block[i]);
+		if (at->flow != PGO_FLOW_CALL_INDIRECT || counts->of_block[i] <= 0)
+			continue;
 		double samples = (double)code->blocks[code->block_of[i]].samples;
-		if (at->flow == PGO_FLOW_CALL_INDIRECT && counts->of_block[i] > 0) {
-			bool is_hot = samples >= HOT_SHARE * (double)e->samples->used;
-			e->coverage->indirect_sites++;
-			e->coverage->sites_with_targets += has_call[i];
-			e->coverage->hot_sites_without_targets += is_hot && !has_call[i];
-		}
-		if (has_call[i])
-			add_targets(e, function, at, counts->of_block[i],
-				    pgo_samples_call(e->samples, at->address),
-				    pgo_samples_call(e->samples, at->address + at->length));
+		bool is_hot = samples >= HOT_SHARE * (double)e->samples->used;
+		e->coverage->indirect_sites++;
+		e->coverage->sites_with_targets += has_target;
+		e->coverage->hot_sites_without_targets += is_hot && !has_target;
 	}
 }
 

@@ -221,6 +221,15 @@ Test(pgo_estimate, tells_of_hot_calls_without_targets)
 	cr_expect_eq(coverage.hot_sites_without_targets, 1);
 }
 
+Test(pgo_estimate, takes_what_has_no_name_for_no_target)
+{
+	add_leaf(behind_call, 100);
+	add_call(1, NULL, 75);
+	estimate(PGO_ESTIMATE_AVERAGE, true);
+	cr_expect_eq(coverage.sites_with_targets, 0);
+	cr_expect_eq(coverage.hot_sites_without_targets, 1);
+}
+
 Test(pgo_estimate, counts_code_without_debug_information)
 {
 	leaves[samples.leaf_count++] = (struct pgo_leaf){1, 5};
