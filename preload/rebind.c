@@ -87,57 +87,57 @@ static const struct binding *binding_of(const char *name)
 	return NULL;
 }
 
-/* Protection of the mapping at `address` as the object's program headers and RELRO left it: tried, not known. */
-static void write_word(void *address, uint64_t word, bool was_writable)
-{
-	long page = (long)((uintptr_t)address & ~(PAGE_BYTES - 1));
-	if (!was_writable && sys_call3(SYS_mprotect, page, PAGE_BYTES, PROT_READ | PROT_WRITE) != 0)
-		return;
-	*(volatile uint64_t *)address = word;
-	if (!was_writable)
-		(void)sys_call3(SYS_mprotect, page, PAGE_BYTES, PROT_READ);
-}
-
-struct span {
+/* A word of an object, and how the dynamic linker has left its page: PROT_*, 0 if it is in no segment. */
+struct word {
 	const struct link_map *object;
-	uint64_t relro_start, relro_end;
-	uint64_t writable_start, writable_end;
+	uint64_t address;
+	int protection;
 };
 
-static int find_span(struct dl_phdr_info *info, size_t size, void *argument)
+static int find_protection(struct dl_phdr_info *info, size_t size, void *argument)
 {
 	(void)size;
-	struct span *span = argument;
-	if (info->dlpi_addr != span->object->l_addr)
+	struct word *word = argument;
+	bool is_relro = false;
+	if (info->dlpi_addr != word->object->l_addr)
 		return 0;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
 		uint64_t start = info->dlpi_addr + header->p_vaddr;
-		if (header->p_type == PT_GNU_RELRO) {
-			/* The dynamic linker protects whole pages only, from the first to the last full one. */
-			span->relro_start = start & ~(PAGE_BYTES - 1);
-			span->relro_end = (start + header->p_memsz) & ~(PAGE_BYTES - 1);
-		} else if (header->p_type == PT_LOAD && (header->p_flags & PF_W)) {
-			span->writable_start = start;
-			span->writable_end = start + header->p_memsz;
-		}
+		uint64_t end = start + header->p_memsz;
+		if (header->p_type == PT_LOAD && word->address >= start && word->address < end)
+			word->protection = PROT_READ | (header->p_flags & PF_W ? PROT_WRITE : 0) |
+					   (header->p_flags & PF_X ? PROT_EXEC : 0);
+		/* The dynamic linker protects whole pages only, from the first to the last full one. */
+		else if (header->p_type == PT_GNU_RELRO && word->address >= (start & ~(PAGE_BYTES - 1)) &&
+			 word->address < (end & ~(PAGE_BYTES - 1)))
+			is_relro = true;
 	}
+	if (is_relro)
+		word->protection = PROT_READ;
 	return 1;
 }
 
-static bool is_writable(const struct span *span, uint64_t address)
+/* Code may lie in the same page, and run: it stays executable all the time. */
+static void write_word(const struct link_map *object, void *address, uint64_t value)
 {
-	return address >= span->writable_start && address + 8 <= span->writable_end &&
-	       !(address >= span->relro_start && address < span->relro_end);
+	long page = (long)((uintptr_t)address & ~(PAGE_BYTES - 1));
+	struct word word = {.object = object, .address = (uint64_t)(uintptr_t)address};
+	(void)dl_iterate_phdr(find_protection, &word);
+	bool is_writable = word.protection & PROT_WRITE;
+	if (!word.protection ||
+	    (!is_writable && sys_call3(SYS_mprotect, page, PAGE_BYTES, word.protection | PROT_WRITE) != 0))
+		return;
+	*(volatile uint64_t *)address = value;
+	if (!is_writable)
+		(void)sys_call3(SYS_mprotect, page, PAGE_BYTES, word.protection);
 }
 
 static void rebind_object(const struct link_map *object)
 {
 	struct dynamic d = read_dynamic(object);
-	struct span span = {.object = object};
 	if (!d.symbols || !d.strings || (uintptr_t)d.symbols < PAGE_BYTES)
 		return;
-	(void)dl_iterate_phdr(find_span, &span);
 	for (int table = 0; table < 2; table++)
 		for (size_t i = 0; d.relocations[table] && i < d.relocation_count[table]; i++) {
 			const ElfW(Rela) *relocation = &d.relocations[table][i];
@@ -149,8 +149,7 @@ static void rebind_object(const struct link_map *object)
 			const struct binding *binding = binding_of(d.strings + d.symbols[symbol].st_name);
 			void **slot = (void **)(object->l_addr + relocation->r_offset);
 			if (binding && *slot != binding->ours)
-				write_word(slot, (uint64_t)(uintptr_t)binding->ours,
-					   is_writable(&span, (uint64_t)(uintptr_t)slot));
+				write_word(object, slot, (uint64_t)(uintptr_t)binding->ours);
 		}
 }
 
@@ -165,8 +164,8 @@ static void rename_symbols(const struct link_map *allocator)
 		    dladdr1(*bindings[i].next, &info, (void **)&symbol, RTLD_DL_SYMENT) &&
 		    info.dli_fbase == (void *)allocator->l_addr && symbol &&
 		    strcmp(d.strings + symbol->st_name, bindings[i].name) == 0)
-			write_word((void *)(uintptr_t)&symbol->st_value,
-				   (uint64_t)(uintptr_t)bindings[i].ours - allocator->l_addr, false);
+			write_word(allocator, (void *)(uintptr_t)&symbol->st_value,
+				   (uint64_t)(uintptr_t)bindings[i].ours - allocator->l_addr);
 	}
 }
 

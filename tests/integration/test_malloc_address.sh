@@ -24,6 +24,8 @@ exact()
 }
 
 exact "glibc" "$CPROF_LIB"
+# The allocator's symbol table, which is written to, stays executable where it was.
+exact "code and symbols in one page" "$VICTIMS/libone_segment.so:$CPROF_LIB"
 jemalloc=$(ldconfig -p | awk '/libjemalloc\.so\.2/ { found = $NF } END { print found }')
 if [[ -n $jemalloc ]]; then
 	exact "jemalloc before" "$jemalloc:$CPROF_LIB"
