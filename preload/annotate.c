@@ -11,9 +11,9 @@
 #include "cprof.h"
 #include "flight_slow.h"
 #include "process.h"
-#include "real.h"
 #include "segment.h"
 #include "thread_private.h"
+#include "ticks.h"
 #include "trace.h"
 
 /* include/cprof.h calls these by name. */
@@ -58,7 +58,7 @@ EXPORT void cprof_api_task_begin(const char *type, uint64_t parent, struct cprof
 	if (!own)
 		return;
 	const struct trace_text text = text_of(type);
-	struct trace_event event = {.kind = CPROF_EVENT_TASK_BEGIN, .time_ns = real_monotonic_ns()};
+	struct trace_event event = {.kind = CPROF_EVENT_TASK_BEGIN, .time_ns = ticks_now_ns()};
 	event.a = 1 + add_relaxed(&segment_control()->trace_tasks, 1); /* need only be unique */
 	event.b = parent == CPROF_TASK_CURRENT_ ? own->task : parent;
 	out_task->id = event.a;
@@ -78,7 +78,7 @@ EXPORT void cprof_api_task_end(const struct cprof_task *task)
 	if (own->task == task->id)
 		own->task = task->outer;
 	const struct trace_event event = {
-		.kind = CPROF_EVENT_TASK_END, .time_ns = real_monotonic_ns(), .a = task->id};
+		.kind = CPROF_EVENT_TASK_END, .time_ns = ticks_now_ns(), .a = task->id};
 	trace_event(&guard, &event);
 	flight_slow_end(task->watch, event.time_ns);
 	guard_leave(&guard);
@@ -115,7 +115,7 @@ EXPORT void cprof_api_region_begin(const char *type, struct cprof_region *out_re
 		return;
 	const struct trace_text text = text_of(type);
 	const struct trace_event event = {.kind = CPROF_EVENT_REGION_BEGIN,
-					  .time_ns = real_monotonic_ns(),
+					  .time_ns = ticks_now_ns(),
 					  .a = own->task,
 					  .b = own->regions};
 	out_region->task = own->task;
@@ -135,7 +135,7 @@ EXPORT void cprof_api_region_end(const struct cprof_region *region)
 	if (region->level <= own->regions) {
 		own->regions = region->level - 1;
 		const struct trace_event event = {.kind = CPROF_EVENT_REGION_END,
-						  .time_ns = real_monotonic_ns(),
+						  .time_ns = ticks_now_ns(),
 						  .a = region->task,
 						  .b = own->regions};
 		trace_event(&guard, &event);

@@ -43,8 +43,9 @@ within "block and mutex on" CPROF_BLOCK_RATE=10us mutex_lock 18 mutex_unlock 15
 within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2435
 within "every allocation" CPROF_HEAP_RATE=1 malloc 965 free 113
 
-# What a program says itself: the label is known already; begin and end of a region, with clock and text.
+# What a program says itself: the label is known already; begin and end of a region, with text, and
+# each with a reading of the clock: step by step the last one is always too old.
 within "labels" CPROF_HEAP_RATE=1G labels 320
-within "a trace" CPROF_TRACE=flight region 640
+within "a trace" CPROF_TRACE=flight region 720
 
 finish

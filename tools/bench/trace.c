@@ -26,6 +26,7 @@
 #include "real.h"
 #include "record.h"
 #include "segment.h"
+#include "ticks.h"
 #include "trace.h"
 
 #define PARTS 9
@@ -63,6 +64,7 @@ static void open_segment(void)
 	store_relaxed(&segment_control()->trace, CPROF_TRACE_FLIGHT); /* there is one thread */
 	trace_follow_segment();
 	modules_init();
+	ticks_init();
 	attach();
 }
 
