@@ -11,6 +11,7 @@
 #include "cprof_ring.h"
 #include "modules.h"
 #include "segment.h"
+#include "stack_memo.h"
 #include "stack_table.h"
 
 /* In how many places the totals of one key may be. */
@@ -19,9 +20,9 @@
 #define SLOT_UNIT_BYTES 8192u
 _Static_assert(sizeof(struct cprof_thread) % (2 * SLOT_UNIT_BYTES) == SLOT_UNIT_BYTES, "no division needed");
 
-/* Walks behind the frames that are there already, and interns all of them. */
-static uint32_t walk_and_intern(const struct guard *guard, uint32_t frame_count,
-				const struct unwind_regs *regs)
+/* Walks behind the frames that are there already, and interns all of them.  The memo (or NULL) learns what is whole. */
+static ALWAYS_INLINE uint32_t walk_and_intern(const struct guard *guard, uint32_t frame_count,
+					      const struct unwind_regs *regs, struct stack_memo *memo)
 {
 	uint16_t flags = 0;
 	frame_count += unwind_walk(regs, &guard->bounds, guard->frames + frame_count,
@@ -33,6 +34,8 @@ static uint32_t walk_and_intern(const struct guard *guard, uint32_t frame_count,
 	uint32_t stack = frame_count ? stack_table_intern(guard->frames, frame_count, flags) : 0;
 	if (!stack)
 		segment_count(CPROF_STACKS_MISSING, 1);
+	else if (memo && !flags)
+		stack_memo_learn(memo, guard, regs, frame_count, stack);
 	return stack;
 }
 
@@ -55,7 +58,16 @@ static ALWAYS_INLINE bool has_frames(const struct guard *guard)
 
 uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs)
 {
-	return has_frames(guard) ? walk_and_intern(guard, 0, regs) : 0;
+	return has_frames(guard) ? walk_and_intern(guard, 0, regs, NULL) : 0;
+}
+
+uint32_t record_stack_again(const struct guard *guard, const struct unwind_regs *regs)
+{
+	if (!has_frames(guard))
+		return 0;
+	struct stack_memo *memo = stack_memo_at(guard, regs);
+	uint32_t stack = memo ? stack_memo_find(memo, guard, regs) : 0;
+	return stack ? stack : walk_and_intern(guard, 0, regs, memo);
 }
 
 uint32_t record_stack_above(const struct guard *guard, const void *function, const struct unwind_regs *regs)
@@ -68,7 +80,7 @@ uint32_t record_stack_above(const struct guard *guard, const void *function, con
 				   ? modules_frame_base[module.row] + pc
 				   : cprof_frame(CPROF_MODULE_NONE, pc);
 	guard->frames[0] |= CPROF_FRAME_EXACT;
-	return walk_and_intern(guard, 1, regs);
+	return walk_and_intern(guard, 1, regs, NULL);
 }
 
 static void count_lost(uint32_t kind, uint64_t weight, uint64_t value)

@@ -19,6 +19,9 @@
  */
 uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs);
 
+/* The same where stacks are expected to come back: see stack_memo.h.  `regs` are a caller's. */
+uint32_t record_stack_again(const struct guard *guard, const struct unwind_regs *regs);
+
 /*
  * The same for a stack whose leaf is `function`, which was called with `regs` as its
  * caller's registers: the frame is the function's entry.

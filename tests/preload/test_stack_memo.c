@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* Memos of stacks: what they say is what a walk would say, also where stacks begin alike. */
+#include <alloca.h>
+#include <criterion/criterion.h>
+
+#include "record.h"
+#include "stack_memo.h"
+#include "stack_table.h"
+#include "walk_fixture.h"
+
+#define NOIPA __attribute__((noipa))
+
+static uint64_t found, walked; /* how many stacks came from a memo, and how many did not */
+
+static void set_up(void)
+{
+	walk_fixture_set_up();
+	own_thread_attach();
+}
+
+TestSuite(stack_memo, .init = set_up);
+
+/* The stack of the caller: as it is recorded, which must be what a walk and the table say. */
+static NOIPA uint32_t recorded_stack(void)
+{
+	struct unwind_regs regs;
+	struct guard guard;
+	struct stack out;
+	unwind_regs_of_caller(&regs);
+	cr_assert(guard_enter(&guard));
+	guard.bounds = bounds;
+	struct stack_memo *memo = stack_memo_at(&guard, &regs);
+	cr_assert_not_null(memo);
+	if (stack_memo_find(memo, &guard, &regs))
+		found++;
+	else
+		walked++;
+	uint32_t id = record_stack_again(&guard, &regs);
+	guard_leave(&guard);
+	walk(&regs, &bounds, &out);
+	cr_assert_neq(id, 0);
+	cr_assert_eq(id, stack_table_intern(out.frames, out.count, out.flags));
+	return id;
+}
+
+static NOIPA uint32_t leaf(void)
+{
+	uint32_t id = recorded_stack();
+	__asm__ volatile("");
+	return id;
+}
+
+/* Two callers whose frames are alike: the leaf begins with the same pc and stack pointer. */
+static NOIPA uint32_t call_one_way(void)
+{
+	uint32_t id = leaf();
+	__asm__ volatile("# one");
+	return id;
+}
+static NOIPA uint32_t call_another_way(void)
+{
+	uint32_t id = leaf();
+	__asm__ volatile("# another");
+	return id;
+}
+
+Test(stack_memo, stack_that_comes_back_is_found_without_a_walk)
+{
+	uint32_t first = 0;
+	for (volatile int i = 0; i < 100; i++) {
+		uint32_t id = call_one_way();
+		if (i == 0)
+			first = id;
+		cr_assert_eq(id, first);
+	}
+	cr_expect_eq(walked, 2, "noted, and learnt");
+	cr_expect_eq(found, 98);
+}
+
+Test(stack_memo, callers_with_equal_frames_are_told_apart)
+{
+	uint32_t (*volatile ways[2])(void) = {call_one_way, call_another_way};
+	uint32_t ids[2] = {0, 0};
+	for (volatile int i = 0; i < 1000; i++) {
+		int way = i / (1 + i % 5) % 2;
+		uint32_t id = ways[way]();
+		if (ids[way] == 0)
+			ids[way] = id;
+		cr_assert_eq(id, ids[way]);
+	}
+	cr_expect_neq(ids[0], ids[1]);
+	cr_expect_gt(found, 0);
+}
+
+/* A frame whose size is not known from the code: its caller's place depends on the saved frame pointer. */
+static NOIPA uint32_t call_from_a_frame_of(size_t bytes)
+{
+	char *room = alloca(bytes);
+	__asm__ volatile("" : : "r"(room) : "memory");
+	uint32_t id = leaf();
+	__asm__ volatile("" : : "r"(room) : "memory");
+	return id;
+}
+
+/* Takes as much from the stack as the other one leaves. */
+static NOIPA uint32_t descend(uint32_t choices, int levels)
+{
+	uint32_t id;
+	if (levels == 0)
+		return leaf();
+	switch (choices % 4) {
+	case 0:
+		id = call_from_a_frame_of(choices / 4 % 8 * 16);
+		break;
+	case 1:
+		id = descend(choices / 4, levels - 1);
+		__asm__ volatile("# one");
+		break;
+	case 2:
+		id = descend(choices / 4, levels - 1);
+		__asm__ volatile("# another");
+		break;
+	default:
+		id = call_one_way();
+	}
+	__asm__ volatile("");
+	return id;
+}
+
+Test(stack_memo, any_sequence_of_stacks_is_what_walks_say)
+{
+	uint32_t random = 1;
+	for (int i = 0; i < 50000; i++) {
+		/* Marsaglia's xorshift32 (2003); few of its bits, so that stacks come back. */
+		random ^= random << 13;
+		random ^= random >> 17;
+		random ^= random << 5;
+		(void)descend(random >> 7 & 255, (int)(random & 3));
+	}
+	cr_expect_gt(found, 5000);
+	cr_expect_gt(walked, 50);
+}
+
+Test(stack_memo, words_that_changed_are_noticed)
+{
+	struct unwind_regs regs;
+	struct guard guard;
+	unwind_regs_of_caller(&regs);
+	cr_assert(guard_enter(&guard));
+	guard.bounds = bounds;
+	uint32_t id = record_stack_again(&guard, &regs);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(record_stack_again(&guard, &regs), id);
+	struct stack_memo *memo = stack_memo_at(&guard, &regs);
+	cr_assert_eq(stack_memo_find(memo, &guard, &regs), id);
+	cr_assert_gt(memo->word_count, 0);
+	for (uint32_t i = 0; i < memo->word_count; i++) {
+		memo->words[i] ^= 1;
+		cr_expect_eq(stack_memo_find(memo, &guard, &regs), 0, "word %u", i);
+		memo->words[i] ^= 1;
+	}
+	/* What lies outside of the stack is not read. */
+	guard.bounds.high = regs.sp + memo->offsets[memo->word_count - 1];
+	cr_expect_eq(stack_memo_find(memo, &guard, &regs), 0);
+	guard.bounds.high = bounds.high;
+	/* Nor is anything believed after an object was unloaded. */
+	add_relaxed(&modules_generation, 1);
+	cr_expect_eq(stack_memo_find(memo, &guard, &regs), 0);
+	cr_expect_eq(record_stack_again(&guard, &regs), id);
+	guard_leave(&guard);
+}
+
+Test(stack_memo, handlers_and_unknown_stacks_have_none)
+{
+	struct unwind_regs regs;
+	struct guard guards[2]; /* as in a stack, the first one lies above */
+	unwind_regs_of_caller(&regs);
+	cr_assert(guard_enter(&guards[1]));
+	cr_assert(guard_enter(&guards[0]));
+	guards[0].bounds = bounds;
+	cr_expect_null(stack_memo_at(&guards[0], &regs));
+	guard_leave(&guards[0]);
+	guards[1].bounds = no_bounds;
+	cr_expect_null(stack_memo_at(&guards[1], &regs));
+	guard_leave(&guards[1]);
+}
