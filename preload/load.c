@@ -28,6 +28,7 @@
 #include "interpose_thread.h"
 #include "launch.h"
 #include "modules.h"
+#include "next_symbol.h"
 #include "process.h"
 #include "real.h"
 #include "rebind.h"
@@ -89,10 +90,11 @@ static atomic_u32 *map_wiped_word(void)
 static void prepare_launch(void)
 {
 	char library[CPROF_PATH_BYTES];
-	Dl_info info;
+	const struct link_map *ours = next_own_object();
+	Dl_info info = {.dli_fname = ours ? ours->l_name : NULL};
 	struct text path;
 	text_init(&path, library, sizeof library);
-	if (dladdr(&segment, &info) && info.dli_fname) {
+	if (ours || (dladdr(&segment, &info) && info.dli_fname)) {
 		if (info.dli_fname[0] != '/' &&
 		    !sys_is_error(sys_call2(SYS_getcwd, (long)library, (long)sizeof library))) {
 			while (library[path.length])

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Resolution by dlsym(RTLD_NEXT), once, at the first call of anything.  dlsym may
- * allocate; that is served by the bootstrap arena.
+ * Resolution as by dlsym(RTLD_NEXT) (next_symbol.h), once, at the first call of anything.
+ * dlsym itself may allocate; that is served by the bootstrap arena.
  *
  * Context: init, except the bootstrap versions of the allocation functions, which run
  * wherever the program first allocates.
@@ -11,7 +11,6 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
-#include <gnu/lib-names.h>
 #include <link.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include "bootstrap.h"
 #include "cprof_atomic.h"
 #include "cprof_compiler.h"
+#include "next_symbol.h"
 #include "sys.h"
 
 enum { UNRESOLVED, RESOLVING, RESOLVED };
@@ -142,28 +142,14 @@ static void *main_base(void)
 }
 
 /* A function that is missing from this libc keeps what it has: bootstrap version or NULL. */
-#define RESOLVE(type, name, parameters, ...)                                                     \
-	do {                                                                                     \
-		type(*next) parameters = (type(*) parameters)(uintptr_t)dlsym(RTLD_NEXT, #name); \
-		if (next)                                                                        \
-			real.name = next;                                                        \
+#define RESOLVE_BY(look_up, type, name, parameters)                                             \
+	do {                                                                                    \
+		type(*next) parameters = (type(*) parameters)(uintptr_t)look_up(&scope, #name); \
+		if (next)                                                                       \
+			real.name = next;                                                       \
 	} while (0);
-
-/*
- * Those whose oldest version must not be had.  A look-up by version would pass by
- * interposers behind us that have none.
- */
-#if defined(__x86_64__)
-#define RESOLVE_COND(type, name, parameters, ...)                             \
-	do {                                                                  \
-		void *next = dlsym(RTLD_NEXT, #name);                         \
-		if (!next || next == dlvsym(RTLD_NEXT, #name, "GLIBC_2.2.5")) \
-			next = dlvsym(RTLD_NEXT, #name, "GLIBC_2.3.2");       \
-		real.name = (type(*) parameters)(uintptr_t)next;              \
-	} while (0);
-#else
-#define RESOLVE_COND RESOLVE
-#endif
+#define RESOLVE(type, name, parameters, ...) RESOLVE_BY(next_symbol, type, name, parameters)
+#define RESOLVE_DEFAULT(type, name, parameters, ...) RESOLVE_BY(next_symbol_default, type, name, parameters)
 
 /*
  * What every libc has.  A look-up that fails allocates its error text, and whoever got
@@ -177,25 +163,18 @@ bool real_resolve(void)
 	if (expected != UNRESOLVED || !cas_acq_rel(&progress, &expected, (uint32_t)RESOLVING))
 		return false;
 	int saved_errno = errno;
+	struct next_scope scope;
+	next_scope_open(&scope, next_own_object());
 	REAL_WAIT_FUNCTIONS(RESOLVE) /* first: whatever is called in between may lock */
-	REAL_COND_FUNCTIONS(RESOLVE_COND)
+	REAL_COND_FUNCTIONS(RESOLVE_DEFAULT)
 	CALL_LIST(RESOLVE) /* likewise */
 	REAL_SYSTEM_FUNCTIONS(RESOLVE)
-	real.syscall = (long (*)(long, long, long, long, long, long, long))(uintptr_t)dlsym(RTLD_NEXT,
-											    "syscall");
+	real.syscall = (long (*)(long, long, long, long, long, long, long))(uintptr_t)next_symbol(&scope,
+												  "syscall");
 	REAL_MALLOC_FUNCTIONS(RESOLVE)
 	errno = saved_errno;
 	store_release(&progress, (uint32_t)RESOLVED); /* after the pointers */
 	return true;
-}
-
-/* The handle is not closed: this may run while dlclose is still to be found, and libc stays. */
-static void find_clock(void)
-{
-	void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
-	void *found = libc ? dlsym(libc, "clock_gettime") : NULL;
-	if (found)
-		real.clock_gettime = (int (*)(clockid_t, struct timespec *))(uintptr_t)found;
 }
 
 void real_resolve_optional(void)
@@ -205,16 +184,22 @@ void real_resolve_optional(void)
 	if (!cas_acq_rel(&was_done, &no, UINT32_C(1)))
 		return;
 	int saved_errno = errno;
+	struct next_scope scope;
+	next_scope_open(&scope, next_own_object());
 	REAL_CXX_NEW_FUNCTIONS(RESOLVE)
 	REAL_CXX_DELETE_FUNCTIONS(RESOLVE)
 	REAL_OPTIONAL_FUNCTIONS(RESOLVE)
 	REAL_LATE_WAIT_FUNCTIONS(RESOLVE)
 	CALL_LIST_LATE(RESOLVE)
-	find_clock();
+	void *clock_gettime_of_libc = next_symbol_of_libc(&scope, "clock_gettime");
+	if (clock_gettime_of_libc)
+		real.clock_gettime = (int (*)(clockid_t, struct timespec *))(uintptr_t)clock_gettime_of_libc;
 	real_judge_cxx();
 	errno = saved_errno;
 }
 #undef RESOLVE
+#undef RESOLVE_DEFAULT
+#undef RESOLVE_BY
 
 void real_find_cxx(const void *caller)
 {
@@ -278,6 +263,8 @@ static void *definition_in_front(const char *name, struct link_map **out_object)
 
 enum real_first real_first_malloc(void **out_definition, struct link_map **out_object)
 {
+	if (!next_may_be_in_front(next_own_object(), "malloc"))
+		return REAL_FIRST_OURS;
 	int saved_errno = errno;
 	enum real_first first = REAL_FIRST_OURS;
 	Dl_info info;

@@ -94,4 +94,18 @@ for rate in 524288 4096; do
 		expect_all_valid "rate $rate seed $seed"
 	done
 done
+
+# A counter behind cprof sees what the program allocates and no more: cprof's own start allocates nothing.
+sql='WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT group_concat(i) FROM n'
+counted() { bounded env COUNT_FILE="$TMP/count" LD_PRELOAD="$1" sqlite3 :memory: "$sql" >/dev/null && cat "$TMP/count"; }
+fresh_out
+read -r blocks bytes < <(counted "$VICTIMS/libcount_allocations.so")
+read -r blocks_behind bytes_behind < <(CPROF_OUT=$OUT CPROF_HEAP_RATE=1 \
+	counted "$CPROF_LIB:$VICTIMS/libcount_allocations.so")
+expect_profile sqlite3 heap "counter"
+expect_range "counter: blocks" 100 "$blocks" 100000
+expect_equal "counter: blocks that reach libc" "$blocks" "$blocks_behind"
+expect_equal "counter: bytes that reach libc" "$bytes" "$bytes_behind"
+expect_equal "counter: blocks in the profile" "$blocks" "$(query "$(profile sqlite3 heap)" total alloc_objects)"
+expect_equal "counter: bytes in the profile" "$bytes" "$(query "$(profile sqlite3 heap)" total alloc_space)"
 finish
