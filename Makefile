@@ -3,7 +3,8 @@
 # One flat makefile.  Sources are found by wildcard: a file is in the build as soon as
 # it lies in its room.  The words to know: make, make test, make demo, make lint,
 # make soak, make fuzz, make bench, make accuracy, make install.  Variables: BUILD=dir, V=1 (show commands),
-# SAN=asan|ubsan|tsan (asan has ubsan in it), T=name (run only the tests whose name contains it), BENCH=name, PREFIX=, DESTDIR=.
+# SAN=asan|ubsan|tsan (asan has ubsan in it), T=name (run only the tests whose name contains it), BENCH=name,
+# ACCURACY=part, PREFIX=, DESTDIR=.
 
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
@@ -13,6 +14,7 @@ SAN ?=
 V ?=
 T ?=
 BENCH ?=
+ACCURACY ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 BUILD ?= $(if $(SAN),build/san-$(SAN),build)
@@ -275,10 +277,11 @@ bench: deps
 accuracy: deps
 	@tools/install_packages.sh bench
 	@$(MAKE) --no-print-directory all $(VICTIMS)
-	@BUILD='$(abspath $(BUILD))' tools/bench/accuracy.py
+	@BUILD='$(abspath $(BUILD))' tools/bench/accuracy.py $(ACCURACY)
 
 bench-readme:
 	@BUILD='$(abspath $(BUILD))' tools/bench/bench.py --readme
+	@BUILD='$(abspath $(BUILD))' tools/bench/accuracy.py --readme
 
 # Rewrites the sources in the style that lint demands.
 format:

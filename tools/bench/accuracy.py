@@ -3,25 +3,29 @@
 """How true the profiles are, beside what else measures the same.
 
     BUILD=dir tools/bench/accuracy.py [NAME...]    cpu heap locks stacks; default: all
+    BUILD=dir tools/bench/accuracy.py --readme     puts what was found into README.md
 
     cpu     the CPU profile against `perf record` on the same run: total variation distance of the
             shares of functions, flat and with callers; two runs of perf against each other are
             the floor
-    heap    allocations counted at rate 1 against heaptrack's count and jemalloc's own
+    heap    allocations at rate 1 against those of a counter behind malloc, of heaptrack and of jemalloc
     locks   block and mutex profiles at rate 1 against the program's own clock
     stacks  how many samples of real programs have a stack that is cut or broken, or frames
             without a name
 
-Writes accuracy.md to BUILD/bench, and prints it.  What cannot run here is said and left out.
+Each part is kept in BUILD/bench/accuracy.json when it is done, so they may run one by one;
+accuracy.md has all that are there.  What cannot run here is said and left out.
 """
 
 import bisect
 import glob
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 
 sys.dont_write_bytecode = True  # the sources stay as they are
@@ -29,13 +33,18 @@ sys.dont_write_bytecode = True  # the sources stay as they are
 # pylint: disable=wrong-import-position
 import profile as pprof
 import workloads
-from report import machine, machine_words, markdown_table
+from report import machine, machine_words, markdown_table, replace_marked
 from run import Scratch, clean_environment
 from variants import BUILD, LIBRARY, VARIANTS
 
+_BEGIN, _END = "<!-- made by `make accuracy` -->", "<!-- end of what `make accuracy` made -->"
+PROGRAMS = ("sqlite3", "python", "compile")
 VICTIMS = os.path.join(BUILD, "tests", "victims")
+DIRECTORY = os.path.join(BUILD, "bench")
 SCRATCH = Scratch()
 HZ = 250
+# For the compiler and CPython: what they allocate must not hang on chance.
+EVERY_ALLOCATION = {"CPROF_CPU_HZ": "0", "PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0"}
 
 
 def run(command, variant="cprof", stdin=None, **settings):
@@ -116,68 +125,104 @@ def distance(a, b):
     return sum(abs(a.get(name, 0) - b.get(name, 0)) for name in a.keys() | b.keys()) / 2
 
 
+def perf_event():
+    """What perf may sample by here: with the kernel's time, which the profile has too, or without; None: neither."""
+    for event in ("cpu-clock", "cpu-clock:u"):
+        if shutil.which("perf") and not subprocess.run(["perf", "record", "-q", "-e", event, "-o", "/dev/null", "true"],
+                                                       capture_output=True, check=False).returncode:
+            return event
+    return None
+
+
+def both_profiles(event, command, stdin, symbols):
+    """The stacks that perf and cprof see in one run."""
+    data = os.path.join(SCRATCH.fresh(), "perf")
+    # Not inherited: the collector is no part of the program.
+    out, _, error = run(["perf", "record", "-q", "--no-inherit", "-e", event, "-F", str(HZ), "--call-graph",
+                         "dwarf,32768", "-o", data, *command], stdin=stdin, CPROF_CPU_HZ=str(HZ),
+                        CPROF_MATCH=os.path.basename(command[0]) + "*")
+    found = largest(out, "cpu")
+    if not found:
+        raise RuntimeError(f"nothing recorded for {command[0]}: {error[-300:]}")
+    stacks_of_both = list(perf_stacks(data, symbols)), list(cprof_stacks(found, symbols))
+    os.unlink(data)
+    return stacks_of_both
+
+
 def cpu():
     """Distances of CPU profiles from perf's."""
-    if not shutil.which("perf") or subprocess.run(["perf", "record", "-q", "-e", "cpu-clock:u", "-o", "/dev/null", "true"],
-                                                  capture_output=True, check=False).returncode:
-        return "CPU: perf cannot record here.\n"
-    rows, symbols = [], Symbols()
-    for name in ("sqlite3", "python", "compile"):
-        command, stdin = workloads.command(name, 20)
-        seen = []
-        for _ in range(2):
-            data = os.path.join(SCRATCH.fresh(), "perf")
-            # Not inherited: the collector is no part of the program.
-            out, _, error = run(["perf", "record", "-q", "--no-inherit", "-e", "cpu-clock:u", "-F", str(HZ),
-                                 "--call-graph", "dwarf,32768", "-o", data, *command], stdin=stdin,
-                                CPROF_CPU_HZ=str(HZ), CPROF_MATCH=os.path.basename(command[0]) + "*")
-            found = largest(out, "cpu")
-            if not found:
-                return f"CPU: nothing recorded for {name}: {error[-300:]}\n"
-            seen.append((list(perf_stacks(data, symbols)), list(cprof_stacks(found, symbols))))
-        row = [name, str(len(seen[0][0])), str(len(seen[0][1]))]
-        for is_cumulative in (False, True):
-            (perf1, cprof1), (perf2, _) = [[shares(stacks, is_cumulative) for stacks in both] for both in seen]
-            row += [f"{distance(cprof1, perf1):.3f}", f"{distance(perf1, perf2):.3f}"]
+    event = perf_event()
+    if not event:
+        return "perf cannot record here.\n", []
+    rows, brief, symbols = [], [], Symbols()
+    for name in PROGRAMS:
+        command, stdin = workloads.command(name, 50)
+        seen = [both_profiles(event, command, stdin, symbols) for _ in range(2)]
+        row = [name, *(f"{sum(len(both[i]) for both in seen):,}" for i in (0, 1))]
+        for title, is_cumulative in (("function", False), ("function and its callees", True)):
+            (perf1, cprof1), (perf2, cprof2) = [[shares(each, is_cumulative) for each in both] for both in seen]
+            ours, floor = (distance(cprof1, perf1) + distance(cprof2, perf2)) / 2, distance(perf1, perf2)
+            row += [f"{ours:.3f}", f"{floor:.3f}"]
+            brief.append([f"CPU time by {title}, {name}: distance from `perf record` of the same run", f"{ours:.3f}",
+                          f"{floor:.3f} between two runs of perf"])
         rows.append(row)
     return markdown_table(["program", "samples of perf", "of cprof", "flat: cprof to perf", "perf to perf",
-                           "cumulative: cprof to perf", "perf to perf"], rows)
+                           "cumulative: cprof to perf", "perf to perf"], rows), brief
 
 
 # ---- heap ------------------------------------------------------------------------------
 
 
+def count_behind(command, stdin):
+    """Blocks and bytes that cprof sees, and those that a counter behind it does: it must pass on each, and add none."""
+    out = SCRATCH.fresh()
+    counter, counts = os.path.join(VICTIMS, "libcount_allocations.so"), os.path.join(out, "counts")
+    profiles, _, _ = run(command, "cprof_exact", stdin, LD_PRELOAD=f"{LIBRARY}:{counter}", COUNT_FILE=counts,
+                         **EVERY_ALLOCATION)
+    with open(counts, encoding="ascii") as found:
+        return largest(profiles, "heap"), [int(word) for word in found.read().split()]
+
+
+def heaptrack_count(command, stdin):
+    """What heaptrack counts, or None."""
+    if not VARIANTS["heaptrack"].is_installed() or not shutil.which("heaptrack_print"):
+        return None
+    trace = os.path.join(SCRATCH.fresh(), "heap")
+    run(["heaptrack", "-o", trace, *command], "plain", stdin, **EVERY_ALLOCATION)
+    text = "".join(subprocess.run(["heaptrack_print", "-f", path], capture_output=True, text=True, check=False).stdout
+                   for path in glob.glob(trace + ".*"))
+    calls = re.search(r"calls to allocation functions: ([0-9]+)", text)
+    return int(calls.group(1)) if calls else None
+
+
+def jemalloc_counts(command, stdin):
+    """What cprof counts on jemalloc, and what that says itself; or None twice."""
+    if not VARIANTS["jemalloc"].is_installed():
+        return None, None
+    out, _, error = run(command, "cprof_exact", stdin, MALLOC_CONF="stats_print:true,tcache:false",
+                        LD_PRELOAD=f"{LIBRARY}:{VARIANTS['jemalloc'].environment['LD_PRELOAD']}", **EVERY_ALLOCATION)
+    stats = re.search(r"^total:\s+(\d+)\s+(\d+)", error, re.M)
+    return largest(out, "heap").total("alloc_objects"), int(stats.group(2)) if stats else None
+
+
 def heap():
-    """Counts of allocations by three who count them all; jemalloc's include blocks of its own."""
-    rows = []
-    for name in ("sqlite3", "python", "compile"):
+    """Counts of allocations by four who count them all."""
+    rows, brief = [], []
+    for name in PROGRAMS:
         command, stdin = workloads.command(name, 1)
-        everything = {"CPROF_CPU_HZ": "0", "PYTHONMALLOC": "malloc"}
-        out, _, _ = run(command, "cprof_exact", stdin, **everything)
-        found = largest(out, "heap")
-        row = [name, f"{found.total('alloc_objects'):,}", f"{found.total('alloc_space'):,}"]
-        if VARIANTS["heaptrack"].is_installed():
-            trace = os.path.join(SCRATCH.fresh(), "heap")
-            run(["heaptrack", "-o", trace, *command], "plain", stdin, **everything)
-            files = glob.glob(trace + ".*")
-            text = subprocess.run(["heaptrack_print", "-f", files[0]], capture_output=True, text=True,
-                                  check=False).stdout if files and shutil.which("heaptrack_print") else ""
-            calls = re.search(r"calls to allocation functions: ([0-9]+)", text)
-            row.append(f"{int(calls.group(1)):,}" if calls else "?")
-        else:
-            row.append("")
-        if VARIANTS["jemalloc"].is_installed():
-            preload = f"{LIBRARY}:{VARIANTS['jemalloc'].environment['LD_PRELOAD']}"
-            out, _, error = run(command, "cprof_exact", stdin, LD_PRELOAD=preload,
-                                MALLOC_CONF="stats_print:true,tcache:false", **everything)
-            found = largest(out, "heap")
-            stats = re.search(r"^total:\s+(\d+)\s+(\d+)", error, re.M)
-            row += [f"{found.total('alloc_objects'):,}", f"{int(stats.group(2)):,}" if stats else "?"]
-        else:
-            row += ["", ""]
-        rows.append(row)
-    return markdown_table(["program", "cprof: blocks", "bytes", "heaptrack: blocks", "on jemalloc, cprof: blocks",
-                           "jemalloc: blocks"], rows)
+        found, counted = count_behind(command, stdin)
+        blocks, size = found.total("alloc_objects"), found.total("alloc_space")
+        others = [heaptrack_count(command, stdin), *jemalloc_counts(command, stdin)]
+        rows.append([name, f"{blocks:,}", f"{counted[0]:,}", f"{size:,}", f"{counted[1]:,}",
+                     *("" if n is None else f"{n:,}" for n in others)])
+        beside = "" if others[0] is None else f"; {others[0]:,} by heaptrack"
+        brief += [[f"blocks that {name} allocates, every one recorded", f"{blocks:,}",
+                   f"{counted[0]:,} by a counter behind malloc{beside}"],
+                  ["their bytes", f"{size:,}", f"{counted[1]:,}"]]
+    return markdown_table(["program", "cprof: blocks", "a counter behind it", "cprof: bytes", "the counter",
+                           "heaptrack: blocks", "on jemalloc, cprof: blocks", "jemalloc: blocks"], rows) + (
+        "\nheaptrack brings the C++ library along, whose first allocation it counts, and leaves out those of its own "
+        "functions;\njemalloc counts blocks of its own, and no realloc that stays in place.\n"), brief
 
 
 # ---- locks -----------------------------------------------------------------------------
@@ -196,7 +241,7 @@ def sum_at(found, sites):
 
 def locks():
     """Waits of the programs that know their own: "wait SITE LEAF COUNT NS", "charge SITE LEAF COUNT LOW HIGH"."""
-    rows = []
+    rows, brief = [], []
     for victim in ("contention_sites", "contention_cxx", "contention_rust"):
         path = os.path.join(VICTIMS, victim)
         if not os.path.exists(path):
@@ -211,22 +256,25 @@ def locks():
             low, high = (sum(int(words[column]) for words in known) for column in (4, -1))
             off = min(ns - low, 0) + max(ns - high, 0)
             clock = f"{low / 1e6:,.1f}" if low == high else f"{low / 1e6:,.1f} … {high / 1e6:,.1f}"
-            rows.append([victim, kind, f"{sum(int(words[3]) for words in known):,}", f"{count:,}", clock + " ms",
-                         f"{ns / 1e6:,.1f} ms", f"{off / high * 100:+.2f} %"])
+            own_count = sum(int(words[3]) for words in known)
+            rows.append([victim, kind, f"{own_count:,}", f"{count:,}", clock + " ms", f"{ns / 1e6:,.1f} ms",
+                         f"{off / high * 100:+.2f} %"])
+            brief.append([f"{kind} profile of {victim}: waits, delay", f"{count:,}, {ns / 1e6:,.1f} ms",
+                          f"{own_count:,}, {clock} ms by its own clock"])
     if not rows:
-        return "Locks: the test programs are not built (make test-programs).\n"
+        return "The test programs are not built (make test-programs).\n", []
     return markdown_table(["program", "profile", "waits: its own count", "the profile's", "delay: its own clock",
-                           "the profile's", "outside"], rows)
+                           "the profile's", "outside"], rows), brief
 
 
 # ---- stacks ----------------------------------------------------------------------------
 
 _PROGRAMS = {
-    "perl": ["perl", "-e", "my %h; for my $i (1..900000) { $h{$i % 5003} .= chr(65 + $i % 26) } print scalar keys %h"],
-    "bash": ["bash", "-c", "for ((i = 0; i < 250000; i++)); do s=$((s + i % 7)); done; echo $s"],
+    "perl": ["perl", "-e", "my %h; for my $i (1..6000000) { $h{$i % 5003} .= chr(65 + $i % 26) } print scalar keys %h"],
+    "bash": ["bash", "-c", "for ((i = 0; i < 400000; i++)); do s=$((s + i % 7)); done; echo $s"],
     "awk": ["awk", "BEGIN { for (i = 0; i < 6000000; i++) s += i * i % 17; print s }"],
     "xz": ["sh", "-c", "head -c 6000000 /usr/bin/python3 | xz -5 | wc -c"],
-    "sort": ["sh", "-c", "seq 1500000 | sort -r | tail -1"],
+    "sort": ["sh", "-c", "seq 6000000 | sort -r | tail -1"],
     "git": ["sh", "-c", "rm -rf r && git init -q r && cd r && cp -r /usr/include/linux . && git add . && "
             "git -c user.name=a -c user.email=a@b commit -qm one && git gc -q && git log -p | wc -l"],
     "openssl": ["openssl", "speed", "-seconds", "1", "-bytes", "4096", "sha256"],
@@ -235,8 +283,8 @@ _PROGRAMS = {
 
 def stacks():
     """Of real programs, the share of samples that are cut, broken or have frames without a name."""
-    rows = []
-    for name in ("sqlite3", "python", "compile", *_PROGRAMS):
+    rows, total = [], Counter()
+    for name in (*PROGRAMS, *_PROGRAMS):
         command, stdin = (_PROGRAMS[name], None) if name in _PROGRAMS else workloads.command(name, 10)
         if not shutil.which(command[0]):
             continue
@@ -254,26 +302,63 @@ def stacks():
                     if word in comment:
                         marked[mark] += int(re.search(r"\d+", comment).group())
         if samples:
+            total.update(marked, samples=samples, frames=frames, unnamed=unnamed)
             rows.append([name, f"{samples:,}", f"{frames / samples:.1f}", f"{marked['cut'] / samples * 100:.2f} %",
                          f"{marked['broken'] / samples * 100:.2f} %", f"{unnamed / frames * 100:.1f} %"])
-    return markdown_table(["program", "samples", "frames each", "cut at 128", "broken", "frames without a name"], rows)
+    brief = [[f"stacks of {len(rows)} programs, {total['samples']:,} samples: {title}",
+              f"{total[what] / total[of] * 100:.2f} %", ""]
+             for title, what, of in (("cut at 128 frames", "cut", "samples"), ("broken", "broken", "samples"),
+                                     ("frames without a name, Debian's stripped binaries", "unnamed", "frames"))
+             if total[of]]
+    return markdown_table(["program", "samples", "frames each", "cut at 128", "broken", "frames without a name"],
+                          rows), brief
 
 
 _PARTS = {"cpu": ("CPU time, beside perf on the same run", cpu), "heap": ("Allocations, every one counted", heap),
           "locks": ("Waits, beside the programs' own clocks", locks), "stacks": ("Stacks of real programs", stacks)}
 
 
+def _kept():
+    """What earlier parts have found."""
+    try:
+        with open(os.path.join(DIRECTORY, "accuracy.json"), encoding="utf-8") as found:
+            return json.load(found)
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(found):
+    """Keeps what is known so far, and the two texts made of it; returns the longer."""
+    host = machine_words(machine()) + ".\n"
+    text = "\n".join(["# How true the profiles are\n", host,
+                      *(f"## {title}\n\n{found[name]['table']}" for name, (title, _) in _PARTS.items() if name in found)])
+    rows = [row for name in _PARTS if name in found for row in found[name]["brief"]]
+    brief = "\n".join([_BEGIN, "", "On " + host, markdown_table(["", "cprof", "beside it"], rows), _END, ""])
+    for name, what in (("accuracy.json", json.dumps(found, indent=1) + "\n"), ("accuracy.md", text),
+                       ("accuracy_brief.md", brief)):
+        with open(os.path.join(DIRECTORY, name), "w", encoding="utf-8") as out:
+            out.write(what)
+    return text
+
+
 def main(words):
+    if words == ["--readme"]:
+        with open(os.path.join(DIRECTORY, "accuracy_brief.md"), encoding="utf-8") as made:
+            replace_marked("README.md", _BEGIN, _END, made.read())
+        return 0
     if any(word not in _PARTS for word in words):
         print(f"accuracy: there are: {' '.join(_PARTS)}", file=sys.stderr)
         return 2
-    text = ["# How true the profiles are\n", machine_words(machine()) + ".\n"]
-    for name, (title, part) in _PARTS.items():
+    os.makedirs(DIRECTORY, exist_ok=True)
+    found, text = _kept(), ""
+    for name, (_, part) in _PARTS.items():
         if not words or name in words:
-            text += [f"## {title}\n", part()]
-    with open(os.path.join(BUILD, "bench", "accuracy.md"), "w", encoding="utf-8") as out:
-        out.write("\n".join(text))
-    print("\n".join(text))
+            start = time.monotonic()
+            table, brief = part()
+            found[name] = {"table": table, "brief": brief}
+            text = _write(found)
+            print(f"  {name:16} {time.monotonic() - start:6.1f} s", file=sys.stderr)
+    print(text)
     return 0
 
 

@@ -155,14 +155,18 @@ def _cost(results, judged, host, settings):
                       markdown_table(["", "without", "with cprof", "added", "best peer"], rows), _END, ""])
 
 
+def replace_marked(path, begin, end, text):
+    """Replaces the part of a file from one mark to another, both included."""
+    with open(path, encoding="utf-8") as old:
+        whole = old.read()
+    pattern = re.escape(begin) + ".*" + re.escape(end) + "\n?"
+    if not re.search(pattern, whole, re.S):
+        raise SystemExit(f"bench: {path} has no part marked {begin}")
+    with open(path, "w", encoding="utf-8") as new:
+        new.write(re.sub(pattern, lambda _: text, whole, flags=re.S))
+
+
 def update_readme(path, directory):
     """Replaces the marked part of a README by the last run's table."""
     with open(os.path.join(directory, "cost.md"), encoding="utf-8") as made:
-        cost = made.read()
-    with open(path, encoding="utf-8") as readme:
-        text = readme.read()
-    pattern = re.escape(_BEGIN) + ".*" + re.escape(_END) + "\n?"
-    if not re.search(pattern, text, re.S):
-        raise SystemExit(f"bench: {path} has no part marked {_BEGIN}")
-    with open(path, "w", encoding="utf-8") as readme:
-        readme.write(re.sub(pattern, lambda _: cost, text, flags=re.S))
+        replace_marked(path, _BEGIN, _END, made.read())

@@ -38,27 +38,32 @@ UPDATE people SET name = upper(name) || substr(name, 3) WHERE born % 3 = 0;
 SELECT count(*), sum(length(name)) FROM people WHERE name LIKE '%ON 1%';
 """
 
-_CXX = """
+_CXX_HEAD = """
 #include <algorithm>
 #include <iostream>
 #include <map>
 #include <string>
 #include <unordered_map>
 #include <vector>
-template <int N> struct table { std::map<std::string, std::vector<int>> rows; table<N - 1> rest;
-    int sum() const { int s = rest.sum(); for (auto &r : rows) for (int x : r.second) s += x * N; return s; } };
-template <> struct table<0> { int sum() const { return 0; } };
+"""
+_CXX_UNIT = """
+namespace unit{number} {{
+template <int N> struct table {{ std::map<std::string, std::vector<int>> rows; table<N - 1> rest;
+    int sum() const {{ int s = rest.sum(); for (auto &r : rows) for (int x : r.second) s += x * N; return s; }} }};
+template <> struct table<0> {{ int sum() const {{ return 0; }} }};
 int main(int argc, char **argv)
-{
+{{
     table<60> all;
     std::unordered_map<std::string, int> seen;
     for (int i = 0; i < argc; i++)
         if (argv[i][0] != '-')
             seen[argv[i]]++;
     std::vector<std::pair<std::string, int>> sorted(seen.begin(), seen.end());
-    std::sort(sorted.begin(), sorted.end(), [](auto &a, auto &b) { return a.second > b.second; });
+    std::sort(sorted.begin(), sorted.end(), [](auto &a, auto &b) {{ return a.second > b.second; }});
     std::cout << all.sum() << sorted.size();
-}
+    return 0;
+}}
+}}
 """
 
 _scratch = tempfile.TemporaryDirectory(prefix="cprof-bench.")
@@ -79,9 +84,11 @@ def command(name, size):
     if name == "python":
         return ["/usr/bin/python3", _file(f"{size}.py", _PYTHON.format(turns=3 * size))], None
     # The compiler proper: heaptrack does not follow children.
+    units = max(1, size // 5)
+    program = _CXX_HEAD + "".join(_CXX_UNIT.format(number=number) for number in range(units))
     compiler = subprocess.run(["g++", "-print-prog-name=cc1plus"], capture_output=True, text=True, check=True)
     return [compiler.stdout.strip(), "-quiet", "-O1", "-D_GNU_SOURCE", "-o", os.path.join(_scratch.name, "out.s"),
-            _file("program.cc", _CXX)], None
+            _file(f"program{units}.cc", program)], None
 
 
 def object_with_debug_information():
