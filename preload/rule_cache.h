@@ -43,7 +43,8 @@ enum rule_shape { RULE_BY_SP, RULE_BY_FP, RULE_BY_BX, RULE_REALIGNED, RULE_OUTER
 
 #define RULE_BX_SHIFT 8
 #define RULE_ROW_SHIFT 16
-#define RULE_ROW_MAX 4095u
+#define RULE_ROW_MAX 4094u
+#define RULE_ROW_MASK UINT32_C(4095)    /* all ones is no row */
 #define RULE_HIDDEN (UINT64_C(1) << 28) /* a frame of cprof itself: not shown */
 #define RULE_SHAPE_SHIFT 29
 #define RULE_OFFSET_SHIFT 32
@@ -64,7 +65,7 @@ static inline uint64_t rule_add_row(uint64_t rule, uint32_t row)
 /* An ordinary frame: of shape RULE_BY_SP, shown. */
 static inline bool rule_is_ordinary(uint64_t rule)
 {
-	return ((uint32_t)rule >> 28) == 0;
+	return (uint32_t)rule < UINT32_C(1) << 28;
 }
 static inline enum rule_shape rule_shape(uint64_t rule)
 {
@@ -72,7 +73,11 @@ static inline enum rule_shape rule_shape(uint64_t rule)
 }
 static inline uint32_t rule_row(uint64_t rule)
 {
-	return (uint32_t)rule >> RULE_ROW_SHIFT & RULE_ROW_MAX;
+	return (uint32_t)rule >> RULE_ROW_SHIFT & RULE_ROW_MASK;
+}
+static inline bool rule_has_row_of(uint64_t rule, uint64_t other)
+{
+	return (((uint32_t)rule ^ (uint32_t)other) & RULE_ROW_MASK << RULE_ROW_SHIFT) == 0;
 }
 static inline int64_t rule_fp(uint64_t rule)
 {
@@ -96,6 +101,13 @@ struct rule_cache_entry {
 };
 
 extern struct rule_cache_entry rule_cache[RULE_CACHE_ENTRIES] __attribute__((visibility("hidden")));
+
+/*
+ * Beside each entry, where its frame returned to when it was first undone: a guess, which whoever
+ * uses it compares with the return address.  Most often it is right, and the processor then has
+ * looked up the caller's rule before the return address was loaded.
+ */
+extern atomic_u64 rule_cache_callers[RULE_CACHE_ENTRIES] __attribute__((visibility("hidden")));
 
 /*
  * A key is pc ^ this.  Rules are inserted for pcs below 2^47 only; a walk may ask for any
@@ -126,6 +138,13 @@ static ALWAYS_INLINE struct rule_cache_entry *rule_cache_first(uint64_t key)
 static ALWAYS_INLINE struct rule_cache_entry *rule_cache_second(uint64_t key)
 {
 	return rule_cache_first(key ^ 2);
+}
+
+static ALWAYS_INLINE atomic_u64 *rule_cache_caller(uint64_t key)
+{
+	uint64_t masked = key & (2 * (RULE_CACHE_ENTRIES - 1));
+	return (atomic_u64 *)(void *)((char *)rule_cache_callers +
+				      masked * (sizeof(rule_cache_callers[0]) / 2));
 }
 
 /* Whether the entry holds the key's rule; if so, sets *out_rule. */

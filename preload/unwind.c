@@ -64,88 +64,131 @@ static NOINLINE enum step end_cached(struct walk *w, uint64_t rule)
 }
 
 /*
+ * The same value, of which the compiler knows nothing: of two words that were found to be equal
+ * it would go on with the one that comes later.
+ */
+static ALWAYS_INLINE uint64_t opaque(uint64_t value)
+{
+	__asm__("" : "+r"(value));
+	return value;
+}
+
+/* The state of a walk by cached rules: in registers, since stores through `frame` might alias *w. */
+struct cached {
+	uint64_t pc, sp, fp, bx;
+	uint64_t *frame;
+	uint64_t *frames_end;
+	uint64_t verified;   /* a rule whose row is verified */
+	uint64_t frame_base; /* of that row */
+};
+
+enum undone { UNDONE, UNDONE_NOT, UNDONE_IS_LAST, UNDONE_IS_FULL };
+
+/* Goes from a frame to its caller by the rule of its pc, if it is one by which that can be. */
+static ALWAYS_INLINE enum undone undo_cached(struct walk *w, struct cached *at, uint64_t rule)
+{
+	uint64_t offset = (uint64_t)rule_offset(rule);
+	uint64_t cfa = at->sp + offset, saved_base = cfa;
+	if (unlikely(!rule_is_ordinary(rule))) {
+		enum rule_shape shape = rule_shape(rule);
+		if (shape == RULE_BY_FP || shape == RULE_BY_BX) {
+			saved_base = cfa = (shape == RULE_BY_FP ? at->fp : at->bx) + offset;
+		} else if (shape == RULE_REALIGNED) {
+			uint64_t place = at->fp + offset;
+			saved_base = at->fp + 16;
+			if (at->fp - w->cfa_low > w->cfa_span || !safe_read_is_near(&w->reader, place))
+				return UNDONE_NOT;
+			cfa = *(const uint64_t *)(uintptr_t)place;
+			if (cfa < saved_base)
+				return UNDONE_NOT;
+		} else if (shape != RULE_BY_SP) {
+			return UNDONE_IS_LAST;
+		}
+		if (cfa <= at->sp)
+			return UNDONE_NOT;
+	}
+	if (unlikely(cfa - w->cfa_low > w->cfa_span))
+		return UNDONE_NOT;
+	if (unlikely(!rule_has_row_of(rule, at->verified))) {
+		uint32_t row = rule_row(rule);
+		if (unlikely(!is_verified(w, row)) && !verify_row(w, row))
+			return UNDONE_NOT;
+		at->verified = rule;
+		at->frame_base = modules_frame_base[row];
+	}
+	if (likely(!(rule & RULE_HIDDEN))) {
+		if (unlikely(at->frame == at->frames_end)) {
+			if (!walk_make_room(w))
+				return UNDONE_IS_FULL;
+			at->frames_end = w->frames_end;
+		}
+		*at->frame++ = at->pc + at->frame_base;
+	}
+	uint64_t caller = *(const uint64_t *)(uintptr_t)(cfa + (uint64_t)ARCH_RA_CFA_OFFSET);
+	uint64_t saved_fp = *(const uint64_t *)(uintptr_t)(saved_base + (uint64_t)rule_fp(rule) * 8);
+	uint64_t saved_bx = *(const uint64_t *)(uintptr_t)(saved_base + (uint64_t)rule_bx(rule) * 8);
+	at->fp = rule_fp(rule) == RULE_UNCHANGED ? at->fp : saved_fp;
+	at->bx = rule_bx(rule) == RULE_UNCHANGED ? at->bx : saved_bx;
+	at->sp = cfa;
+	atomic_u64 *guess = rule_cache_caller(at->pc);
+	uint64_t guessed = load_relaxed(guess); /* nothing comes of it but a comparison */
+	at->pc = opaque(guessed);
+	if (unlikely(guessed != caller)) {
+		at->pc = opaque(caller);
+		/* Not each time: of frames with many callers the processors would fight for the line. */
+		if (guessed == 0)
+			store_relaxed(guess, caller); /* any word will do, see above */
+	}
+	return UNDONE;
+}
+
+/*
  * Walks while rules are cached and the stack is directly readable.  Returns how the walk
  * ended, or with the registers of a frame that needs another way: STEP_DONE (not
  * emitted yet) or STEP_WITHOUT_CFI.
  *
- * Each frame waits for the one before it: pc -> entry -> offset -> return address.  All
- * else is kept off that chain: what is checked is checked by branches that are
- * predicted, and saved registers are loaded whether they were saved or not.  A wrong pc
- * needs no check, for it has no rule.  The state is in locals since stores through
- * w->frame might alias *w.
+ * Each frame waits for the one before it: pc -> entry -> offset -> return address, two loads
+ * and what is between them.  So the caller is guessed (rule_cache_callers): while guesses are
+ * right, which a predicted branch finds out, the chain is pc -> guess, one load.  All else is
+ * kept off it too: what is checked is checked by branches, and saved registers are loaded
+ * whether they were saved or not.  A wrong pc needs no check, for it has no rule.
  */
 static HOT NOINLINE enum step walk_cached(struct walk *w)
 {
-	const uint64_t cfa_low = w->cfa_low, cfa_span = w->cfa_span;
 	const uint64_t exact_bits = rule_cache_key_bits(w->generation, true);
-	uint64_t key_bits = rule_cache_key_bits(w->generation, w->is_exact);
-	uint64_t pc = w->machine.pc, sp = w->machine.sp, fp = w->machine.fp, bx = w->machine.bx;
-	uint64_t *leaf = w->frame;
-	uint64_t *frame = leaf;
-	uint32_t verified_row = UINT32_MAX;
-	enum step step = STEP_DONE;
-	bool is_last = false;
-	uint64_t rule;
+	const uint64_t key_bits = rule_cache_key_bits(w->generation, false);
+	struct cached at = {
+		.pc = w->machine.pc,
+		.sp = w->machine.sp,
+		.fp = w->machine.fp,
+		.bx = w->machine.bx,
+		.frame = w->frame,
+		.frames_end = w->frames_end,
+		.verified = ~UINT64_C(0), /* no row is that high */
+	};
+	enum undone undone = UNDONE;
+	uint64_t rule = 0;
 
-	while (rule_cache_find(pc ^ key_bits, &rule)) {
-		uint64_t offset = (uint64_t)rule_offset(rule);
-		uint64_t cfa = sp + offset, saved_base = cfa;
-		if (unlikely(!rule_is_ordinary(rule))) {
-			enum rule_shape shape = rule_shape(rule);
-			if (shape == RULE_BY_FP || shape == RULE_BY_BX) {
-				saved_base = cfa = (shape == RULE_BY_FP ? fp : bx) + offset;
-			} else if (shape == RULE_REALIGNED) {
-				uint64_t place = fp + offset;
-				saved_base = fp + 16;
-				if (fp - cfa_low > cfa_span || !safe_read_is_near(&w->reader, place))
-					break;
-				cfa = *(const uint64_t *)(uintptr_t)place;
-				if (cfa < saved_base)
-					break;
-			} else if (shape != RULE_BY_SP) {
-				is_last = true;
-				break;
-			}
-			if (cfa <= sp)
-				break;
+	if (w->is_exact) {
+		uint64_t *leaf = at.frame;
+		undone = rule_cache_find(at.pc ^ exact_bits, &rule) ? undo_cached(w, &at, rule) : UNDONE_NOT;
+		if (undone == UNDONE) {
+			if (leaf < at.frame)
+				*leaf |= CPROF_FRAME_EXACT;
+			w->is_exact = false;
+			w->machine.context = NULL;
 		}
-		if (unlikely(cfa - cfa_low > cfa_span))
-			break;
-		uint32_t row = rule_row(rule);
-		if (unlikely(row != verified_row)) {
-			if (unlikely(!is_verified(w, row)) && !verify_row(w, row))
-				break;
-			verified_row = row;
-		}
-		if (likely(!(rule & RULE_HIDDEN))) {
-			if (unlikely(frame == w->frames_end) && !walk_make_room(w)) {
-				step = STEP_IS_TRUNCATED;
-				break;
-			}
-			*frame++ = pc + modules_frame_base[row];
-		} else if (frame == leaf && key_bits == exact_bits) {
-			leaf = NULL;
-		}
-		pc = *(const uint64_t *)(uintptr_t)(cfa + (uint64_t)ARCH_RA_CFA_OFFSET);
-		uint64_t saved_fp = *(const uint64_t *)(uintptr_t)(saved_base + (uint64_t)rule_fp(rule) * 8);
-		uint64_t saved_bx = *(const uint64_t *)(uintptr_t)(saved_base + (uint64_t)rule_bx(rule) * 8);
-		fp = rule_fp(rule) == RULE_UNCHANGED ? fp : saved_fp;
-		bx = rule_bx(rule) == RULE_UNCHANGED ? bx : saved_bx;
-		sp = cfa;
-		key_bits = exact_bits ^ RULE_CACHE_KEY_EXACT;
 	}
-	if (w->is_exact && key_bits != exact_bits) {
-		if (leaf && leaf < frame)
-			*leaf |= CPROF_FRAME_EXACT;
-		w->is_exact = false;
-		w->machine.context = NULL;
-	}
-	w->frame = frame;
-	w->machine.pc = pc;
-	w->machine.sp = sp;
-	w->machine.fp = fp;
-	w->machine.bx = bx;
-	return is_last ? end_cached(w, rule) : step;
+	while (undone == UNDONE && rule_cache_find(at.pc ^ key_bits, &rule))
+		undone = undo_cached(w, &at, rule);
+	w->frame = at.frame;
+	w->machine.pc = at.pc;
+	w->machine.sp = at.sp;
+	w->machine.fp = at.fp;
+	w->machine.bx = at.bx;
+	if (undone == UNDONE_IS_LAST)
+		return end_cached(w, rule);
+	return undone == UNDONE_IS_FULL ? STEP_IS_TRUNCATED : STEP_DONE;
 }
 
 static ALWAYS_INLINE enum step next_step(struct walk *w, enum step step)

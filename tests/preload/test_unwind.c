@@ -361,6 +361,29 @@ static uint64_t stack_bytes_of_walk(void)
 	return (uint64_t)bytes;
 }
 
+Test(unwind, wrong_guesses_of_callers_change_nothing)
+{
+	struct unwind_regs regs;
+	struct stack known, again;
+	unwind_regs_of_caller(&regs);
+	walk(&regs, &bounds, &known);
+	cr_assert_eq(known.flags, 0);
+	cr_assert_gt(known.count, 4);
+	/* Frames of the walk itself have rules: taken at their word they would lead in circles. */
+	for (uint32_t turn = 0; turn < known.count + 4; turn++) {
+		for (uint32_t i = 0; i < RULE_CACHE_ENTRIES; i++) {
+			uint64_t guess = turn < known.count ? pc_of(known.frames[turn])
+					 : turn % 2         ? (uint64_t)i << 32 | i
+							    : 0;
+			store_relaxed(&rule_cache_callers[i], guess);
+		}
+		walk(&regs, &bounds, &again);
+		expect_equal_stacks(&known, &again);
+		walk(&regs, &bounds, &again);
+		expect_equal_stacks(&known, &again);
+	}
+}
+
 Test(unwind, a_walk_needs_less_than_a_kilobyte_of_stack)
 {
 	if (HAS_ADDRESS_SANITIZER)
