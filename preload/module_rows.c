@@ -30,7 +30,8 @@
 
 /* Written by module_rows_init(), constant after. */
 static uint64_t page_bytes;
-static uint32_t executable_path_bytes;
+/* Written by module_rows_keep_executable() before the program leaves its files behind; length first 0. */
+static atomic_u32 executable_path_bytes;
 static char executable_path[PATH_MAX];
 
 /* ---- program headers ------------------------------------------------------------------------ */
@@ -118,6 +119,31 @@ static uint32_t copy_path(char *path, uint32_t capacity, const char *from, uint6
 	return (uint32_t)bytes;
 }
 
+/* What was executed, by the name that the kernel was given. */
+static uint32_t copy_executed_path(char *path, uint32_t capacity)
+{
+	const char *name = (const char *)getauxval(AT_EXECFN);
+	struct text text;
+	text_init(&text, path, capacity);
+	if (name[0] != '/' && safe_read_may_call() &&
+	    !sys_is_error(sys_call2(SYS_getcwd, (long)path, (long)capacity))) {
+		while (path[text.length])
+			text.length++;
+		text_add(&text, "/");
+	}
+	text_add(&text, name);
+	return text.is_cut ? 0 : (uint32_t)text.length;
+}
+
+/* The path of the executable; 0 if it is not to be had. */
+static uint32_t read_executable_path(char *path, uint32_t capacity)
+{
+	long bytes = -1;
+	if (safe_read_may_call())
+		bytes = sys_call4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)path, capacity);
+	return bytes > 0 && bytes < (long)capacity ? (uint32_t)bytes : copy_executed_path(path, capacity);
+}
+
 /* Returns the length of the path; it is NUL-terminated. */
 static uint32_t find_path(const struct cprof_module *module, const char *name, char *path, uint32_t capacity)
 {
@@ -126,8 +152,12 @@ static uint32_t find_path(const struct cprof_module *module, const char *name, c
 		bytes = copy_path(path, capacity, "[vdso]", strlen("[vdso]"));
 	} else {
 		bytes = read_mapped_path(module, path, capacity);
+		/* Acquire: pairs with the release in module_rows_keep_executable(). */
 		if (bytes == 0 && (module->flags & CPROF_MODULE_IS_MAIN))
-			bytes = copy_path(path, capacity, executable_path, executable_path_bytes);
+			bytes = copy_path(path, capacity, executable_path,
+					  load_acquire(&executable_path_bytes));
+		if (bytes == 0 && (module->flags & CPROF_MODULE_IS_MAIN))
+			bytes = read_executable_path(path, capacity);
 		if (bytes == 0)
 			bytes = copy_path(path, capacity, name, strlen(name));
 	}
@@ -280,27 +310,21 @@ void module_rows_mark_unloaded(uint32_t row)
 	(void)cas_acq_rel(&segment_module(row)->state, &state, CPROF_MODULE_UNLOADED);
 }
 
-/* What was executed, by the name that the kernel was given. */
-static uint32_t copy_executed_path(char *path, uint32_t capacity)
+void module_rows_keep_executable(void)
 {
-	const char *name = (const char *)getauxval(AT_EXECFN);
-	struct text text;
-	text_init(&text, path, capacity);
-	if (name[0] != '/' && !sys_is_error(sys_call2(SYS_getcwd, (long)path, (long)capacity))) {
-		while (path[text.length])
-			text.length++;
-		text_add(&text, "/");
-	}
-	text_add(&text, name);
-	return text.is_cut ? 0 : (uint32_t)text.length;
+	static atomic_u32 was_called;
+	uint32_t no = 0;
+	if (cas_acq_rel(&was_called, &no, UINT32_C(1)))
+		/* Release: pairs with the acquire in find_path(). */
+		store_release(&executable_path_bytes,
+			      read_executable_path(executable_path, sizeof(executable_path)));
 }
 
 void module_rows_init(void)
 {
+	const char *name = (const char *)getauxval(AT_EXECFN);
 	page_bytes = getauxval(AT_PAGESZ);
-	long bytes = sys_call4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)executable_path,
-			       sizeof(executable_path));
-	executable_path_bytes = !sys_is_error(bytes)
-					? (uint32_t)bytes /* else there is no /proc */
-					: copy_executed_path(executable_path, sizeof(executable_path));
+	/* Where there is no /proc the name means something only until somebody changes the directory. */
+	if (name[0] != '/')
+		module_rows_keep_executable();
 }

@@ -26,6 +26,13 @@ void module_rows_mark_unloaded(uint32_t row);
 /* Rows handed out so far in the current segment. */
 uint32_t module_rows_used(void);
 
+/*
+ * Before the program gives up its rights, its root or its system calls: asks for the
+ * executable's path, which otherwise the first sample does where the kernel does not let the
+ * process see the names of its mappings.
+ */
+void module_rows_keep_executable(void);
+
 /* Context: init. */
 void module_rows_init(void);
 

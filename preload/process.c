@@ -17,6 +17,7 @@
 #include "flight_slow.h"
 #include "interpose_malloc.h"
 #include "label_table.h"
+#include "module_rows.h"
 #include "modules.h"
 #include "revive.h"
 #include "segment.h"
@@ -170,6 +171,7 @@ void process_before_confinement(void)
 		return;
 	/* What this thread's samples need system calls for is had now: slot, timer, randomness. */
 	(void)thread_random();
+	module_rows_keep_executable();
 	guard_leave(&guard);
 }
 
