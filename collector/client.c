@@ -376,6 +376,18 @@ static bool was_killed(const struct client *client)
 	return load_relaxed(&control->cpu_clock_ns) == 0; /* the last that it says before it exits */
 }
 
+bool client_is_empty(const struct client *client)
+{
+	const struct cprof_control *control = segment_reader_control(&client->reader);
+	/* Relaxed: nobody writes any more, and nothing but the bell depends on it. */
+	uint32_t used = load_relaxed(&control->threads_used);
+	for (uint32_t i = 0; i < used && i < client->reader.geometry.thread_count; i++)
+		if (load_relaxed(&segment_reader_thread(&client->reader, i)->head) != 0)
+			return false;
+	return !client->handle.is_first && !load_relaxed(&control->total_levels_used) &&
+	       !load_relaxed(&control->trace_asked);
+}
+
 void client_finish(struct client *client, void (*tick)(void *), void *tick_arg)
 {
 	if (client_has_request(client))

@@ -94,6 +94,9 @@ bool client_is_gone(const struct client *client);
 void client_end_by_death(struct client *client);
 void client_end_by_exec(struct client *client, struct client *successor);
 
+/* Whether an ended image has left nothing to be written, as most short processes do: its end takes no time. */
+bool client_is_empty(const struct client *client);
+
 /* Writes the last files of an ended image.  May take long, see client_answer(). */
 void client_finish(struct client *client, void (*tick)(void *), void *tick_arg);
 

@@ -41,6 +41,13 @@
 
 #define ARRIVALS_MAX 256
 
+/*
+ * After a process other than the first has come or gone the next such is not looked for at once:
+ * short ones come by the thousand, each costs two turns of the loop, and being woken for them costs
+ * the program its processor.  Nothing is lost meanwhile, and nobody waits for it.
+ */
+#define REST_MS 5
+
 /* The library connects right after it has started us; later it never will. */
 #define FIRST_PEER_PATIENCE_MS 10000
 
@@ -65,7 +72,8 @@ struct loop {
 	int32_t first_peer_pid; /* of the first process; 0 before it registered and after its end */
 	bool has_started;       /* somebody has registered */
 	int64_t started_ms;
-	int64_t farewell_ms; /* when nobody is waited for any more, once all processes have ended */
+	int64_t rest_until_ms; /* see REST_MS */
+	int64_t farewell_ms;   /* when nobody is waited for any more, once all processes have ended */
 	int tick_ms;
 	int64_t last_tick_ms;
 	struct pollfd *poll_fds;
@@ -88,6 +96,8 @@ static void take_arrivals(struct loop *loop)
 			handle.is_first = 0;
 		if (handle.is_first)
 			loop->first_peer_pid = handle.peer_pid;
+		else
+			loop->rest_until_ms = clock_monotonic_ms() + REST_MS;
 		loop->has_started = true;
 		supervisor_tell_registered(loop->link_fd, &handle);
 		struct client_handle *grown = realloc(loop->arrived,
@@ -262,8 +272,10 @@ static void notice_deaths(struct loop *loop)
 		if (client->end_monotonic_ns)
 			continue;
 		client_end_by_death(client);
-		if (!client->handle.is_first)
+		if (!client->handle.is_first) {
+			loop->rest_until_ms = clock_monotonic_ms() + REST_MS;
 			continue;
+		}
 		/* Who reads the first process's output must not wait for us. */
 		log_close();
 		supervisor_tell_first_ended(loop->link_fd);
@@ -306,7 +318,8 @@ static bool do_one_job(struct loop *loop)
 	bool is_interval_due = interval_has_job(loop->interval, loop->clients, now);
 	if (!asking && !peer && !ended && !is_interval_due && !http_has_job(loop->http, now))
 		return false;
-	bell_begin_work(&loop->bell);
+	if (asking || peer || !ended || !client_is_empty(ended))
+		bell_begin_work(&loop->bell);
 	if (asking)
 		answer(loop, asking);
 	else if (peer)
@@ -343,10 +356,17 @@ static void wait_for_something(struct loop *loop)
 	}
 	struct pollfd *fds = loop->poll_fds;
 	size_t bell_at = registration_poll_fds(&loop->registration, now, fds);
+	bool rests = now < loop->rest_until_ms;
+	if (rests) {
+		fds[0].fd = -1; /* which poll() skips */
+		left = left < loop->rest_until_ms - now ? left : loop->rest_until_ms - now;
+	}
 	size_t count = bell_at;
 	fds[count++] = (struct pollfd){.fd = loop->bell.event_fd, .events = POLLIN};
 	for (const struct client *client = loop->clients; client; client = client->next)
-		fds[count++] = (struct pollfd){.fd = client->handle.pidfd, .events = POLLIN};
+		fds[count++] = (struct pollfd){.fd = rests && !client->handle.is_first ? -1
+										       : client->handle.pidfd,
+					       .events = POLLIN};
 	count += commands_poll_fds(&loop->commands, fds + count);
 	fds[count++] = (struct pollfd){.fd = http_fd(loop->http), .events = POLLIN};
 	fds[count++] = (struct pollfd){.fd = push_fd(loop->push), .events = POLLIN};

@@ -10,6 +10,7 @@
 #include "supervisor.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -25,6 +26,11 @@
 #define RESTARTS_WINDOW_S 3600
 #define RESTART_PAUSE_S 1
 #define LINK_PATIENCE_S 1
+/*
+ * A short process makes three messages within a millisecond, and each wakes this process at the
+ * cost of the worker, and of the program that may wait for its processor.  They keep well where they are.
+ */
+#define LINK_REST_NS 5000000
 
 enum link_kind {
 	LINK_PEER = 1,
@@ -244,12 +250,20 @@ static bool listen_once(int link_fd, struct inheritance *kept)
 	return true;
 }
 
+static bool has_message(int link_fd)
+{
+	struct pollfd link = {.fd = link_fd, .events = POLLIN};
+	return poll(&link, 1, 0) != 0;
+}
+
 /* Waits for the worker's end.  Returns whether it had done all its work. */
 static bool supervise(int link_fd, pid_t worker, struct inheritance *kept)
 {
 	int status = 0;
+	const struct timespec rest = {.tv_nsec = LINK_REST_NS};
 	while (listen_once(link_fd, kept))
-		;
+		if (!has_message(link_fd))
+			nanosleep(&rest, NULL);
 	while (waitpid(worker, &status, 0) < 0 && errno == EINTR)
 		;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
