@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Programs with a fixed amount of work, made once a run, and their inputs."""
 
-import glob
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+
+from variants import BUILD
 
 _PYTHON = """
 import random
@@ -91,12 +93,39 @@ def command(name, size):
             _file(f"program{units}.cc", program)], None
 
 
-def object_with_debug_information():
-    """A large object with DWARF in it, or None."""
-    for pattern in ("/usr/bin/python3.*-dbg", "/usr/bin/python3-dbg"):
-        for path in sorted(glob.glob(pattern)):
+def _debian_debug_file():
+    """A large program of Debian's whose -dbgsym package is installed, or None."""
+    for name in ("gdb", "clang-14", "clang"):
+        path = shutil.which(name)
+        notes = subprocess.run(["readelf", "-n", path], capture_output=True, text=True, check=False).stdout if path else ""
+        found = re.search(r"Build ID: (..)([0-9a-f]+)", notes)
+        if found and os.path.exists(f"/usr/lib/debug/.build-id/{found.group(1)}/{found.group(2)}.debug"):
             return os.path.realpath(path)
-    return shutil.which("python3-dbg")
+    return None
+
+
+def object_with_debug_information():
+    """
+    A large object with DWARF: one of Debian's, or 100 MB made here.  Those are a C++ object of 7 MB that is linked
+    thirty-five times, each time under other names: a compiler would take minutes for as much.
+    """
+    made = os.path.join(BUILD, "bench", "debug.so")
+    found = _debian_debug_file() or (made if os.path.exists(made) else None)
+    if found:
+        return found
+    source = _file("debug.cc", _CXX_HEAD + "".join(_CXX_UNIT.format(number=number) for number in range(10)))
+    one = os.path.join(_scratch.name, "debug.o")
+    subprocess.run(["g++", "-g", "-O2", "-fPIC", "-c", "-o", one, source], check=True)
+    copies = [os.path.join(_scratch.name, f"debug{number}.o") for number in range(35)]
+    for number, copy in enumerate(copies):
+        subprocess.run(["objcopy", f"--prefix-symbols=copy{number}_", one, copy], check=True)
+    # What they call in the C++ library is undefined under their names; nobody runs them.
+    handles = [f"-Wl,--defsym=copy{number}___dso_handle=0" for number in range(len(copies))]
+    subprocess.run(["g++", "-shared", "-nostdlib", "-o", made + ".new", *handles, *copies], check=True)
+    os.rename(made + ".new", made)
+    for path in (one, *copies):
+        os.unlink(path)
+    return made
 
 
 def unwind(runner, _, __, ___):
