@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -28,11 +27,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "blocking_calls.h"
 #include "dump_modules.h"
 #include "fake_segment.h"
-#include "thread_state.h"
-#include "thread_stop.h"
+#include "watched_child.h"
 
 #define NOINLINE __attribute__((noinline, noclone))
 /* The caller's registers are only found by its rules if it has a frame pointer. */
@@ -51,29 +48,16 @@
 static struct shared {
 	atomic_u32 turns;
 	atomic_u32 futex;
-	atomic_u32 result;
 	uint64_t pc, sp, fp;
 } * shared;
-static int event_fd;
-
-static pid_t child;
 
 static void begin(void)
 {
 	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	event_fd = eventfd(0, 0);
-	cr_assert(shared != MAP_FAILED && event_fd >= 0);
+	cr_assert(shared != MAP_FAILED);
 }
 
-static void end(void)
-{
-	if (child > 0) {
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-	}
-}
-
-TestSuite(thread_dump, .init = begin, .fini = end, .timeout = 60);
+TestSuite(thread_dump, .init = begin, .fini = child_end, .timeout = 60);
 
 /* ---- stacks -------------------------------------------------------------------------------- */
 
@@ -87,17 +71,6 @@ static NOINLINE void in_spin(void)
 {
 	for (;;)
 		add_relaxed(&shared->turns, 1);
-}
-
-static NOINLINE void in_epoll(void)
-{
-	struct epoll_event event = {.events = EPOLLIN};
-	int fd = epoll_create1(0);
-	epoll_ctl(fd, EPOLL_CTL_ADD, event_fd, &event);
-	int result = epoll_wait(fd, &event, 1, -1);
-	store_release(&shared->result, result < 0 ? (uint32_t)errno : (uint32_t)result + 1000);
-	pause();
-	STAY();
 }
 
 static NOINLINE FRAMED void in_published(void)
@@ -161,21 +134,6 @@ static NOINLINE void outer(void (*wait)(void))
 
 /* ---- children ------------------------------------------------------------------------------ */
 
-static bool is_asleep(pid_t pid)
-{
-	struct thread_state state;
-	return thread_state_read_status(pid, pid, &state) == 0 && state.state == 'S';
-}
-
-/* Until a condition holds: a bound for hangs, not a measurement. */
-#define WAIT_FOR(condition)                                                \
-	do {                                                               \
-		int polls = 5000;                                          \
-		while (!(condition) && polls-- > 0)                        \
-			poll(NULL, 0, 2);                                  \
-		cr_assert(condition, "it did not happen: %s", #condition); \
-	} while (0)
-
 static void start(void (*run)(void (*)(void)), void (*wait)(void))
 {
 	child = fork();
@@ -190,7 +148,7 @@ static void start(void (*run)(void (*)(void)), void (*wait)(void))
 static void start_sleeper(void (*run)(void (*)(void)), void (*wait)(void))
 {
 	start(run, wait);
-	WAIT_FOR(is_asleep(child));
+	WAIT_FOR(child_state() == 'S');
 }
 
 static struct thread_dump take(const struct segment_reader *reader)
@@ -282,7 +240,7 @@ Test(thread_dump, stops_a_sleeper_where_that_is_harmless)
 	struct thread_dump dump = take(NULL);
 	expect_stack(&dump, "in_framed_pause framed ", "stopped for a moment");
 	thread_dump_free(&dump);
-	WAIT_FOR(is_asleep(child));
+	WAIT_FOR(child_state() == 'S');
 	dump = take(NULL);
 	expect_stack(&dump, "in_framed_pause framed ", "stopped for a moment");
 	thread_dump_free(&dump);
@@ -544,183 +502,14 @@ Test(thread_dump, leaves_stopped_and_traced_threads_alone)
 	cr_expect_str_eq(label_of(&dump, 0, "state"), "stopped");
 	expect_stack(&dump, "in_poll middle outer ", HOW_READ);
 	thread_dump_free(&dump);
-	struct thread_state state;
-	cr_assert_eq(thread_state_read_status(child, child, &state), 0);
-	cr_expect_eq(state.state, 'T');
+	cr_expect_eq(child_state(), 'T');
 	kill(child, SIGCONT);
-	WAIT_FOR(is_asleep(child));
+	WAIT_FOR(child_state() == 'S');
 	cr_assert_eq(ptrace(PTRACE_SEIZE, child, NULL, NULL), 0);
 	dump = take(NULL);
 	expect_stack(&dump, "in_poll middle outer ", HOW_READ);
 	cr_expect(strstr(dump.text, "traced by process") != NULL);
 	thread_dump_free(&dump);
-}
-
-/* ---- stopping ------------------------------------------------------------------------------ */
-
-/* thread_stop_copy(), with all the time that a busy machine needs. */
-static int stop_and_copy(const struct thread_call *assumed, struct thread_stop *out_stop)
-{
-	static unsigned char stack[4096];
-	struct thread_stop_late late = {.count = 0};
-	int error = thread_stop_copy(child, assumed, stack, sizeof stack, &late, out_stop);
-	thread_stop_await_late(&late, INT64_MAX);
-	return error;
-}
-
-/* A thread that was running when the decision was made, and sleeps by the time of the stop. */
-Test(thread_dump, mends_a_call_that_the_stop_has_ended)
-{
-	start_sleeper(outer, in_epoll);
-	for (int i = 0; i < 100; i++) {
-		struct thread_stop stop;
-		struct thread_call running = {.kind = THREAD_CALL_RUNNING};
-		int error = stop_and_copy(&running, &stop);
-		cr_expect(error == -ETIMEDOUT || (error == 0 && stop.stack_bytes > 0), "%d", error);
-		WAIT_FOR(is_asleep(child));
-	}
-	cr_expect_eq(load_acquire(&shared->result), 0, "no EINTR: %u", load_acquire(&shared->result));
-	eventfd_write(event_fd, 1);
-	WAIT_FOR(load_acquire(&shared->result) != 0);
-	cr_expect_eq(load_acquire(&shared->result), 1001, "one event: %u", load_acquire(&shared->result));
-}
-
-/* Calls that are said to be restarted: each returns 0 if it ended only when it should. */
-static volatile sig_atomic_t signals;
-
-static void count_signal(int number)
-{
-	(void)number;
-	signals++;
-}
-
-static int call_sigsuspend(void)
-{
-	sigset_t none;
-	sigemptyset(&none);
-	sigsuspend(&none);
-	return signals == 1 ? 0 : 1;
-}
-
-static int call_pause(void)
-{
-	pause();
-	return signals == 1 ? 0 : 1;
-}
-
-static int call_waitid(void)
-{
-	siginfo_t info;
-	pid_t grandchild = fork();
-	if (grandchild == 0) {
-		while (load_acquire(&shared->turns) == 0)
-			poll(NULL, 0, 1);
-		_exit(0);
-	}
-	return waitid(P_PID, (id_t)grandchild, &info, WEXITED) == 0 ? 0 : errno;
-}
-
-static int call_pselect(void)
-{
-	struct timespec limit = {.tv_sec = 1};
-	return pselect(0, NULL, NULL, NULL, &limit, NULL) == 0 ? 0 : errno;
-}
-
-static int call_poll(void)
-{
-	return poll(NULL, 0, 1000) == 0 ? 0 : errno;
-}
-
-static int call_futex_bitset(void)
-{
-	return syscall(SYS_futex, &shared->futex, FUTEX_WAIT_BITSET, 0, NULL, NULL, 1) == 0 ? 0 : errno;
-}
-
-static int call_futex_pi(void)
-{
-	store_relaxed(&shared->futex, (uint32_t)getppid());
-	return syscall(SYS_futex, &shared->futex, FUTEX_LOCK_PI, 0, NULL, NULL, 0) == 0 ? 0 : errno;
-}
-
-static const struct {
-	const char *name;
-	int (*call)(void);
-	enum { BY_ITSELF, BY_SIGNAL, BY_FLAG, BY_WAKE, BY_UNLOCK } ended;
-} restarting[] = {
-	{"sigsuspend", call_sigsuspend, BY_SIGNAL},
-	{"pause", call_pause, BY_SIGNAL},
-	{"waitid", call_waitid, BY_FLAG},
-	{"pselect", call_pselect, BY_ITSELF},
-	{"poll", call_poll, BY_ITSELF},
-	{"FUTEX_WAIT_BITSET", call_futex_bitset, BY_WAKE},
-	{"FUTEX_LOCK_PI", call_futex_pi, BY_UNLOCK},
-};
-
-static void run_restarting(size_t i)
-{
-	child = fork();
-	if (child == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		signal(SIGUSR1, count_signal);
-		store_release(&shared->result, 1000 + (uint32_t)restarting[i].call());
-		_exit(0);
-	}
-}
-
-static void end_restarting(size_t i)
-{
-	if (restarting[i].ended == BY_SIGNAL)
-		kill(child, SIGUSR1);
-	else if (restarting[i].ended == BY_FLAG)
-		store_release(&shared->turns, UINT32_C(1));
-	else if (restarting[i].ended == BY_WAKE)
-		syscall(SYS_futex, &shared->futex, FUTEX_WAKE_BITSET, 1, NULL, NULL, 1);
-	else if (restarting[i].ended == BY_UNLOCK)
-		syscall(SYS_futex, &shared->futex, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0);
-}
-
-Test(thread_dump, stops_only_calls_that_go_on)
-{
-	for (size_t i = 0; i < sizeof restarting / sizeof restarting[0]; i++) {
-		store_relaxed(&shared->result, UINT32_C(0));
-		store_relaxed(&shared->futex, UINT32_C(0));
-		run_restarting(i);
-		WAIT_FOR(is_asleep(child));
-		int stopped = 0;
-		for (int stops = 0; stops < 20; stops++) {
-			struct thread_stop stop;
-			struct thread_call call;
-			cr_assert_eq(thread_state_read_call(child, child, &call), 0);
-			if (call.kind != THREAD_CALL_INSIDE || !blocking_calls_restarts(child, &call))
-				continue; /* before the call, or between two sleeps */
-			stopped += stop_and_copy(&call, &stop) == 0;
-			poll(NULL, 0, 1);
-		}
-		cr_expect_gt(stopped, 0, "%s was not stopped", restarting[i].name);
-		cr_expect_eq(load_acquire(&shared->result), 0, "%s ended", restarting[i].name);
-		/* Again and again: what comes while it is on its way back into the call is lost. */
-		WAIT_FOR((end_restarting(i), load_acquire(&shared->result) != 0));
-		cr_expect_eq(load_acquire(&shared->result), 1000, "%s: %s", restarting[i].name,
-			     strerror((int)load_acquire(&shared->result) - 1000));
-		end();
-	}
-	child = 0;
-}
-
-Test(thread_dump, lets_a_thread_go_that_is_elsewhere)
-{
-	static unsigned char stack[4096];
-	struct thread_stop_late late = {.count = 0};
-	struct thread_stop stop;
-	start_sleeper(outer, in_poll);
-	struct thread_call assumed;
-	cr_assert_eq(thread_state_read_call(child, child, &assumed), 0);
-	assumed.sp += 16;
-	cr_expect_eq(thread_stop_copy(child, &assumed, stack, sizeof stack, &late, &stop), -EAGAIN);
-	struct thread_state state;
-	cr_assert_eq(thread_state_read_status(child, child, &state), 0);
-	cr_expect_eq(state.tracer_pid, 0);
-	cr_expect_eq(thread_stop_copy(INT_MAX, &assumed, stack, sizeof stack, &late, &stop), -ESRCH);
 }
 
 /* ---- damage -------------------------------------------------------------------------------- */
@@ -758,7 +547,6 @@ Test(thread_dump, survives_damaged_unwind_tables)
 		struct thread_dump dump = take(NULL);
 		cr_expect_eq(dump.sample_count, 1);
 		thread_dump_free(&dump);
-		end();
+		child_end();
 	}
-	child = 0;
 }
