@@ -11,73 +11,18 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "contention.h"
-#include "cprof_ring.h"
-#include "own_segment.h"
-#include "real.h"
+#include "contention_sums.h"
 #include "shown_wait.h"
 
 long cprof_test_syscall(long number, ...);
 
-static void open_segment(void)
-{
-	cr_assert(real_resolve());
-	real_resolve_optional();
-	own_segment_open(UINT64_C(16) << 20);
-	store_relaxed(&segment_control()->block_rate_ns, UINT64_C(1));
-	store_relaxed(&segment_control()->mutex_fraction, UINT32_C(1));
-	store_relaxed(&segment_control()->contention, UINT32_C(1));
-	contention_follow_segment();
-}
-
-TestSuite(contention, .init = open_segment, .timeout = 60);
-
-struct sum {
-	uint64_t weight, value, records;
-	const void *leaf; /* of the last one */
-};
-
-/* What all rings hold of a kind, with the leaf `leaf` unless that is NULL. */
-static struct sum sum_of(enum cprof_kind kind, const void *leaf)
-{
-	struct sum sum = {0};
-	for (uint32_t i = 0; i < load_acquire(&segment_control()->threads_used); i++) {
-		struct cprof_thread *thread = segment_thread(i);
-		struct ring_copy copy;
-		for (uint64_t pos = 0; ring_peek(thread, pos, &copy); pos++) {
-			if (copy.kind != (uint32_t)kind)
-				continue;
-			const struct cprof_stack *stack = (const void *)(segment_frames() + copy.stack);
-			uint64_t frame = stack->frames[0];
-			uint64_t at = cprof_frame_offset(frame) +
-				      (cprof_frame_module(frame) == CPROF_MODULE_NONE
-					       ? 0
-					       : segment_module(cprof_frame_module(frame))->bias);
-			cr_assert(frame & CPROF_FRAME_EXACT);
-			if (leaf && at != (uint64_t)(uintptr_t)leaf)
-				continue;
-			sum.weight += copy.weight;
-			sum.value += copy.value;
-			sum.records++;
-			sum.leaf = (const void *)(uintptr_t)at;
-		}
-	}
-	return sum;
-}
-
-static uint64_t waits_of(enum cprof_kind kind, const void *leaf)
-{
-	return sum_of(kind, leaf).weight / CPROF_WEIGHT_ONE;
-}
-
-#define BLOCKED(function) waits_of(CPROF_KIND_BLOCK, (const void *)(uintptr_t)real.function)
-#define CHARGED(function) waits_of(CPROF_KIND_MUTEX, (const void *)(uintptr_t)real.function)
+TestSuite(contention, .init = contention_sums_open, .timeout = 60);
 
 static struct timespec soon(clockid_t clock)
 {
@@ -344,155 +289,6 @@ Test(contention, c11_functions_say_their_own_words)
 	cr_expect_eq(BLOCKED(mtx_lock), 1);
 	cr_expect_eq(BLOCKED(mtx_timedlock), 1);
 	cr_expect_eq(CHARGED(mtx_unlock), 2);
-}
-
-static void *wait_for_ever(void *semaphore)
-{
-	cprof_test_sem_wait(semaphore);
-	return NULL;
-}
-
-/* The thread's slot was left by what did not come back. */
-Test(contention, cancelled_wait_is_not_recorded_and_the_thread_can_go_on)
-{
-	pthread_t thread;
-	sem_t semaphore;
-	void *result;
-	sem_init(&semaphore, 0, 0);
-	pthread_create(&thread, NULL, wait_for_ever, &semaphore);
-	until_shown(CPROF_WAIT_SEMAPHORE, &semaphore);
-	pthread_cancel(thread);
-	pthread_join(thread, &result);
-	cr_expect_eq(result, PTHREAD_CANCELED);
-	cr_expect_eq(sum_of(CPROF_KIND_BLOCK, NULL).records, 0);
-}
-
-static pthread_mutex_t outer = PTHREAD_MUTEX_INITIALIZER;
-
-static void lock_in_cleanup(void *unused)
-{
-	(void)unused;
-	cprof_test_pthread_mutex_lock(&outer);
-	cprof_test_pthread_mutex_unlock(&outer);
-}
-
-static void *wait_with_cleanup(void *semaphore)
-{
-	pthread_cleanup_push(lock_in_cleanup, NULL);
-	cprof_test_sem_wait(semaphore);
-	pthread_cleanup_pop(0);
-	return NULL;
-}
-
-Test(contention, next_wait_takes_away_what_a_cancelled_one_showed)
-{
-	pthread_t thread;
-	sem_t semaphore;
-	sem_init(&semaphore, 0, 0);
-	cprof_test_pthread_mutex_lock(&outer);
-	pthread_create(&thread, NULL, wait_with_cleanup, &semaphore);
-	until_shown(CPROF_WAIT_SEMAPHORE, &semaphore);
-	pthread_cancel(thread);
-	until_shown(CPROF_WAIT_MUTEX, &outer);
-	cr_expect_not(is_shown(CPROF_WAIT_SEMAPHORE, &semaphore));
-	cprof_test_pthread_mutex_unlock(&outer);
-	pthread_join(thread, NULL);
-	cr_expect_eq(BLOCKED(pthread_mutex_lock), 1);
-}
-
-static sigjmp_buf way_out;
-
-static void jump(int signal)
-{
-	(void)signal;
-	siglongjmp(way_out, 1);
-}
-
-static void *leave_by_a_jump(void *unused)
-{
-	if (sigsetjmp(way_out, 1) == 0)
-		cprof_test_pthread_mutex_lock(&shared);
-	cprof_test_pthread_mutex_lock(&outer);
-	cprof_test_pthread_mutex_unlock(&outer);
-	return unused;
-}
-
-Test(contention, wait_that_was_left_by_a_jump_is_charged_no_longer)
-{
-	pthread_t thread;
-	signal(SIGUSR2, jump);
-	cprof_test_pthread_mutex_lock(&shared);
-	cprof_test_pthread_mutex_lock(&outer);
-	pthread_create(&thread, NULL, leave_by_a_jump, NULL);
-	until_shown(CPROF_WAIT_MUTEX, &shared);
-	pthread_kill(thread, SIGUSR2);
-	until_shown(CPROF_WAIT_MUTEX, &outer);
-	cr_expect_eq(lock_waiters_look(&shared), 0);
-	cprof_test_pthread_mutex_unlock(&outer);
-	pthread_join(thread, NULL);
-	cprof_test_pthread_mutex_unlock(&shared);
-	cr_expect_eq(BLOCKED(pthread_mutex_lock), 1);
-	cr_expect_eq(CHARGED(pthread_mutex_unlock), 1);
-	cr_expect_not(is_shown(CPROF_WAIT_MUTEX, &shared));
-}
-
-static void wait_in_a_handler(int signal)
-{
-	(void)signal;
-	cprof_test_pthread_mutex_lock(&outer);
-	cprof_test_pthread_mutex_unlock(&outer);
-}
-
-Test(contention, handlers_wait_replaces_the_interrupted_one_and_puts_it_back)
-{
-	pthread_t thread;
-	signal(SIGUSR2, wait_in_a_handler);
-	cprof_test_pthread_mutex_lock(&shared);
-	cprof_test_pthread_mutex_lock(&outer);
-	pthread_create(&thread, NULL, lock_shared, NULL);
-	until_shown(CPROF_WAIT_MUTEX, &shared);
-	pthread_kill(thread, SIGUSR2);
-	until_shown(CPROF_WAIT_MUTEX, &outer);
-	cprof_test_pthread_mutex_unlock(&outer);
-	until_shown(CPROF_WAIT_MUTEX, &shared);
-	cprof_test_pthread_mutex_unlock(&shared);
-	pthread_join(thread, NULL);
-	cr_expect_eq(BLOCKED(pthread_mutex_lock), 2);
-	cr_expect_eq(CHARGED(pthread_mutex_unlock), 2);
-	cr_expect_not(is_shown(CPROF_WAIT_MUTEX, &shared));
-}
-
-static char stacks[2][64 << 10] __attribute__((aligned(4096)));
-
-static void *lock_shared_with_an_alternate_stack(void *unused)
-{
-	const stack_t alternate = {.ss_sp = stacks[1], .ss_size = sizeof stacks[1]};
-	cr_assert_eq(sigaltstack(&alternate, NULL), 0);
-	return lock_shared(unused);
-}
-
-Test(contention, handlers_wait_on_a_stack_above_leaves_the_interrupted_one_alone)
-{
-	pthread_t thread;
-	pthread_attr_t attributes;
-	const struct sigaction action = {.sa_handler = wait_in_a_handler, .sa_flags = SA_ONSTACK};
-	sigaction(SIGUSR2, &action, NULL);
-	pthread_attr_init(&attributes);
-	pthread_attr_setstack(&attributes, stacks[0], sizeof stacks[0]);
-	cprof_test_pthread_mutex_lock(&shared);
-	cprof_test_pthread_mutex_lock(&outer);
-	pthread_create(&thread, &attributes, lock_shared_with_an_alternate_stack, NULL);
-	until_shown(CPROF_WAIT_MUTEX, &shared);
-	pthread_kill(thread, SIGUSR2);
-	until_shown(CPROF_WAIT_MUTEX, &outer);
-	cr_expect_eq(lock_waiters_look(&shared), 2);
-	cprof_test_pthread_mutex_unlock(&outer);
-	until_shown(CPROF_WAIT_MUTEX, &shared);
-	cprof_test_pthread_mutex_unlock(&shared);
-	pthread_join(thread, NULL);
-	cr_expect_eq(BLOCKED(pthread_mutex_lock), 2);
-	cr_expect_eq(CHARGED(pthread_mutex_unlock), 2);
-	cr_expect_not(lock_waiters_look(&shared));
 }
 
 /* ---- releases that are not seen ------------------------------------------------------------------ */
