@@ -13,7 +13,7 @@
 #ifndef COLLECTOR_SEGMENT_READER_H
 #define COLLECTOR_SEGMENT_READER_H
 
-#include "cprof_shm.h"
+#include "cprof_geometry.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "cprof_compiler.h"
+#include "cprof_geometry.h"
 #include "cprof_units.h"
 #include "cprof_wire.h"
 #include "flight_slow.h"

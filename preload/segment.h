@@ -10,7 +10,7 @@
 #define PRELOAD_SEGMENT_H
 
 #include "cprof_compiler.h"
-#include "cprof_shm.h"
+#include "cprof_geometry.h"
 
 struct segment {
 	unsigned char *base; /* NULL until there is a segment: nothing is recorded then */

@@ -8,6 +8,7 @@
 #ifndef TESTS_SUPPORT_FAKE_SEGMENT_H
 #define TESTS_SUPPORT_FAKE_SEGMENT_H
 
+#include "cprof_geometry.h"
 #include "cprof_ring.h"
 #include "cprof_wire.h"
 
