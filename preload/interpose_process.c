@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "confinement.h"
 #include "cprof_compiler.h"
 #include "cpu_timer.h"
 #include "modules.h"
@@ -151,10 +152,8 @@ EXPORT int INTERPOSED(setns)(int fd, int type)
 EXPORT int INTERPOSED(prctl)(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 {
 	real_resolve();
-	if (option == PR_SET_SECCOMP) {
-		process_before_confinement();
-		process_forbid_syscalls();
-	}
+	if (option == PR_SET_SECCOMP)
+		confinement_enter(a == SECCOMP_MODE_FILTER ? b : 0, CONFINEMENT_OF_THREAD);
 	if (option == PR_SET_PTRACER)
 		session_leave_tracer();
 	int result = real.prctl(option, a, b, c, d);

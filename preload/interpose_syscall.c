@@ -13,6 +13,7 @@
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
 
+#include "confinement.h"
 #include "contention.h"
 #include "cprof_compiler.h"
 #include "process.h"
@@ -123,8 +124,11 @@ static NOINLINE long futex_syscall(long number, long a, long b, long c, long d, 
 static COLD NOINLINE long special_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	if (is_filter(number, a)) {
-		process_before_confinement();
-		process_forbid_syscalls();
+		bool has_filter = number == SYS_seccomp ? a == SECCOMP_SET_MODE_FILTER
+							: b == SECCOMP_MODE_FILTER;
+		bool is_for_all = number == SYS_seccomp && (b & (long)SECCOMP_FILTER_FLAG_TSYNC);
+		confinement_enter(has_filter ? (uint64_t)c : 0,
+				  is_for_all ? CONFINEMENT_OF_ALL : CONFINEMENT_OF_THREAD);
 	}
 	long result = sys_call6(number, a, b, c, d, e, f);
 	if (!sys_is_error(result))

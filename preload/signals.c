@@ -175,6 +175,13 @@ bool signals_program_handles_sigprof(void)
 	return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
 
+void signals_ignore_sigprof(void)
+{
+	struct sigaction action = {.sa_handler = SIG_IGN};
+	if (is_sigprof_ours && !signals_program_handles_sigprof())
+		(void)real.sigaction(SIGPROF, &action, NULL);
+}
+
 bool signals_own_request(int number)
 {
 	return (load_relaxed(&request_signals) & bit_of(number)) != 0; /* as at load */

@@ -25,6 +25,9 @@ void signals_load(void);
 /* Whether SIGPROF is ours to keep open. */
 bool signals_own_sigprof(void);
 
+/* From now on our timers' signals do nothing; unless the program handles SIGPROF itself. */
+void signals_ignore_sigprof(void);
+
 /* What the program sets, and gets back, for SIGPROF. */
 void signals_set_sigprof_action(const struct sigaction *action, struct sigaction *old_action);
 bool signals_program_handles_sigprof(void);

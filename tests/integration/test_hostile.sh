@@ -53,6 +53,8 @@ for what in setuid dumpable chroot namespaces mount-namespace no-new-privileges;
 done
 hostile sandbox-one "$HOSTILE/sandbox" one
 hostile sandbox-all "$HOSTILE/sandbox" all
+hostile sandbox-tight-one "$HOSTILE/sandbox" tight-one
+hostile sandbox-tight-all "$HOSTILE/sandbox" tight-all
 for what in nofile fsize sigpending nproc cpu data core; do
 	hostile "limit-$what" "$HOSTILE/limits" $what
 done
