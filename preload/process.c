@@ -62,6 +62,11 @@ void process_set_registered(uint32_t pid, bool first, bool collected)
 	has_collector = collected;
 }
 
+bool process_has_collector(void)
+{
+	return has_collector;
+}
+
 bool process_is_self(void)
 {
 	return (uint32_t)sys_call0(SYS_getpid) == registered_pid;

@@ -97,6 +97,9 @@ bool process_may_call(void);
  */
 void process_set_registered(uint32_t pid, bool is_first, bool has_collector);
 
+/* Whether a collector got its segment; it may be dead by now. */
+bool process_has_collector(void);
+
 /* This process's collector died: its segment goes to another one. */
 void process_register_again(int segment_fd);
 

@@ -22,6 +22,9 @@
 #define NS_PER_S UINT64_C(1000000000)
 #define SILENCE_NS (3 * NS_PER_S)
 #define PAUSE_NS (60 * NS_PER_S)
+/* How long a collector that has closed its door may take to be gone. */
+#define ENDING_SLICE_NS UINT64_C(2000000)
+#define ENDING_SLICES 25
 /* What this needs of a thread's stack, the collector's start included. */
 #define STACK_BYTES UINT64_C(8192)
 
@@ -59,18 +62,30 @@ static int start_another(void)
 	return error;
 }
 
+/* With the name taken somebody else was faster, or is about to end and hears nobody any more. */
+static int register_with_another(int segment_fd, uint32_t pid, bool is_first, enum session_turn turn)
+{
+	for (int slice = 0;; slice++) {
+		int listen_fd = start_another();
+		if (listen_fd < 0 && listen_fd != -EADDRINUSE)
+			return -ECONNREFUSED;
+		int error = session_register(segment_fd, pid, is_first, turn);
+		if (listen_fd >= 0)
+			(void)sys_call1(SYS_close, listen_fd);
+		if (listen_fd >= 0 || error != -ECONNREFUSED || slice == ENDING_SLICES)
+			return error;
+		struct timespec rest = {.tv_nsec = ENDING_SLICE_NS};
+		(void)sys_call4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&rest, 0);
+	}
+}
+
 int revive_register(int segment_fd, uint32_t pid, bool is_first, enum session_turn turn)
 {
 	uint32_t no = 0;
 	int error = session_register(segment_fd, pid, is_first, turn);
 	if (error != -ECONNREFUSED || !may_replace() || !cas_acq_rel(&is_busy, &no, UINT32_C(1)))
 		return error;
-	int listen_fd = start_another();
-	/* With the name taken somebody else was faster. */
-	if (listen_fd >= 0 || listen_fd == -EADDRINUSE)
-		error = session_register(segment_fd, pid, is_first, turn);
-	if (listen_fd >= 0)
-		(void)sys_call1(SYS_close, listen_fd);
+	error = register_with_another(segment_fd, pid, is_first, turn);
 	store_release(&is_busy, UINT32_C(0));
 	return error;
 }
@@ -107,7 +122,8 @@ static COLD void register_again(void)
 
 void revive_look(void)
 {
-	if (load_relaxed(&segment_control()->heartbeat) == 0) /* it has not begun */
+	/* It has not begun, or there was none that could be had. */
+	if (load_relaxed(&segment_control()->heartbeat) == 0 && (process_has_collector() || !may_replace()))
 		return;
 	/* Relaxed: a hint, as the others. */
 	uint64_t now = control_clock_ns(CLOCK_MONOTONIC);

@@ -4,8 +4,8 @@
  * of the tree notices starts it, at most once a minute each; the others find it.
  *
  *   noticed by        because                              the segment then
- *   a CPU sample      the heart stands still for 3 s       is registered again, if nothing is
- *                                                          lost by that (segment_copy.h)
+ *   a CPU sample      the heart stands still for 3 s, or   is registered again, if nothing is
+ *                     nobody was there at its start        lost by that (segment_copy.h)
  *   a forked child    nobody listens at its registration   is registered
  *   a process's end   nobody listens, or another one       is registered again, in any case
  *
@@ -51,7 +51,10 @@ static ALWAYS_INLINE void revive_watch(void)
 /* In a forked child, before it has a segment of its own. */
 void revive_inherit(void);
 
-/* As session_register(), with a collector that is started for it if there is none. */
+/*
+ * As session_register(), with a collector that is started for it if there is none.  Waits, at most 50 ms, only
+ * for one that no longer listens but is not gone.
+ */
 int revive_register(int segment_fd, uint32_t pid, bool is_first, enum session_turn turn);
 
 /* At the end of a process whose collector is not there.  0 or -errno: nobody has its segment. */

@@ -123,6 +123,44 @@ expect_equal "hard limit: it says what is lost" 1 "$(grep -c 'cannot be written:
 expect_equal "hard limit: nothing left behind" "" "$(ls -A "$OUT")"
 collector_is_here
 
+# ---- the collector is about to end: its name is taken still, but nobody listens
+# orphaned WHICH BURN_MS: up to the moment when the child may go on.
+orphaned()
+{
+	fresh_out
+	rm -f "$TMP/input"
+	mkfifo "$TMP/input"
+	bounded "$BUILD/tests/fault_injector" library "$1" "$TMP/report" env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" CPROF_HEAP_RATE=1 \
+		CPROF_CPU_HZ=250 "$VICTIMS/orphan" "$2" <"$TMP/input" >"$TMP/stdout" 2>"$TMP/stderr" &
+	program=$!
+	exec 9>"$TMP/input"
+	wait_until 30 compgen -G "$OUT/orphan.*.heap.pb.gz"
+	wait_until 30 no_collectors
+	echo >&9
+	exec 9>&-
+}
+
+# all_of_orphan WHAT
+all_of_orphan()
+{
+	local file sum=0
+	wait $program || true
+	expect "$1: settles" settle
+	expect_equal "$1: nothing said" "" "$(<"$TMP/stderr")"
+	expect_all_valid "$1"
+	for file in "$OUT"/orphan.*.heap.pb.gz; do sum=$((sum + $(query "$file" has orphan_allocates alloc_objects))); done
+	expect_equal "$1: blocks of both" 31 "$sum"
+}
+
+# The first time is the parent's own.
+orphaned bind:2-2=EADDRINUSE 0
+all_of_orphan "door closed"
+
+orphaned bind:2-27=EADDRINUSE 60000
+expect "door closed for long: a sample starts another collector" wait_until 60 have_collectors
+for pid in $(our_processes orphan); do kill -9 "$pid"; done
+all_of_orphan "door closed for long"
+
 # ---- a network namespace of its own, where nobody listens
 if unshare -n true 2>/dev/null; then
 	fresh_out

@@ -6,8 +6,9 @@
  *
  * SIDE is `library` (calls made by code of libcprof.so, in any process) or `collector`
  * (calls of a process that runs cprof-collector).  WHICH is `N` (the N-th such call, from
- * 1; 0 = none), `NAME=ERROR` (each call of that name), or `NAME:N=KILL`: the process is killed
- * when it comes back from its side's N-th call of that name that succeeds.  Calls that cannot fail, or whose
+ * 1; 0 = none), `NAME=ERROR` (each call of that name), `NAME:N-M=ERROR` (from the N-th to the M-th of
+ * that name), or `NAME:N=KILL`: the process is killed when it comes back from its side's N-th call of
+ * that name that succeeds.  Calls that cannot fail, or whose
  * failure the kernel reserves for broken programs, are neither counted nor failed.  REPORT
  * gets a line "calls COUNT", and "failed NAME ERROR" for the N-th.
  *
@@ -18,6 +19,7 @@
  * Context: test program, one thread.
  */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -132,6 +134,8 @@ static unsigned long wanted;
 static uint64_t wanted_nr = NO_CALL;
 static int wanted_error;
 static unsigned long kill_at; /* so many successful calls; 0: nobody is killed */
+/* Of the calls of that name, those that fail. */
+static unsigned long named, first_named = 1, last_named = ULONG_MAX;
 static unsigned long counted;
 static FILE *report;
 
@@ -153,8 +157,12 @@ static bool parse_which(char *which)
 	}
 	*equals = '\0';
 	char *colon = strchr(which, ':');
-	if (colon && !strcmp(equals + 1, "KILL")) {
+	if (colon)
 		*colon = '\0';
+	if (colon && strcmp(equals + 1, "KILL") &&
+	    sscanf(colon + 1, "%lu-%lu", &first_named, &last_named) != 2)
+		return false;
+	if (colon && !strcmp(equals + 1, "KILL")) {
 		kill_at = strtoul(colon + 1, NULL, 10);
 		wanted_error = -1;
 	}
@@ -230,8 +238,10 @@ static int error_for(struct task *task, uint64_t nr, uint64_t pc)
 	if (!call || !is_ours(task, pc))
 		return 0;
 	counted++;
-	if (wanted_nr != NO_CALL)
-		return call->nr == wanted_nr ? wanted_error : 0;
+	if (wanted_nr != NO_CALL) {
+		bool fails = call->nr == wanted_nr && ++named >= first_named && named <= last_named;
+		return fails ? wanted_error : 0;
+	}
 	if (counted != wanted)
 		return 0;
 	fprintf(report, "failed %s %s\n", call->name, strerrorname_np(call->error));
@@ -315,8 +325,8 @@ static int trace(pid_t first)
 int main(int argc, char **argv)
 {
 	if (argc < 5 || !parse_which(argv[2]) || !(report = fopen(argv[3], "we"))) {
-		fprintf(stderr,
-			"fault_injector: accepted: library|collector N|NAME=ERROR REPORT COMMAND...\n");
+		fprintf(stderr, "fault_injector: accepted: library|collector N|NAME=ERROR|NAME:N-M=ERROR "
+				"REPORT COMMAND...\n");
 		return 2;
 	}
 	wants_collector = !strcmp(argv[1], "collector");
