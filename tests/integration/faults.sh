@@ -63,6 +63,7 @@ each_fault()
 		local text="$side: $kind fails, ${failures[$kind]} times"
 		text+=" ($(for o in profiles segment line silent; do echo "$o ${outcomes[$kind:$o]:-0}"; done | xargs))"
 		if [[ -z ${wrong[$kind]:-} ]]; then
+			tally "a system call of the $side's fails once" "${failures[$kind]}"
 			pass "$text"
 		else
 			fail "$text:${wrong[$kind]}"
@@ -83,6 +84,7 @@ always_fault()
 	fi
 	faulty "$side" "$which" "$@"
 	if [[ -z $fault_wrong ]]; then
+		tally "each call of one kind of the $side's fails" 1
 		pass "$side: $which always ($fault_outcome)"
 	else
 		fail "$side: $which always ($fault_outcome): $fault_wrong"

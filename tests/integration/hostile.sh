@@ -12,6 +12,12 @@ HOSTILE=$VICTIMS/hostile
 AROUND=()
 EVERYTHING=(CPROF_CPU_HZ=250 CPROF_HEAP_RATE=1 CPROF_BLOCK_RATE=1 CPROF_MUTEX_FRACTION=1)
 
+# is_asked_for NAME: ONLY, where it is set, names all that are.
+is_asked_for()
+{
+	[[ -z ${ONLY:-} || " $ONLY " == *" $1 "* ]]
+}
+
 # hostile_run PRELOAD OUTPUT COMMAND...: in a fresh directory; the status is printed, the rest in OUTPUT.{out,err}.
 hostile_run()
 {
@@ -66,6 +72,7 @@ hostile()
 {
 	local name=$1 plain seen file line bad=() count=0 owes have run=1
 	shift
+	is_asked_for "$name" || return 0
 	local others=${BEFORE:-}${AFTER:-}
 	plain=$(hostile_run "$others" "$TMP/plain" "$@")
 	if ((plain == 77)); then

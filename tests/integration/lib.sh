@@ -53,6 +53,12 @@ fail()
 	echo "FAIL  $*"
 }
 
+# tally WHAT COUNT: it was tried so often, and held; the sum over all logs is in the README.
+tally()
+{
+	echo "tally $1: $2"
+}
+
 # skip_test REASON: the whole script cannot run here.
 skip_test()
 {
@@ -232,6 +238,15 @@ settle()
 first_profile()
 {
 	compgen -G "$1/*.pb.gz" >/dev/null || { wait_until 20 compgen -G "$1/*.pb.gz" && settle; } || true
+}
+
+# recover_kept DIR: raw data that lie there become profiles.
+recover_kept()
+{
+	local segment
+	for segment in "$1"/.*.cprof; do
+		[[ ! -e $segment ]] || (cd "$1" && bounded "$CPROF" recover "$segment" >>"$TMP/recover.log" 2>&1 && rm -f "$segment")
+	done
 }
 
 # profile NAME KIND: the path of the one final profile of this name, or of no file at all.

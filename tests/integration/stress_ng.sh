@@ -16,6 +16,7 @@ witnessed()
 {
 	local name=$1 plain seen file count=0 bad=
 	shift
+	is_asked_for "$name" || return 0
 	local options=(--"$name" 2 --verify --timeout "${STRESS_SECONDS:-1}" --oom-avoid "$@")
 	plain=$(hostile_run "" "$TMP/plain" stress-ng "${options[@]}")
 	plain=$(stress_verdict "$TMP/plain" "$plain")
@@ -31,7 +32,7 @@ witnessed()
 	done
 	((count)) || bad+="; no profile"
 	if [[ $plain == "$seen" && -z $bad ]]; then
-		pass "$(printf 'stress-ng %-12s %s, %d profiles' "$name" "$seen" "$count")"
+		pass "$(printf 'stress-ng %-12s %s, %d profiles  same' "$name" "$seen" "$count")"
 	else
 		fail "stress-ng $name: plain $plain; cprof $seen$bad"
 		grep -hE 'fail|error|cprof' "$TMP/seen.out" "$TMP/seen.err" | head -5 | sed 's/^/      | /'

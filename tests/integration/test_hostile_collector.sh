@@ -35,11 +35,9 @@ torment()
 # Blocks of each process, once, wherever they are; what lies in raw data is recovered first.
 blocks_found()
 {
-	local file segment pid count
+	local file pid count
 	declare -A most=()
-	for segment in "$OUT"/.*.cprof; do
-		[[ ! -e $segment ]] || (cd "$OUT" && bounded "$CPROF" recover "$segment" >>"$TMP/recover.log" 2>&1 && rm -f "$segment")
-	done
+	recover_kept "$OUT"
 	for file in "$OUT"/*.heap.pb.gz; do
 		[[ -e $file ]] || continue
 		pid=${file##*/}
@@ -95,6 +93,7 @@ tormented()
 			((found < owes && owes - found <= missing_max)) || wrong=$((wrong + 1))
 		fi
 	done
+	((wrong)) || tally "a tree of processes, meanwhile: $name" "$ROUNDS"
 	expect_equal "$name: something wrong, of $ROUNDS rounds ($kept complete, $lost not)" 0 "$wrong"
 }
 

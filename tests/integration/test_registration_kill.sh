@@ -21,5 +21,6 @@ for call in recvmsg:{2..6} sendmsg:5 readlink:2; do
 		fail "killed after $call: $fault_wrong"
 	fi
 done
+((checks_failed)) || tally "kill -9: the collector while it takes a process in" "$killed"
 expect_range "kills" 4 "$killed" 7
 finish

@@ -8,7 +8,7 @@ source "$(dirname "$0")/../integration/lib.sh"
 
 RANDOM=${SEED:-4711}
 KILLS=${KILLS:-2000}
-BATCH=8
+BATCH=${BATCH:-16}
 
 counter() { od -An -t u8 -j $((8 * $2)) -N 8 "$1/counters" 2>/dev/null | tr -d ' '; }
 
@@ -59,6 +59,7 @@ sum()
 judge()
 {
 	local file first got
+	recover_kept "$1/out"
 	for file in "$1"/out/*.pb.gz; do
 		[[ ! -e $file ]] || "$PPROFQ" "$file" check >"$TMP/valid.log" 2>&1 || echo "not valid: $(basename "$file"): $(head -1 "$TMP/valid.log")"
 	done
@@ -97,6 +98,8 @@ while ((number < KILLS)); do
 		fi
 	done
 done
-for whom in "${!counts[@]}"; do echo "ok    killed $whom: ${counts[$whom]}"; done
+declare -A names=([program]="the program" [worker]="the collector's worker, then the program" [guard]="the collector's guard, then the program"
+	[both]="all of the collector, then the program")
+for whom in "${!counts[@]}"; do ((wrong)) || tally "kill -9: ${names[$whom]}" "${counts[$whom]}"; done
 expect_equal "of $number kills, with something unreadable or lost" 0 "$wrong"
 finish
