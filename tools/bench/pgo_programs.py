@@ -88,7 +88,7 @@ def lua(directory):
         to.write(LUA_WORK)
     files = [path for path in sorted(glob.glob(f"{source}/src/*.c")) if os.path.basename(path) != "luac.c"]
     return Program("clang", [*files, "-DLUA_USE_POSIX", "-lm"], [work, "3000000", "34"], [work, "700000", "29"],
-                   samples=10000, limit=1.02, upper=1.02, is_iterated=False)
+                   samples=5000, limit=1.02, upper=1.02, is_iterated=False)
 
 
 def lz4(directory):
@@ -102,7 +102,7 @@ def lz4(directory):
                 with open(part, "rb") as found:
                     to.write(found.read(6 << 20) * 3)
     return Program("clang", [*files, f"-I{source}/lib", "-DXXH_NAMESPACE=LZ4_"], ["-f", "-9", "-q", data, "/dev/null"],
-                   ["-f", "-7", "-q", other, "/dev/null"], samples=10000, limit=1.02, upper=1.02, is_iterated=False)
+                   ["-f", "-7", "-q", other, "/dev/null"], samples=3500, limit=1.02, upper=1.02, is_iterated=False)
 
 
 PROGRAMS = {"dispatch": dispatch, "sqlite3": sqlite3, "lua": lua, "lz4": lz4}
