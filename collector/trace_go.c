@@ -25,6 +25,7 @@
 #include "go_events.h"
 #include "go_tables.h"
 #include "trace_first_functions.h"
+#include "trace_signal.h"
 
 #define HEADER "go 1.19 trace\0\0"
 
@@ -207,7 +208,7 @@ static void show_region(struct writer *writer, const struct trace_step *step)
 	uint32_t interrupted = wake_up(writer, g, step->time_ns);
 	emit(writer, g, GO_REGION, step->time_ns,
 	     GO_ARGUMENTS(region->task, is_end, go_tables_text(&writer->tables, region->type),
-			  is_end ? 0 : go_tables_stack(&writer->tables, region->stack)));
+			  go_tables_stack(&writer->tables, is_end ? region->end_stack : region->stack)));
 	wait_on(writer, g, interrupted, step->time_ns);
 }
 
@@ -220,7 +221,8 @@ static void show_task(struct writer *writer, const struct trace_step *step)
 		return;
 	uint32_t interrupted = wake_up(writer, g, step->time_ns);
 	if (is_end)
-		emit(writer, g, GO_TASK_END, step->time_ns, GO_ARGUMENTS(task->id, 0));
+		emit(writer, g, GO_TASK_END, step->time_ns,
+		     GO_ARGUMENTS(task->id, go_tables_stack(&writer->tables, task->end_stack)));
 	else
 		emit(writer, g, GO_TASK_BEGIN, step->time_ns,
 		     GO_ARGUMENTS(task->id, task->parent, go_tables_text(&writer->tables, task->type),
@@ -253,15 +255,20 @@ static void show_log(struct writer *writer, uint32_t thread, uint64_t time_ns, u
 static void show_event(struct writer *writer, const struct trace_step *step)
 {
 	const struct trace_event *event = &writer->model->events.items[step->index];
-	char number[24];
-	snprintf(number, sizeof number, "%" PRIu64, event->a);
+	char text[CPROF_TRACE_TEXT_MAX + 32];
 	switch ((enum cprof_event_kind)event->kind) {
 	case CPROF_EVENT_LOG:
 		show_log(writer, step->thread, step->time_ns, event->a, event->text, event->message,
 			 event->stack);
 		break;
 	case CPROF_EVENT_FORK:
-		show_log(writer, step->thread, step->time_ns, 0, "fork", number, event->stack);
+		snprintf(text, sizeof text, "%" PRIu64 "%s%s", event->a, event->text[0] ? " " : "",
+			 event->text);
+		show_log(writer, step->thread, step->time_ns, 0, "fork", text, event->stack);
+		break;
+	case CPROF_EVENT_SIGNAL:
+		trace_signal_text(event, text);
+		show_log(writer, step->thread, step->time_ns, 0, "signal", text, event->stack);
 		break;
 	case CPROF_EVENT_EXEC:
 		show_log(writer, step->thread, step->time_ns, 0, "exec", event->text, event->stack);

@@ -69,6 +69,16 @@ static void end_regions_from(struct pass *pass, uint32_t thread, uint64_t depth,
 		end_region(pass, thread, time_ns);
 }
 
+/* The one that the event is about, which may be gone, and those that were left in it. */
+static void take_region_end(struct pass *pass, const struct trace_event *event)
+{
+	end_regions_from(pass, event->thread, event->b + 1, event->time_ns);
+	uint32_t open = pass->threads[event->thread].open_region;
+	if (open != TRACE_NONE && pass->model->regions[open].depth == event->b)
+		pass->model->regions[open].end_stack = event->stack;
+	end_regions_from(pass, event->thread, event->b, event->time_ns);
+}
+
 static void begin_region(struct pass *pass, const struct trace_event *event)
 {
 	struct trace_model *model = pass->model;
@@ -131,6 +141,7 @@ static int end_task(struct pass *pass, const struct trace_event *event)
 		return 0;
 	task->end_ns = event->time_ns;
 	task->ended_by = event->thread;
+	task->end_stack = event->stack;
 	task->end_order = pass->order++;
 	return 0;
 }
@@ -254,7 +265,7 @@ static int take_event(struct pass *pass, struct trace_event *event)
 		begin_region(pass, event);
 		break;
 	case CPROF_EVENT_REGION_END:
-		end_regions_from(pass, event->thread, event->b, event->time_ns);
+		take_region_end(pass, event);
 		break;
 	default:
 		break;

@@ -78,6 +78,7 @@ struct trace_region {
 	const char *type;
 	uint32_t thread;
 	uint32_t stack;
+	uint32_t end_stack;
 	uint32_t begin_order; /* among what happened at the same time */
 	uint32_t end_order;
 	bool is_open; /* had not ended */
@@ -93,6 +94,7 @@ struct trace_task {
 	uint32_t begun_by; /* thread; TRACE_NONE: before all that is known */
 	uint32_t ended_by; /* thread; TRACE_NONE: had not ended */
 	uint32_t stack;
+	uint32_t end_stack;
 	uint32_t begin_order;
 	uint32_t end_order;
 };

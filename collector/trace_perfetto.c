@@ -14,6 +14,7 @@
 #include "perfetto_packets.h"
 #include "perfetto_tracks.h"
 #include "thread_waits.h"
+#include "trace_signal.h"
 
 struct writer {
 	const struct trace_model *model;
@@ -287,6 +288,7 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 	const struct trace_event *event = &writer->model->events.items[step->index];
 	struct perfetto_packets *packets = &writer->packets;
 	uint64_t on = perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_ITSELF);
+	char text[TRACE_SIGNAL_TEXT_BYTES];
 	switch ((enum cprof_event_kind)event->kind) {
 	case CPROF_EVENT_CPU:
 		show_sample(writer, event);
@@ -304,10 +306,17 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 	case CPROF_EVENT_FORK:
 		perfetto_event_begin(packets, on, TYPE_INSTANT, PERFETTO_THREADS, "fork");
 		perfetto_event_uint(packets, "pid", event->a);
+		if (event->text[0])
+			perfetto_event_text(packets, "path", event->text);
 		break;
 	case CPROF_EVENT_EXEC:
 		perfetto_event_begin(packets, on, TYPE_INSTANT, PERFETTO_THREADS, "exec");
 		perfetto_event_text(packets, "path", event->text);
+		break;
+	case CPROF_EVENT_SIGNAL:
+		trace_signal_text(event, text);
+		perfetto_event_begin(packets, on, TYPE_INSTANT, PERFETTO_THREADS, "send signal");
+		perfetto_event_text(packets, "signal", text);
 		break;
 	default:
 		return;

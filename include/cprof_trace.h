@@ -67,26 +67,34 @@ enum cprof_event_kind {
 	CPROF_EVENT_CPU = 6,
 	/* Live heap, estimated: a: change in bytes (two's complement); stack of an allocation, else 0. */
 	CPROF_EVENT_HEAP = 7,
-	/* a: pid of the child. */
+	/* a: pid of the child; text: path, if that is about to exec, a child by vfork(); stack. */
 	CPROF_EVENT_FORK = 8,
-	/* About to exec: text: path. */
+	/* About to exec: text: path; stack. */
 	CPROF_EVENT_EXEC = 9,
-	/* a: task id, unique in the process; b: id of its parent, 0: none; text: type. */
+	/* a: task id, unique in the process; b: id of its parent, 0: none; text: type; stack. */
 	CPROF_EVENT_TASK_BEGIN = 10,
-	CPROF_EVENT_TASK_END = 11, /* a: task id */
-	/* a: task id, 0: none; b: nesting depth on this thread, from 0; text: type. */
+	CPROF_EVENT_TASK_END = 11, /* a: task id; stack */
+	/* a: task id, 0: none; b: nesting depth on this thread, from 0; text: type; stack. */
 	CPROF_EVENT_REGION_BEGIN = 12,
-	/* a: task id; b: nesting depth of the region that ends: all deeper ones end with it. */
+	/* a: task id; b: nesting depth of the region that ends: all deeper ones end with it; stack. */
 	CPROF_EVENT_REGION_END = 13,
-	/* a: task id, 0: none; b: bytes of the text that are the category; text: category, message. */
+	/* a: task id, 0: none; b: bytes of the text that are the category; text: category, message; stack. */
 	CPROF_EVENT_LOG = 14,
 	/* Continuation of the event before it: the text's next CPROF_EVENT_TEXT_BYTES. */
 	CPROF_EVENT_TEXT = 15,
+	/*
+	 * About to send a signal: what: its number; a: to whom, as kill() takes it (two's complement),
+	 * or a pthread_t; flags; stack.
+	 */
+	CPROF_EVENT_SIGNAL = 16,
 	CPROF_EVENT_COUNT
 };
 
 /* Flags of a wait. */
 #define CPROF_EVENT_GAVE_UP 1u /* a timeout, a signal: it has not what it waited for */
+
+/* Flags of a signal. */
+#define CPROF_EVENT_TO_THREAD 1u /* one of this process, by its pthread_t */
 
 /*
  * One event.  `head` is stored last, with release order: kind | what << 8 | flags << 16 |

@@ -11,6 +11,7 @@
 #include "cprof.h"
 #include "flight_slow.h"
 #include "process.h"
+#include "record.h"
 #include "segment.h"
 #include "thread_private.h"
 #include "ticks.h"
@@ -44,6 +45,12 @@ static struct thread_private *enter(struct guard *out_guard)
 	return NULL;
 }
 
+/* Of the program's call, while a trace is taken. */
+static uint32_t stack_of(const struct guard *guard, const struct unwind_regs *regs)
+{
+	return trace_is_on() ? record_stack(guard, regs) : 0;
+}
+
 void annotate_thread_begins(struct cprof_thread *slot)
 {
 	struct thread_private *own = thread_private_of(slot);
@@ -54,11 +61,14 @@ void annotate_thread_begins(struct cprof_thread *slot)
 EXPORT void cprof_api_task_begin(const char *type, uint64_t parent, struct cprof_task *out_task)
 {
 	struct guard guard;
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
 	struct thread_private *own = trace_is_on() ? enter(&guard) : NULL;
 	if (!own)
 		return;
 	const struct trace_text text = text_of(type);
 	struct trace_event event = {.kind = CPROF_EVENT_TASK_BEGIN, .time_ns = ticks_now_ns()};
+	event.stack = stack_of(&guard, &regs);
 	event.a = 1 + add_relaxed(&segment_control()->trace_tasks, 1); /* need only be unique */
 	event.b = parent == CPROF_TASK_CURRENT_ ? own->task : parent;
 	out_task->id = event.a;
@@ -72,13 +82,17 @@ EXPORT void cprof_api_task_begin(const char *type, uint64_t parent, struct cprof
 EXPORT void cprof_api_task_end(const struct cprof_task *task)
 {
 	struct guard guard;
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
 	struct thread_private *own = enter(&guard);
 	if (!own)
 		return;
 	if (own->task == task->id)
 		own->task = task->outer;
-	const struct trace_event event = {
-		.kind = CPROF_EVENT_TASK_END, .time_ns = ticks_now_ns(), .a = task->id};
+	const struct trace_event event = {.kind = CPROF_EVENT_TASK_END,
+					  .stack = stack_of(&guard, &regs),
+					  .time_ns = ticks_now_ns(),
+					  .a = task->id};
 	trace_event(&guard, &event);
 	flight_slow_end(task->watch, event.time_ns);
 	guard_leave(&guard);
@@ -110,11 +124,14 @@ EXPORT uint64_t cprof_api_task_current(void)
 EXPORT void cprof_api_region_begin(const char *type, struct cprof_region *out_region)
 {
 	struct guard guard;
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
 	struct thread_private *own = trace_is_on() ? enter(&guard) : NULL;
 	if (!own)
 		return;
 	const struct trace_text text = text_of(type);
 	const struct trace_event event = {.kind = CPROF_EVENT_REGION_BEGIN,
+					  .stack = stack_of(&guard, &regs),
 					  .time_ns = ticks_now_ns(),
 					  .a = own->task,
 					  .b = own->regions};
@@ -128,6 +145,8 @@ EXPORT void cprof_api_region_begin(const char *type, struct cprof_region *out_re
 EXPORT void cprof_api_region_end(const struct cprof_region *region)
 {
 	struct guard guard;
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
 	struct thread_private *own = enter(&guard);
 	if (!own)
 		return;
@@ -135,6 +154,7 @@ EXPORT void cprof_api_region_end(const struct cprof_region *region)
 	if (region->level <= own->regions) {
 		own->regions = region->level - 1;
 		const struct trace_event event = {.kind = CPROF_EVENT_REGION_END,
+						  .stack = stack_of(&guard, &regs),
 						  .time_ns = ticks_now_ns(),
 						  .a = region->task,
 						  .b = own->regions};
@@ -147,13 +167,17 @@ EXPORT void cprof_api_region_end(const struct cprof_region *region)
 EXPORT void cprof_api_log(const char *category, const char *message)
 {
 	struct guard guard;
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
 	struct thread_private *own = trace_is_on() ? enter(&guard) : NULL;
 	if (!own)
 		return;
 	const struct trace_text parts[] = {text_of(category), text_of(message)};
-	trace_event_text(
-		&guard,
-		&(struct trace_event){.kind = CPROF_EVENT_LOG, .a = own->task, .b = parts[0].byte_count},
-		parts, ARRAY_LENGTH(parts));
+	const struct trace_event event = {.kind = CPROF_EVENT_LOG,
+					  .stack = stack_of(&guard, &regs),
+					  .time_ns = ticks_now_ns(),
+					  .a = own->task,
+					  .b = parts[0].byte_count};
+	trace_event_text(&guard, &event, parts, ARRAY_LENGTH(parts));
 	guard_leave(&guard);
 }

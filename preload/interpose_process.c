@@ -2,11 +2,14 @@
 /*
  * What changes the process: fork, the ends of its life, giving up rights, unloading
  * libraries.  exec is passed on, and noted in a trace: a new image registers for itself.
+ * So are signals that the program sends.
  *
  * Context: as the real functions.
  */
+#include <alloca.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -39,6 +42,12 @@ static void begin_child(bool parent_may_record)
 	cpu_timer_start_in_child();
 }
 
+/* Of a function of ours, but for the registers, which it takes itself. */
+#define CALL_OF(name)                                          \
+	{                                                      \
+		.function = (const void *)(uintptr_t)real.name \
+	}
+
 EXPORT pid_t INTERPOSED(fork)(void)
 {
 	real_resolve();
@@ -58,8 +67,11 @@ EXPORT pid_t INTERPOSED(fork)(void)
 	/* Nothing else: the program's fork handlers may have changed the mask. */
 	if (may_record && !(old_mask & sigprof))
 		(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&sigprof, 0, KERNEL_SIGSET_BYTES);
-	if (pid > 0)
-		trace_life_forked((uint32_t)pid);
+	if (unlikely(pid > 0 && trace_is_on())) {
+		struct trace_life_call call = CALL_OF(fork);
+		unwind_regs_of_caller(&call.regs);
+		trace_life_forked(&call, (uint32_t)pid);
+	}
 	return pid;
 }
 
@@ -74,13 +86,16 @@ EXPORT int INTERPOSED(daemon)(int keeps_directory, int keeps_files)
 	return result;
 }
 
-#define DEFINE_EXEC(name, parameters, arguments) \
-	EXPORT int INTERPOSED(name) parameters   \
-	{                                        \
-		real_resolve();                  \
-		if (unlikely(trace_is_on()))     \
-			trace_life_execs(path);  \
-		return real.name arguments;      \
+#define DEFINE_EXEC(name, parameters, arguments)                     \
+	EXPORT int INTERPOSED(name) parameters                       \
+	{                                                            \
+		real_resolve();                                      \
+		if (unlikely(trace_is_on())) {                       \
+			struct trace_life_call call = CALL_OF(name); \
+			unwind_regs_of_caller(&call.regs);           \
+			trace_life_execs(&call, path);               \
+		}                                                    \
+		return real.name arguments;                          \
 	}
 
 DEFINE_EXEC(execve, (const char *path, char *const *words, char *const *environment),
@@ -89,6 +104,80 @@ DEFINE_EXEC(execv, (const char *path, char *const *words), (path, words))
 DEFINE_EXEC(execvp, (const char *path, char *const *words), (path, words))
 DEFINE_EXEC(execvpe, (const char *path, char *const *words, char *const *environment),
 	    (path, words, environment))
+
+/*
+ * These have their words as parameters, and in libc do not go through the symbols of those
+ * above.  Like libc's they keep the words on the stack.
+ */
+
+/* How many there are, with the NULL that ends them. */
+static size_t count_words(const char *first, va_list list)
+{
+	size_t count = 1;
+	for (const char *word = first; word; word = va_arg(list, const char *))
+		count++;
+	return count;
+}
+
+static void take_words(char **out_words, size_t count, const char *first, va_list list)
+{
+	out_words[0] = (char *)(uintptr_t)first;
+	for (size_t i = 1; i < count; i++)
+		out_words[i] = va_arg(list, char *);
+}
+
+#define DEFINE_EXEC_LIST(name, passed_to, environment, ...)                    \
+	int INTERPOSED(name)(const char *path, const char *first, ...);        \
+	EXPORT int INTERPOSED(name)(const char *path, const char *first, ...)  \
+	{                                                                      \
+		va_list list;                                                  \
+		real_resolve();                                                \
+		va_start(list, first);                                         \
+		size_t count = count_words(first, list);                       \
+		va_end(list);                                                  \
+		char **words = alloca(count * sizeof *words);                  \
+		va_start(list, first);                                         \
+		take_words(words, count, first, list);                         \
+		environment;                                                   \
+		va_end(list);                                                  \
+		if (unlikely(trace_is_on())) {                                 \
+			struct trace_life_call call = CALL_OF(passed_to);      \
+			unwind_regs_of_caller(&call.regs);                     \
+			trace_life_execs(&call, path);                         \
+		}                                                              \
+		return real.passed_to(path, words __VA_OPT__(, ) __VA_ARGS__); \
+	}
+
+DEFINE_EXEC_LIST(execl, execv, (void)0)
+DEFINE_EXEC_LIST(execlp, execvp, (void)0)
+DEFINE_EXEC_LIST(execle, execve, char *const *variables = va_arg(list, char *const *), variables)
+
+/* ---- signals that the program sends ------------------------------------------------------------ */
+
+#define DEFINE_SIGNALLING(name, parameters, arguments, note, number, target) \
+	EXPORT int INTERPOSED(name) parameters                               \
+	{                                                                    \
+		real_resolve();                                              \
+		if (unlikely(trace_is_on())) {                               \
+			struct trace_life_call call = CALL_OF(name);         \
+			unwind_regs_of_caller(&call.regs);                   \
+			note(&call, number, target);                         \
+		}                                                            \
+		return real.name arguments;                                  \
+	}
+
+DEFINE_SIGNALLING(kill, (pid_t pid, int number), (pid, number), trace_life_signals, number, pid)
+DEFINE_SIGNALLING(killpg, (pid_t group, int number), (group, number), trace_life_signals, number,
+		  -(int64_t)group)
+DEFINE_SIGNALLING(sigqueue, (pid_t pid, int number, const union sigval value), (pid, number, value),
+		  trace_life_signals, number, pid)
+DEFINE_SIGNALLING(raise, (int number), (number), trace_life_signals_thread, number, (uint64_t)pthread_self())
+DEFINE_SIGNALLING(pthread_kill, (pthread_t thread, int number), (thread, number), trace_life_signals_thread,
+		  number, (uint64_t)thread)
+DEFINE_SIGNALLING(pthread_sigqueue, (pthread_t thread, int number, const union sigval value),
+		  (thread, number, value), trace_life_signals_thread, number, (uint64_t)thread)
+
+/* ---- the end, rights, libraries ------------------------------------------------------------------ */
 
 EXPORT void INTERPOSED(_exit)(int status)
 {

@@ -98,6 +98,12 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(int, execv, (const char *, char *const *))                                             \
 	X(int, execvp, (const char *, char *const *))                                            \
 	X(int, execvpe, (const char *, char *const *, char *const *))                            \
+	X(int, kill, (pid_t, int))                                                               \
+	X(int, killpg, (pid_t, int))                                                             \
+	X(int, sigqueue, (pid_t, int, const union sigval))                                       \
+	X(int, raise, (int))                                                                     \
+	X(int, pthread_kill, (pthread_t, int))                                                   \
+	X(int, pthread_sigqueue, (pthread_t, int, const union sigval))                           \
 	X(int, dlclose, (void *))                                                                \
 	X(void, _exit, (int))                                                                    \
 	X(int, setuid, (uid_t))                                                                  \

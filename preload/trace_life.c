@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "process.h"
+#include "record.h"
 #include "sys.h"
 #include "thread.h"
 #include "trace.h"
@@ -61,22 +62,55 @@ void trace_life_thread_is_named(void)
 	guard_leave(&guard);
 }
 
-void trace_life_forked(uint32_t child)
+static uint32_t stack_of(const struct guard *guard, const struct trace_life_call *call)
+{
+	return record_stack_above(guard, call->function, &call->regs);
+}
+
+void trace_life_forked(const struct trace_life_call *call, uint32_t child)
 {
 	struct guard guard;
 	if (!begin(&guard))
 		return;
-	trace_event(&guard, &(struct trace_event){.kind = CPROF_EVENT_FORK, .a = child});
+	trace_event(&guard, &(struct trace_event){
+				    .kind = CPROF_EVENT_FORK, .stack = stack_of(&guard, call), .a = child});
 	guard_leave(&guard);
 }
 
-void trace_life_execs(const char *path)
+void trace_life_execs(const struct trace_life_call *call, const char *path)
 {
 	struct guard guard;
-	/* A vfork child runs on its parent's memory: it is not the parent that execs. */
-	if (!path || process_is_vfork_child() || !begin(&guard))
+	bool is_child = process_is_vfork_child();
+	if (!path || !begin(&guard))
 		return;
 	const struct trace_text text = {path, strnlen(path, CPROF_TRACE_TEXT_MAX)};
-	trace_event_text(&guard, &(struct trace_event){.kind = CPROF_EVENT_EXEC}, &text, 1);
+	const struct trace_event event = {.kind = is_child ? CPROF_EVENT_FORK : CPROF_EVENT_EXEC,
+					  .stack = stack_of(&guard, call),
+					  .a = is_child ? (uint64_t)sys_call0(SYS_getpid) : 0};
+	trace_event_text(&guard, &event, &text, 1);
 	guard_leave(&guard);
+}
+
+static void add_signal(const struct trace_life_call *call, int number, uint64_t target, uint32_t flags)
+{
+	struct guard guard;
+	/* Number 0 only asks whether there is somebody. */
+	if (number <= 0 || number > UINT8_MAX || !begin(&guard))
+		return;
+	trace_event(&guard, &(struct trace_event){.kind = CPROF_EVENT_SIGNAL,
+						  .what = (uint32_t)number,
+						  .flags = flags,
+						  .stack = stack_of(&guard, call),
+						  .a = target});
+	guard_leave(&guard);
+}
+
+void trace_life_signals(const struct trace_life_call *call, int number, int64_t target)
+{
+	add_signal(call, number, (uint64_t)target, 0);
+}
+
+void trace_life_signals_thread(const struct trace_life_call *call, int number, uint64_t thread)
+{
+	add_signal(call, number, thread, CPROF_EVENT_TO_THREAD);
 }
