@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compare.h"
 #include "utf8.h"
 
 /* A chunk with its place among those of its thread. */
@@ -27,23 +28,18 @@ static uint32_t used_of(const struct cprof_trace_chunk *chunk)
 	return used < CPROF_TRACE_CHUNK_EVENTS ? used : CPROF_TRACE_CHUNK_EVENTS;
 }
 
-static int compare(uint64_t a, uint64_t b)
-{
-	return (a > b) - (a < b);
-}
-
 /* ---- chunks by thread ---------------------------------------------------------------- */
 
 static int by_thread(const void *left, const void *right)
 {
 	const struct held_chunk *a = left;
 	const struct held_chunk *b = right;
-	int order = compare(a->chunk->slot, b->chunk->slot);
+	int order = compare_u64(a->chunk->slot, b->chunk->slot);
 	if (!order)
-		order = compare(a->chunk->generation, b->chunk->generation);
+		order = compare_u64(a->chunk->generation, b->chunk->generation);
 	if (!order)
-		order = compare(a->claim, b->claim);
-	return order ? order : compare((uintptr_t)a->chunk, (uintptr_t)b->chunk);
+		order = compare_u64(a->claim, b->claim);
+	return order ? order : compare_u64((uintptr_t)a->chunk, (uintptr_t)b->chunk);
 }
 
 /* The chunks that hold something, sorted.  NULL: no memory. */
@@ -160,8 +156,8 @@ static int by_slot(const void *left, const void *right)
 {
 	const struct trace_event_thread *a = left;
 	const struct trace_event_thread *b = right;
-	int order = compare(a->slot, b->slot);
-	return order ? order : compare(a->generation, b->generation);
+	int order = compare_u64(a->slot, b->slot);
+	return order ? order : compare_u64(a->generation, b->generation);
 }
 
 /* Joins the slots' view to threads that left events, and adds those that left none. */
@@ -241,8 +237,8 @@ static int by_time(const void *left, const void *right)
 {
 	const struct trace_event *a = left;
 	const struct trace_event *b = right;
-	int order = compare(a->time_ns, b->time_ns);
-	return order ? order : compare(a->order, b->order);
+	int order = compare_u64(a->time_ns, b->time_ns);
+	return order ? order : compare_u64(a->order, b->order);
 }
 
 int trace_events_read(const struct trace_input *input, struct trace_events *out_events)

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "compare.h"
+
 /* Those that were waited for most; more tracks than that nobody looks through. */
 #define LOCKS_SHOWN 64
 
@@ -26,9 +28,7 @@ int trace_holds_begin(struct trace_holds *holds, struct trace_model *model)
 
 static int by_waited(const void *left, const void *right)
 {
-	uint64_t a = *(const uint64_t *)left;
-	uint64_t b = *(const uint64_t *)right;
-	return (a < b) - (a > b);
+	return compare_u64(*(const uint64_t *)right, *(const uint64_t *)left);
 }
 
 void trace_holds_end(struct trace_holds *holds)

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "compare.h"
 #include "thread_published.h"
 
 /* ---- chunks -------------------------------------------------------------------------------- */
@@ -116,9 +117,7 @@ static uint64_t claim_of(const struct cprof_trace_chunk *chunk)
 
 static int compare_claims(const void *left, const void *right)
 {
-	uint64_t a = *(const uint64_t *)left;
-	uint64_t b = *(const uint64_t *)right;
-	return a < b ? -1 : a > b;
+	return compare_u64(*(const uint64_t *)left, *(const uint64_t *)right);
 }
 
 static bool has_time(const struct cprof_event *event)

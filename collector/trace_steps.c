@@ -10,23 +10,19 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "compare.h"
 #include "trace_build.h"
 
 enum rank { RANK_THREAD_START, RANK_WAKE, RANK_OTHER, RANK_THREAD_END, RANK_WAIT_BEGIN };
-
-static int compare(uint64_t a, uint64_t b)
-{
-	return (a > b) - (a < b);
-}
 
 static int by_time(const void *left, const void *right)
 {
 	const struct trace_step *a = left;
 	const struct trace_step *b = right;
-	int order = compare(a->time_ns, b->time_ns);
+	int order = compare_u64(a->time_ns, b->time_ns);
 	if (!order)
-		order = compare(a->rank, b->rank);
-	return order ? order : compare(a->order, b->order);
+		order = compare_u64(a->rank, b->rank);
+	return order ? order : compare_u64(a->order, b->order);
 }
 
 static void add(struct trace_model *model, enum trace_step_kind kind, uint64_t time_ns, uint32_t thread,

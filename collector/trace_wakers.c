@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "compare.h"
 #include "trace_build.h"
 #include "trace_holds.h"
 
@@ -48,23 +49,18 @@ static uint32_t same_object(uint32_t what)
 	return what == CPROF_WAIT_RWLOCK_WRITE ? CPROF_WAIT_RWLOCK_READ : what;
 }
 
-static int compare(uint64_t a, uint64_t b)
-{
-	return (a > b) - (a < b);
-}
-
 static int by_object(const void *left, const void *right)
 {
 	const struct meeting *a = left;
 	const struct meeting *b = right;
-	int order = compare(a->what, b->what);
+	int order = compare_u64(a->what, b->what);
 	if (!order)
-		order = compare(a->object, b->object);
+		order = compare_u64(a->object, b->object);
 	if (!order)
-		order = compare(a->time_ns, b->time_ns);
+		order = compare_u64(a->time_ns, b->time_ns);
 	if (!order)
-		order = compare(a->kind, b->kind);
-	return order ? order : compare(a->index, b->index);
+		order = compare_u64(a->kind, b->kind);
+	return order ? order : compare_u64(a->index, b->index);
 }
 
 /* Whether a wake may be what ended a wait, of an object that both are about. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compare.h"
 #include "rate_text.h"
 
 #define CAUSES_SHOWN 4
@@ -30,16 +31,11 @@ struct sum {
 	uint64_t count;
 };
 
-static int compare(uint64_t a, uint64_t b)
-{
-	return (a > b) - (a < b);
-}
-
 static int by_thread(const void *left, const void *right)
 {
 	const struct sum *a = left;
 	const struct sum *b = right;
-	int order = compare(a->thread, b->thread);
+	int order = compare_u64(a->thread, b->thread);
 	return order ? order : strcmp(a->cause, b->cause);
 }
 
@@ -47,7 +43,7 @@ static int by_pair(const void *left, const void *right)
 {
 	const struct sum *a = left;
 	const struct sum *b = right;
-	int order = compare(a->waker, b->waker);
+	int order = compare_u64(a->waker, b->waker);
 	return order ? order : by_thread(left, right);
 }
 
@@ -55,7 +51,7 @@ static int by_time(const void *left, const void *right)
 {
 	const struct sum *a = left;
 	const struct sum *b = right;
-	int order = compare(b->ns, a->ns);
+	int order = compare_u64(b->ns, a->ns);
 	return order ? order : by_pair(left, right);
 }
 
@@ -112,8 +108,8 @@ static int by_blocked(const void *left, const void *right)
 {
 	const struct thread_row *a = left;
 	const struct thread_row *b = right;
-	int order = compare(b->blocked_ns, a->blocked_ns);
-	return order ? order : compare(a->thread, b->thread);
+	int order = compare_u64(b->blocked_ns, a->blocked_ns);
+	return order ? order : compare_u64(a->thread, b->thread);
 }
 
 static void print_thread(const struct perfetto_file *file, const struct thread_row *row, FILE *to)
