@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The profiles of one run among all those in its directory: they were not there when
- * it started, and they bear its mark.
+ * The profiles and traces of one run among all those in its directory: they were not there
+ * when it started, and the profiles bear its mark.
  *
  * Context: command line.
  */
@@ -27,7 +27,7 @@ void run_files_open(struct run_files *files, const char *directory);
 /* Whether a new profile of a process, NAME.PID.KIND.pb.gz, is there. */
 bool run_files_have_pid(const struct run_files *files, pid_t pid);
 
-/* Adds every new profile with this mark to the summary. */
+/* Adds every new profile with this mark to the summary, and the traces of the same processes. */
 void run_files_summarise(const struct run_files *files, const char *mark, struct summary *summary);
 
 void run_files_close(struct run_files *files);

@@ -183,6 +183,18 @@ void summary_add(struct summary *summary, const char *file_name, const Perftools
 	}
 }
 
+void summary_add_trace(struct summary *summary, const char *file_name, int64_t bytes)
+{
+	const char *suffix = strrchr(file_name, '.');
+	bool is_go = suffix && strcmp(suffix, ".trace") == 0;
+	char line[LINE_BYTES], size[32];
+	format_bytes(bytes, size, sizeof size);
+	snprintf(line, sizeof line, "%-40s %s, for %s", file_name, size,
+		 is_go ? "go tool trace" : "ui.perfetto.dev and cprof trace");
+	push_line(&summary->files, &summary->file_count, &summary->file_capacity, line);
+	summary->trace_count++;
+}
+
 static int compare_names(const void *a, const void *b)
 {
 	return strcmp(((const struct summary_entry *)a)->name, ((const struct summary_entry *)b)->name);
@@ -270,8 +282,12 @@ void summary_print(struct summary *summary, const char *directory, FILE *to)
 		{"waited", "waits", SUMMARY_BLOCK_NS, false},
 		{"kept others waiting", "waits", SUMMARY_MUTEX_NS, false},
 	};
-	fprintf(to, "cprof: %zu %s in %s\n", summary->file_count,
-		summary->file_count == 1 ? "profile" : "profiles", directory);
+	size_t profile_count = summary->file_count - summary->trace_count;
+	fprintf(to, "cprof: %zu %s", profile_count, profile_count == 1 ? "profile" : "profiles");
+	if (summary->trace_count)
+		fprintf(to, " and %zu %s", summary->trace_count,
+			summary->trace_count == 1 ? "trace" : "traces");
+	fprintf(to, " in %s\n", directory);
 	if (summary->file_count)
 		qsort(summary->files, summary->file_count, sizeof *summary->files, compare_lines);
 	print_lines(summary->files, summary->file_count, FILES_SHOWN, "files", to);

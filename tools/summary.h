@@ -36,7 +36,8 @@ struct summary {
 	size_t entry_count, entry_capacity;
 	char **files; /* "name  what is in it", owned */
 	size_t file_count, file_capacity;
-	char **losses; /* "file: comment", owned */
+	size_t trace_count; /* of the files */
+	char **losses;      /* "file: comment", owned */
 	size_t loss_count, loss_capacity;
 	int64_t totals[SUMMARY_MEASURE_COUNT];
 	int64_t counts[SUMMARY_MEASURE_COUNT]; /* samples, blocks in use, blocks allocated, waits */
@@ -48,6 +49,9 @@ struct summary {
  * sums: the final profile of its process contains it.
  */
 void summary_add(struct summary *summary, const char *file_name, const Perftools__Profiles__Profile *profile);
+
+/* Adds a trace, of so many bytes: it is listed. */
+void summary_add_trace(struct summary *summary, const char *file_name, int64_t bytes);
 
 /* Prints; functions are sorted in place. */
 void summary_print(struct summary *summary, const char *directory, FILE *to);

@@ -78,6 +78,12 @@ expect "in use likewise" says "^in use at the end .* in $(query "$file" total in
 expect "nothing lost" says '^nothing lost$'
 expect "the profile bears the run's mark" grep -qE '^# cprof: run [0-9a-f]{16}$' <(query "$file" comments)
 fresh_out
+run --trace "$VICTIMS/steady" 200 >/dev/null
+settle
+expect "traces are listed too" says '^cprof: 2 profiles and 2 traces in '
+expect "the one for Perfetto" says '^  steady\.[0-9]+\.perfetto-trace .*, for ui\.perfetto\.dev and cprof trace$'
+expect "the one for Go" says '^  steady\.[0-9]+\.trace .*, for go tool trace$'
+fresh_out
 run --cpu-hz 250 "$VICTIMS/steady" 400 >/dev/null
 expect "CPU time of the busiest function" says '^ +[0-9.]+ s +[0-9.]+%  '
 
