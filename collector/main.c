@@ -24,6 +24,19 @@
 
 #define WORK_STACK_BYTES ((size_t)8 << 20)
 
+/*
+ * jemalloc's own words go nowhere: until detach() stderr is the program's, and an allocator that starts without
+ * memory (its check of MADV_DONTNEED, say) would write there.
+ */
+static void say_nothing(void *unused, const char *text)
+{
+	(void)unused;
+	(void)text;
+}
+
+extern void (*malloc_message)(void *, const char *);
+void (*malloc_message)(void *, const char *) = say_nothing;
+
 /* Signals whose default would end a collector that did nothing wrong. */
 static void reset_signals(void)
 {

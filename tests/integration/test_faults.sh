@@ -11,6 +11,13 @@ source "$HERE/faults.sh"
 each_fault library 2 17 "$HOSTILE/fork_storm" 1
 each_fault collector 113 151 "$HOSTILE/fork_storm" 1 # behind its loading
 
+# Whichever of its first calls of mmap fails: its allocator has nothing to say to the program's stderr.
+for ((n = 1; n <= 70; n++)); do
+	"$INJECTOR" collector "mmap:$n-$n=ENOMEM" "$TMP/report" "$BUILD/cprof-collector" --version </dev/null 2>&1 || true
+done >"$TMP/words"
+expect_range "collector: it starts although a mapping fails" 10 "$(grep -c '^cprof-collector [0-9]' "$TMP/words")" 70
+expect_equal "collector: words of its allocator" 0 "$(grep -c '^<jemalloc>' "$TMP/words" || true)"
+
 # What a container's seccomp filter or an old kernel refuses, it refuses always.
 for call in memfd_create timer_create socket prctl clone prlimit64 pidfd_open process_vm_readv madvise readlinkat getrandom; do
 	always_fault library $call=EPERM "$HOSTILE/fork_storm" 1
