@@ -158,14 +158,16 @@ def cpu():
     for name in PROGRAMS:
         command, stdin = workloads.command(name, 50)
         seen = [both_profiles(event, command, stdin, symbols) for _ in range(2)]
-        row = [name, *(f"{sum(len(both[i]) for both in seen):,}" for i in (0, 1))]
-        for title, is_cumulative in (("function", False), ("function and its callees", True)):
+        row, pairs = [name, *(f"{sum(len(both[i]) for both in seen):,}" for i in (0, 1))], []
+        for is_cumulative in (False, True):
             (perf1, cprof1), (perf2, cprof2) = [[shares(each, is_cumulative) for each in both] for both in seen]
             ours, floor = (distance(cprof1, perf1) + distance(cprof2, perf2)) / 2, distance(perf1, perf2)
             row += [f"{ours:.3f}", f"{floor:.3f}"]
-            brief.append([f"CPU time by {title}, {name}: distance from `perf record` of the same run", f"{ours:.3f}",
-                          f"{floor:.3f} between two runs of perf"])
+            pairs.append((f"{ours:.3f}", f"{floor:.3f}"))
         rows.append(row)
+        brief.append([f"CPU time of {name}: distance from `perf record` of the same run, by function; with callers",
+                      "; ".join(ours for ours, _ in pairs),
+                      "; ".join(floor for _, floor in pairs) + " between two runs of perf"])
     return markdown_table(["program", "samples of perf", "of cprof", "flat: cprof to perf", "perf to perf",
                            "cumulative: cprof to perf", "perf to perf"], rows), brief
 
@@ -215,14 +217,14 @@ def heap():
         others = [heaptrack_count(command, stdin), *jemalloc_counts(command, stdin)]
         rows.append([name, f"{blocks:,}", f"{counted[0]:,}", f"{size:,}", f"{counted[1]:,}",
                      *("" if n is None else f"{n:,}" for n in others)])
-        beside = "" if others[0] is None else f"; {others[0]:,} by heaptrack"
-        brief += [[f"blocks that {name} allocates, every one recorded", f"{blocks:,}",
-                   f"{counted[0]:,} by a counter behind malloc{beside}"],
-                  ["their bytes", f"{size:,}", f"{counted[1]:,}"]]
+        beside = "" if others[0] is None else f"; {others[0]:,} blocks by heaptrack"
+        brief.append([f"what {name} allocates, every block recorded", f"{blocks:,} blocks, {size:,} bytes",
+                      f"{counted[0]:,} and {counted[1]:,} by a counter behind malloc{beside}"])
     return markdown_table(["program", "cprof: blocks", "a counter behind it", "cprof: bytes", "the counter",
                            "heaptrack: blocks", "on jemalloc, cprof: blocks", "jemalloc: blocks"], rows) + (
-        "\nheaptrack brings the C++ library along, whose first allocation it counts, and leaves out those of its own "
-        "functions;\njemalloc counts blocks of its own, and no realloc that stays in place.\n"), brief
+        "\nheaptrack brings the C++ library along, whose first allocation it counts, and sets other variables of the\n"
+        "environment, for which CPython allocates; jemalloc counts blocks of its own, and no realloc that stays in\n"
+        "place.\n"), brief
 
 
 # ---- locks -----------------------------------------------------------------------------
@@ -305,11 +307,10 @@ def stacks():
             total.update(marked, samples=samples, frames=frames, unnamed=unnamed)
             rows.append([name, f"{samples:,}", f"{frames / samples:.1f}", f"{marked['cut'] / samples * 100:.2f} %",
                          f"{marked['broken'] / samples * 100:.2f} %", f"{unnamed / frames * 100:.1f} %"])
-    brief = [[f"stacks of {len(rows)} programs, {total['samples']:,} samples: {title}",
-              f"{total[what] / total[of] * 100:.2f} %", ""]
-             for title, what, of in (("cut at 128 frames", "cut", "samples"), ("broken", "broken", "samples"),
-                                     ("frames without a name, Debian's stripped binaries", "unnamed", "frames"))
-             if total[of]]
+    parts = (("cut at 128 frames", "cut", "samples"), ("broken", "broken", "samples"),
+             ("frames without a name", "unnamed", "frames"))
+    brief = [[f"{total['samples']:,} samples of {len(rows)} stripped programs: " + "; ".join(part[0] for part in parts),
+              "; ".join(f"{total[what] / max(total[of], 1) * 100:.2f} %" for _, what, of in parts), ""]]
     return markdown_table(["program", "samples", "frames each", "cut at 128", "broken", "frames without a name"],
                           rows), brief
 
@@ -343,7 +344,11 @@ def _write(found):
 
 def main(words):
     if words == ["--readme"]:
-        with open(os.path.join(DIRECTORY, "accuracy_brief.md"), encoding="utf-8") as made:
+        brief = os.path.join(DIRECTORY, "accuracy_brief.md")
+        if not os.path.exists(brief):
+            print("accuracy: nothing was measured yet; README.md stays as it is", file=sys.stderr)
+            return 0
+        with open(brief, encoding="utf-8") as made:
             replace_marked("README.md", _BEGIN, _END, made.read())
         return 0
     if any(word not in _PARTS for word in words):
