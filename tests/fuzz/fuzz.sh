@@ -17,6 +17,8 @@ bash ./seeds.sh "$work/seeds" || exit 2
 # elfutils reads what it was not asked for, or divides by 0, in some files: what the collector survives is looked at.
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:handle_segv=1 UBSAN_OPTIONS=print_stacktrace=1
 failed=0
+sums=$work/fuzz.log
+: >"$sums"
 for source in fuzz_*.c; do
 	name=${source#fuzz_}
 	name=${name%.c}
@@ -24,11 +26,11 @@ for source in fuzz_*.c; do
 	mkdir -p "$work/corpus/$name"
 	log=$work/$name.log
 	if (cd "$work/findings" && "$BUILD/san-fuzz/tests/fuzz/fuzz_$name" -max_total_time="$duration" -timeout=20 -rss_limit_mb=1500 \
-		-max_len=32768 -artifact_prefix="$work/findings/$name-" "$work/corpus/$name" "$work/seeds/$name") >"$log" 2>&1; then
-		printf 'ok    %-24s %s\n' "$name" "$(grep -aE '^#[0-9]+.*DONE|^Done ' "$log" | tail -n 1)"
+		-max_len=32768 -close_fd_mask=2 -artifact_prefix="$work/findings/$name-" "$work/corpus/$name" "$work/seeds/$name") >"$log" 2>&1; then
+		printf 'ok    %-24s %s\n' "$name" "$(grep -aE '^#[0-9]+.*DONE|^Done ' "$log" | tail -n 1)" | tee -a "$sums"
 	else
 		failed=1
-		printf 'FAIL  %-24s %s\n' "$name" "$(grep -aE 'ERROR|runtime error|SUMMARY' "$log" | head -n 1)"
+		printf 'FAIL  %-24s %s\n' "$name" "$(grep -aE 'ERROR|runtime error|SUMMARY' "$log" | head -n 1)" | tee -a "$sums"
 	fi
 done
 exit $failed
