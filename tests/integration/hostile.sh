@@ -27,7 +27,7 @@ hostile_run()
 	mkdir -p "$TMP/scene"
 	(
 		cd "$TMP/scene" || exit 99
-		exec timeout --foreground -k 5 "${LIMIT:-40}" "${AROUND[@]}" env ${preload:+"LD_PRELOAD=$preload"} "$@"
+		exec timeout --foreground -k 5 "${LIMIT:-90}" "${AROUND[@]}" env ${preload:+"LD_PRELOAD=$preload"} "$@"
 	) >"$output.out" 2>"$output.err" </dev/null || status=$?
 	echo $status
 }
