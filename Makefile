@@ -101,7 +101,7 @@ quiet = $(if $(V),,@printf '  %-6s %s\n' $(1) '$@';)
 
 # ---- what to make -------------------------------------------------------------------
 
-.PHONY: all deps test soak fuzz fuzzers unit integration lint format bench bench-readme accuracy demo install clean test-programs unit-programs
+.PHONY: all deps test soak fuzz fuzzers unit integration lint format bench bench-readme reliability-readme accuracy demo install clean test-programs unit-programs
 all: $(LIBRARY) $(COLLECTOR) $(TOOL)
 
 $(LIBRARY): $(PRELOAD_OBJ) preload/exports.map
@@ -283,6 +283,11 @@ accuracy: deps
 bench-readme:
 	@BUILD='$(abspath $(BUILD))' tools/bench/bench.py --readme
 	@BUILD='$(abspath $(BUILD))' tools/bench/accuracy.py --readme
+
+# Puts the last runs' tables into README.md: make reliability-readme LOGS='...'
+LOGS ?= $(wildcard $(BUILD)/tests/logs/integration-*.log $(BUILD)/tests/soak/*.log $(BUILD)/fuzz/fuzz.log)
+reliability-readme:
+	@tests/support/reliability.py README.md $(LOGS)
 
 # Rewrites the sources in the style that lint demands.
 format:

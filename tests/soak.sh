@@ -7,7 +7,7 @@
 #     BUILD=dir tests/soak.sh SECONDS [NAME...]
 #
 # NAME: only scripts whose name contains one of them.  A script gets SEED, from which its random
-# moments follow; the report names the seeds of failures, whose logs stay in BUILD/tests/soak.
+# moments follow; the report names the seeds of failures.  The logs stay in BUILD/tests/soak.
 set -uo pipefail
 : "${BUILD:?the absolute build directory}"
 cd "$(dirname "$0")/.." || exit 2
@@ -55,7 +55,7 @@ while ((SECONDS < until)); do
 		seconds[$name]=$((${seconds[$name]:-0} + SECONDS - start))
 		checks[$name]=$((${checks[$name]:-0} + $(grep -c '^ok' "$log" || true)))
 		case $status in
-		0) rm "$log" ;;
+		0) ;;
 		77) skips[$name]=1 ;;
 		*)
 			failures[$name]=$((${failures[$name]:-0} + 1))
