@@ -106,18 +106,20 @@ static int read_tcp(struct http_config *config, const char *text, char out_error
 	uint64_t port;
 	const char *colon = strrchr(text, ':');
 	const char *digits = colon ? colon + 1 : text;
+	const char *host = text;
 	size_t host_bytes = colon ? (size_t)(colon - text) : 0;
 	if (host_bytes >= 2 && text[0] == '[' && text[host_bytes - 1] == ']') {
-		text++;
+		host++;
 		host_bytes -= 2;
 	} else if (memchr(text, ':', host_bytes)) {
 		host_bytes = sizeof config->host; /* an IPv6 address without brackets */
 	}
 	if (host_bytes >= sizeof config->host || !cprof_read_number(digits, UINT16_MAX, &port))
-		return refuse(out_error,
-			      "CPROF_HTTP=%s: accepted is a port, host:port or unix:/path; nothing is served",
-			      text);
-	memcpy(config->host, text, host_bytes);
+		return refuse(
+			out_error,
+			"CPROF_HTTP=%.200s: accepted is a port, host:port or unix:/path; nothing is served",
+			text);
+	memcpy(config->host, host, host_bytes);
 	if (look_up(config, config->host, (uint16_t)port))
 		return refuse(out_error, "CPROF_HTTP: there is no host %s; nothing is served", config->host);
 	config->is_loopback = is_loopback(&config->address);

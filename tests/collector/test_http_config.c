@@ -92,6 +92,18 @@ Test(http_config, nonsense_gives_one_line)
 	}
 }
 
+/* Whole, and yet what is accepted is not cut off. */
+Test(http_config, the_line_names_the_value)
+{
+	char name[500];
+	cr_expect(eq(int, read_http("[::1]:x"), -EINVAL));
+	cr_expect(strncmp(error, "CPROF_HTTP=[::1]:x: ", 20) == 0, "%s", error);
+	memset(name, 'x', sizeof name);
+	name[sizeof name - 1] = '\0';
+	cr_expect(eq(int, read_http(name), -EINVAL));
+	cr_expect(strstr(error, "accepted is a port, host:port or unix:/path") != NULL, "%s", error);
+}
+
 Test(http_config, the_password_is_the_first_line)
 {
 	write_password("  two words \r\nmore\n");
