@@ -25,6 +25,7 @@
 #define FLIGHT_AGE_DEFAULT_NS (UINT64_C(10) * 1000 * 1000 * 1000)
 #define FLIGHT_BYTES_DEFAULT (UINT64_C(10) << 20)
 #define FLIGHT_BYTES_MIN (UINT64_C(64) << 10)
+#define ENTRY_SHOWN_BYTES 256
 
 struct config config = {
 	.heap_rate_bytes = HEAP_RATE_DEFAULT,
@@ -315,6 +316,19 @@ static const char *value_of(const char *entry, const char *name)
 	return rest && *rest == '=' ? rest + 1 : NULL;
 }
 
+/* An entry may be of any length and hold anything: what is said of it stays one line, and whole. */
+static void complain(const char *entry, const char *what, const char *more)
+{
+	char shown[ENTRY_SHOWN_BYTES];
+	struct text text;
+	text_init(&text, shown, sizeof shown);
+	text_add(&text, entry);
+	for (size_t i = 0; i < text.length; i++)
+		if ((unsigned char)shown[i] < ' ' || shown[i] == 0x7f)
+			shown[i] = '?';
+	LOG(LOG_WARN, shown, text.is_cut ? "..." : "", what, more);
+}
+
 static void warn_unknown(char *const *environment)
 {
 	for (; *environment; environment++) {
@@ -324,7 +338,7 @@ static void warn_unknown(char *const *environment)
 		for (size_t i = 0; i < ARRAY_LENGTH(variables); i++)
 			is_known = is_known || value_of(*environment, variables[i].name);
 		if (!is_known)
-			LOG(LOG_WARN, *environment, ": there is no such variable; it is ignored");
+			complain(*environment, ": there is no such variable; it is ignored", "");
 	}
 }
 
@@ -339,7 +353,7 @@ void config_read(char *const *environment)
 				continue;
 			/* Descendants read the same values: the first process has said it. */
 			if (!variables[i].set(value) && !config.session)
-				LOG(LOG_WARN, *entry, ": accepted is ", variables[i].accepted);
+				complain(*entry, ": accepted is ", variables[i].accepted);
 			break;
 		}
 	if (!config.session)

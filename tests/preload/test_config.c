@@ -89,6 +89,20 @@ Test(config, nonsense_gives_one_line_and_the_default, .init = redirect)
 		"cprof: CPROF_CPU_HZ=fast: accepted is a number from 0 to 10000; using 100\n");
 }
 
+/* However long, and whatever is in it: a variable may come from anywhere. */
+Test(config, value_of_any_kind_leaves_room_for_what_is_accepted, .init = redirect)
+{
+	char entry[3000] = "CPROF_FOLLOW=\n\033[31m";
+	char line[4096];
+	memset(entry + strlen(entry), 'x', sizeof entry - 1 - strlen(entry));
+	read_one(entry);
+	fflush(stderr);
+	size_t size = fread(line, 1, sizeof line - 1, cr_get_redirected_stderr());
+	line[size] = '\0';
+	cr_assert(strstr(line, "cprof: CPROF_FOLLOW=??[31mxxxxx") == line, "%s", line);
+	cr_assert(strstr(line, "x...: accepted is 0 or 1; using 1\n"), "%s", line);
+}
+
 Test(config, unknown_variable_gives_one_line, .init = redirect)
 {
 	read_one("CPROF_HEAPRATE=1");
