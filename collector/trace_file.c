@@ -81,22 +81,25 @@ void trace_surroundings_free(struct trace_surroundings *surroundings)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static bool is_taken(const struct writer *writer, struct output_name name)
+/* By others: what is there of this very trace is to be replaced. */
+static bool is_taken(const struct writer *writer, struct output_name name, const struct trace_files *files)
 {
 	for (int format = 0; format < TRACE_FORMAT_COUNT; format++) {
+		char file[OUTPUT_NAME_MAX];
 		name.suffix = suffixes[format];
-		if (output_exists(writer->dir->fd, &name))
+		bool is_own = output_format_name(&name, file) == 0 && strcmp(file, files->names[format]) == 0;
+		if (!is_own && output_exists(writer->dir->fd, &name))
 			return true;
 	}
 	return false;
 }
 
 /* The name of both files but for the suffix. */
-static struct output_name common_name(const struct writer *writer, uint32_t number)
+static struct output_name common_name(const struct writer *writer, const struct trace_files *files)
 {
-	struct output_name name = writer_name(writer, PROFILE_CPU, number);
+	struct output_name name = writer_name(writer, PROFILE_CPU, files->number);
 	name.kind = "";
-	for (unsigned i = 0; i < INSTANCES_TRIED && is_taken(writer, name); i++)
+	for (unsigned i = 0; i < INSTANCES_TRIED && is_taken(writer, name, files); i++)
 		name.instance++;
 	return name;
 }
@@ -148,7 +151,7 @@ static int put_form(struct writer *writer, struct output_name *name, enum trace_
 
 int trace_file_write(struct writer *writer, const struct trace_input *input, struct trace_files *files)
 {
-	struct output_name name = common_name(writer, files->number);
+	struct output_name name = common_name(writer, files);
 	int first_error = 0;
 	if (writer->dir->fd < 0)
 		return -EBADF;
@@ -169,7 +172,7 @@ void trace_file_encode(const struct trace_input *input, struct trace_bytes out_f
 int trace_file_put(struct writer *writer, struct trace_bytes forms[TRACE_FORMAT_COUNT],
 		   struct trace_files *files)
 {
-	struct output_name name = common_name(writer, files->number);
+	struct output_name name = common_name(writer, files);
 	int first_error = 0;
 	for (int format = 0; format < TRACE_FORMAT_COUNT; format++) {
 		int error = put_form(writer, &name, (enum trace_format)format, &forms[format], files);

@@ -286,6 +286,18 @@ static int write_cut(struct trace_stream *stream, struct writer *writer, struct 
 	return stream->files.names[TRACE_GO][0] || stream->files.names[TRACE_PERFETTO][0] ? 0 : error;
 }
 
+/* Writes both files; where the spool leaves no room for them, in its place. */
+static int write_whole(struct trace_stream *stream, struct writer *writer, struct trace_assembly *assembly)
+{
+	int error = trace_file_write(writer, &assembly->input, &stream->files);
+	if (error != -ENOSPC && error != -EDQUOT) {
+		trace_assembly_free(assembly);
+		return error;
+	}
+	cut(stream, writer, log_error_text(-error));
+	return write_cut(stream, writer, assembly);
+}
+
 int trace_stream_write(struct trace_stream *stream, struct writer *writer, const struct writer_moment *moment,
 		       pid_t visible_pid)
 {
@@ -309,13 +321,11 @@ int trace_stream_write(struct trace_stream *stream, struct writer *writer, const
 	if (stream->spool.note.is_given_up)
 		is_new = false;
 	bool is_due = is_new && (assembly.input.chunk_count || writer->is_first);
-	if (is_due && is_cut(stream)) {
-		error = write_cut(stream, writer, &assembly);
-	} else {
-		if (is_due)
-			error = trace_file_write(writer, &assembly.input, &stream->files);
+	if (!is_due)
 		trace_assembly_free(&assembly);
-	}
+	else
+		error = is_cut(stream) ? write_cut(stream, writer, &assembly)
+				       : write_whole(stream, writer, &assembly);
 	stream->written_mark = error ? 0 : mark;
 	return error;
 }

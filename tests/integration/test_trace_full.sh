@@ -80,10 +80,13 @@ expect_traces "$what" trace_logs
 expect_lines "$what" "$(trace_of trace_logs perfetto-trace)" 4 5000
 expect_equal "$what: nothing else is left" "" "$(find "$OUT" -name '.*' -type f -printf '%f ')"
 
-# A disk of its own, which is full at once.
-fresh_out
-what="a full disk"
-if unshare -Urm true 2>/dev/null; then
+# full_disk WHAT EVENTS: on a disk of its own, which has room for so many of each of four threads, and
+# not for their trace beside them.
+full_disk()
+{
+	local what=$1 file
+	fresh_out
+	rm -rf "$TMP/kept"
 	mkdir -p "$TMP/kept"
 	# shellcheck disable=SC2016 # for the inner shell
 	LIMIT=60 bounded unshare -Urm env CPROF_OUT="$OUT" KEPT="$TMP/kept" bash -c 'mount -t tmpfs -o size=4m none "$CPROF_OUT" &&
@@ -92,7 +95,7 @@ if unshare -Urm true 2>/dev/null; then
 			[[ -z $(find "$CPROF_OUT" -name "*.trace-spool") ]] && break
 			sleep 0.1
 		done
-		cp -a "$CPROF_OUT"/. "$KEPT"' "$CPROF_LIB" "$VICTIMS/trace_logs" 4 30000 1 exit >/dev/null 2>"$TMP/stderr" || true
+		cp -a "$CPROF_OUT"/. "$KEPT"' "$CPROF_LIB" "$VICTIMS/trace_logs" 4 "$2" 1 exit >/dev/null 2>"$TMP/stderr" || true
 	settle
 	expect_equal "$what: one line says that the trace is cut" 1 "$(grep -c 'is cut here: No space left' "$TMP/stderr" || true)"
 	# There may be room for one form only: Go's takes a fraction of what the events took, however late it was cut.
@@ -104,7 +107,12 @@ if unshare -Urm true 2>/dev/null; then
 		esac
 	done
 	expect_equal "$what: the spool is gone" "" "$(find "$TMP/kept" -name '*.trace-spool')"
+}
+
+if unshare -Urm true 2>/dev/null; then
+	full_disk "a full disk" 30000
+	full_disk "a disk that its events fill" 8500
 else
-	skip_check "$what: no namespaces"
+	skip_check "a full disk: no namespaces"
 fi
 finish
