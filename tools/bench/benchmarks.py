@@ -171,6 +171,9 @@ BENCHMARKS = (
               workloads.trace, rounds=7),
     Benchmark("handoff", "two threads that wake each other by semaphores", ("plain", "cprof", "cprof_locks", "cprof_flight"),
               {"ns": Metric("CPU time of a handoff", "ns")}, _program("trace", "handoff"), rounds=9),
+    Benchmark("queue", "a queue between two threads, some 100,000 waits and wakes a second", ("plain", "cprof", "cprof_flight"),
+              {"cpu_ms": Metric("CPU time", "ms"), "events": Metric("waits and wakes", "/s", more_is_better=True)},
+              _program("trace", "queue"), rounds=15),
     Benchmark("annotate", "what a program says by cprof.h, and a call that might block", ("plain", "cprof", "cprof_flight"),
               {"region": Metric("begin and end of a region", "ns"), "labels": Metric("a label pushed and popped", "ns"),
                "read": Metric("a read that fails at once", "ns")}, _program("annotate"), rounds=9),
@@ -243,6 +246,7 @@ TARGETS = (
     Target("a region's begin and end, no trace", "annotate", "region", "cprof", "value", 1),
     Target("a label pushed and popped", "annotate", "labels", "cprof", "value", 50),
     # A wait and a wake: 2 % of a CPU at 100,000 events a second.
+    Target("a queue, 100,000 waits and wakes a second, flight recorder on", "queue", "cpu_ms", "cprof_flight", "ratio", 1.02),
     Target("a thread wakes another, flight recorder on", "handoff", "ns", "cprof_flight", "added", 400),
 )
 

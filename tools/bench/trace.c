@@ -8,8 +8,12 @@
  *                     stack     with one of 10 frames, seen before
  *     trace handoff   two threads that wake each other by semaphores, each time:
  *                     ns        CPU time of both; a wait and a wake, each with its stack
+ *     trace queue     one thread works and puts what it has done into a queue, from which
+ *                     another one takes it: some 100,000 waits and wakes in a second
+ *                     cpu_ms    CPU time of both, for a fixed amount of work
+ *                     events    waits and wakes in a second
  *
- * The first is the library's own code, in this process; the second is a program like any
+ * The first is the library's own code, in this process; the others are programs like any
  * other, to be run with the library and without.
  *
  * Context: benchmarks.
@@ -33,6 +37,11 @@
 #define EVENTS 20000
 #define DEPTH 10
 #define HANDOFFS 40000
+#define ITEMS 60000
+/* Steps of a multiplication each waits for, between two items: about 19 us. */
+#define STEPS 22000
+/* Locks that nobody wants, between two items. */
+#define LOCKS 10
 
 /* The stack's bounds are known, as those of threads that the library saw begin. */
 static void attach(void)
@@ -138,8 +147,61 @@ static void measure_handoff(void)
 	printf("ns %.1f\n", (double)(bench_ns(CLOCK_PROCESS_CPUTIME_ID) - start) / (2 * HANDOFFS));
 }
 
+static pthread_mutex_t queue_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t queue_filled = PTHREAD_COND_INITIALIZER;
+static unsigned queued; /* under the mutex */
+
+static void *take_items(void *unused)
+{
+	for (unsigned taken = 0; taken < ITEMS; taken++) {
+		pthread_mutex_lock(&queue_mutex);
+		while (queued == 0)
+			pthread_cond_wait(&queue_filled, &queue_mutex);
+		queued--;
+		pthread_mutex_unlock(&queue_mutex);
+	}
+	return unused;
+}
+
+static uint64_t make_item(uint64_t x)
+{
+	static pthread_mutex_t own = PTHREAD_MUTEX_INITIALIZER;
+	for (int i = 0; i < STEPS; i++) {
+		x = x * UINT64_C(0x9e3779b97f4a7c15) + 1;
+		BENCH_OPAQUE(x);
+	}
+	for (int i = 0; i < LOCKS; i++) {
+		pthread_mutex_lock(&own);
+		BENCH_OPAQUE(x);
+		pthread_mutex_unlock(&own);
+	}
+	return x;
+}
+
+static void measure_queue(void)
+{
+	pthread_t taker;
+	uint64_t x = 1;
+	uint64_t start = bench_ns(CLOCK_PROCESS_CPUTIME_ID), wall = bench_wall_ns();
+	pthread_create(&taker, NULL, take_items, NULL);
+	for (int i = 0; i < ITEMS; i++) {
+		x = make_item(x);
+		pthread_mutex_lock(&queue_mutex);
+		queued++;
+		pthread_mutex_unlock(&queue_mutex);
+		pthread_cond_signal(&queue_filled);
+	}
+	pthread_join(taker, NULL);
+	printf("cpu_ms %.2f\n", (double)(bench_ns(CLOCK_PROCESS_CPUTIME_ID) - start) / 1e6);
+	printf("events %.0f\n", 2.0 * ITEMS * 1e9 / (double)(bench_wall_ns() - wall));
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 2 && strcmp(argv[1], "queue") == 0) {
+		measure_queue();
+		return 0;
+	}
 	if (argc == 2 && strcmp(argv[1], "handoff") == 0) {
 		measure_handoff();
 		return 0;
