@@ -51,6 +51,7 @@ class Target:
     limit: float
     point: object = None
     peers: tuple = ()
+    floors: tuple = ()  # variants that do no more than what cannot be left out
     unit: str = ""  # if other than the metric's
 
 
@@ -129,7 +130,8 @@ def _workload(name):
     return each(measure_one)
 
 
-_MALLOC = ("plain", "cprof", "cprof_exact", "jemalloc", "jemalloc_prof", "jemalloc_exact", "tcmalloc",
+_INTERPOSERS = ("interposer_jump", "interposer_count")
+_MALLOC = ("plain", "cprof", "cprof_exact", *_INTERPOSERS, "jemalloc", "jemalloc_prof", "jemalloc_exact", "tcmalloc",
            "tcmalloc_sampling", "gperftools_heap", "heaptrack")
 _PROGRAM = ("plain", "cprof", "cprof_locks", "cprof_exact", "gperftools_cpu", "heaptrack")
 _SERVER_METRICS = {
@@ -151,10 +153,12 @@ BENCHMARKS = (
     Benchmark("malloc_pair", "malloc(64) and free", _MALLOC, {"ns": NS}, _program("malloc", "pair"), rounds=11),
     Benchmark("malloc_mixed", "malloc and free, mixed sizes, 1024 in use", _MALLOC, {"ns": NS},
               _program("malloc", "mixed"), rounds=11),
+    Benchmark("malloc_few", "malloc and free, mixed sizes, 16 in use", ("plain", "cprof", "cprof_exact", *_INTERPOSERS),
+              {"ns": NS}, _program("malloc", "few"), rounds=11),
     Benchmark("malloc_deep", "malloc(64) and free, 10 frames deep",
               ("plain", "cprof_exact", "jemalloc", "jemalloc_exact", "heaptrack"), {"ns": NS},
               _program("malloc", "deep")),
-    Benchmark("malloc_threads", "malloc(64) and free, by threads", ("plain", "cprof", "cprof_exact"),
+    Benchmark("malloc_threads", "malloc(64) and free, by threads", ("plain", "cprof", "cprof_exact", *_INTERPOSERS),
               {"ns": NS, "pairs": Metric("pairs of all threads", "/us", more_is_better=True)},
               _program("malloc", "pair"), rounds=7, points=(1, 2, 8, 64), point_title="threads"),
     Benchmark("unwind", "unwinding, 30 frames through several objects",
@@ -219,11 +223,14 @@ _SAMPLERS = ("jemalloc_prof", "tcmalloc_sampling")
 _EXACT = ("heaptrack", "jemalloc_exact", "gperftools_heap")
 
 TARGETS = (
-    Target("malloc(64) and free", "malloc_pair", "ns", "cprof", "added", 0.8, peers=_SAMPLERS),
-    Target("malloc and free, mixed sizes, 1024 in use", "malloc_mixed", "ns", "cprof", "added", 1.0, peers=_SAMPLERS),
+    Target("malloc(64) and free", "malloc_pair", "ns", "cprof", "added", 0.8, peers=_SAMPLERS,
+           floors=_INTERPOSERS),
+    Target("malloc and free, mixed sizes, 1024 in use", "malloc_mixed", "ns", "cprof", "added", 1.0, peers=_SAMPLERS,
+           floors=_INTERPOSERS),
     Target("malloc(64) and free, every allocation", "malloc_pair", "ns", "cprof_exact", "added", 50, peers=_EXACT),
     Target("mixed sizes, every allocation", "malloc_mixed", "ns", "cprof_exact", "added", 50, peers=_EXACT),
-    Target("malloc(64) and free, 64 threads", "malloc_threads", "ns", "cprof", "added", 0.8, point=64),
+    Target("malloc(64) and free, 64 threads", "malloc_threads", "ns", "cprof", "added", 0.8, point=64,
+           floors=_INTERPOSERS),
     Target("every allocation, two threads' throughput", "malloc_threads", "pairs", "cprof_exact", "scaling", 1.8,
            point=2, peers=("plain",)),
     Target("unwinding a frame, seen before", "unwind", "warm", "cprof", "value", 3,

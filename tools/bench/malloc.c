@@ -7,6 +7,7 @@
  *
  *     malloc pair [THREADS]    malloc(64), free
  *     malloc mixed [THREADS]   sizes of 16 bytes to 4 KiB, each freed 1024 allocations later
+ *     malloc few [THREADS]     the same, each freed 16 allocations later
  *     malloc deep [THREADS]    malloc(64), free, in the 10th frame of the stack
  *
  * Context: benchmarks.
@@ -24,6 +25,7 @@
 #define THREADS_NS 200000000u
 #define CHUNK_PAIRS 1024u
 #define WINDOW 1024u
+#define FEW 16u
 #define SIZES 65536u
 /* _start, __libc_start_main, __libc_start_call_main, main and measure() are five of the ten. */
 #define RECURSIONS 5
@@ -63,17 +65,28 @@ static __attribute__((noinline)) void run_pairs(unsigned pairs)
 	}
 }
 
-static __attribute__((noinline)) void run_mixed(unsigned pairs)
+/* `in_use` is known where this is inlined. */
+static inline __attribute__((always_inline)) void run_window(unsigned pairs, unsigned in_use)
 {
 	static __thread void *window[WINDOW];
 	static __thread unsigned at;
 	unsigned i = at;
 	for (unsigned end = at + pairs; i != end; i++) {
-		void **place = &window[i % WINDOW];
+		void **place = &window[i % in_use];
 		free(*place);
 		*place = malloc(sizes[i % SIZES]);
 	}
 	at = i;
+}
+
+static __attribute__((noinline)) void run_mixed(unsigned pairs)
+{
+	run_window(pairs, WINDOW);
+}
+
+static __attribute__((noinline)) void run_few(unsigned pairs)
+{
+	run_window(pairs, FEW);
 }
 
 static __attribute__((noinline)) void descend(unsigned pairs, int recursions)
@@ -156,6 +169,7 @@ int main(int argc, char **argv)
 	unsigned threads = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
 	work *run = strcmp(name, "pair") == 0    ? run_pairs
 		    : strcmp(name, "mixed") == 0 ? run_mixed
+		    : strcmp(name, "few") == 0   ? run_few
 		    : strcmp(name, "deep") == 0  ? run_deep
 						 : NULL;
 	if (!run)

@@ -68,6 +68,16 @@ def _target_rows(results, judged):
                _limit(target, unit), verdict.word(), best]
 
 
+def _floor_lines(results, judged):
+    """Beside which verdicts it stands what no preloaded profiler can go below."""
+    for verdict in judged:
+        target = verdict.target
+        unit = next(b for b in results.benchmarks() if b.name == target.benchmark).metrics[target.metric].unit
+        floors = ", ".join(f"{title}: {_in_form(target.form, value.median, unit)}" for title, value in verdict.floors)
+        if floors:
+            yield f"- {target.title} ({verdict.word()}): in the same rounds, {floors}"
+
+
 def _benchmark_rows(results, benchmark, metric):
     unit = benchmark.metrics[metric].unit
     for point in results.points(benchmark):
@@ -110,7 +120,8 @@ def write(results, host, settings, directory):
         text += [f"{len(judged) - len(missed)} of {len(judged)} targets met"
                  + (f"; missed: {', '.join(missed)}" if missed else "") + ".\n",
                  markdown_table(["what", "without", "with cprof", "added", "quartiles", "target", "", "best peer"],
-                        _target_rows(results, judged))]
+                        _target_rows(results, judged)),
+                 "\n".join(_floor_lines(results, judged)) + "\n"]
     for benchmark in results.benchmarks():
         text.append(f"## {benchmark.title}\n")
         text.append(f"![{benchmark.title}]({_plot(results, benchmark, next(iter(benchmark.metrics)), directory)})\n")
@@ -135,7 +146,8 @@ def _as_json(results, judged, host, settings):
     rows = [{"what": v.target.title, "benchmark": v.target.benchmark, "point": v.target.point,
              "variant": v.target.variant, "metric": v.target.metric, "form": v.target.form, "limit": v.target.limit,
              "median": v.measured.median, "low": v.measured.low, "high": v.measured.high, "verdict": v.word(),
-             "peers": {title: value.median for title, value in v.peers}} for v in judged]
+             "peers": {title: value.median for title, value in v.peers},
+             "floors": {title: value.median for title, value in v.floors}} for v in judged]
     measured = [{"benchmark": name, "point": point, "variant": variant, "metric": metric, "values": values}
                 for (name, point, variant, metric), values in results.values.items()]
     return {"machine": host, "settings": settings, "targets": rows, "measured": measured}

@@ -90,9 +90,20 @@ class Verdict:
     measured: Spread  # in the target's form
     is_met: bool
     peers: list  # (title, Spread in the target's form), best first
+    floors: list  # the same, in the target's order
 
     def word(self):
         return "met" if self.is_met else "missed"
+
+
+def _titled(results, target, variants):
+    """(title, Spread in the target's form) of the variants that were measured."""
+    found = []
+    for variant in variants:
+        value = results.against(target.form, target.benchmark, target.point, variant, target.metric)
+        if value:
+            found.append((VARIANTS[variant].title if variant in VARIANTS else variant, value))
+    return found
 
 
 def verdicts(results):
@@ -105,13 +116,10 @@ def verdicts(results):
             continue
         more_is_better = target.form in ("share", "scaling")
         is_met = measured.median >= target.limit if more_is_better else measured.median <= target.limit
-        peers = []
-        for peer in target.peers:
-            value = results.against(target.form, *where, peer, target.metric)
-            if value:
-                peers.append((VARIANTS[peer].title if peer in VARIANTS else peer, value))
+        peers = _titled(results, target, target.peers)
         peers.sort(key=lambda peer: peer[1].median, reverse=more_is_better)
         base = results.baseline(target.benchmark, target.variant)
         found.append(Verdict(target, results.spread(*where, base, target.metric) if base else None,
-                             results.spread(*where, target.variant, target.metric), measured, is_met, peers))
+                             results.spread(*where, target.variant, target.metric), measured, is_met, peers,
+                             _titled(results, target, target.floors)))
     return found

@@ -53,6 +53,11 @@ _ALL = (
     _cprof("cprof_flight", "cprof, flight recorder", CPROF_TRACE="flight"),
     # One timer, so that its mark can be found, but hardly a signal of its own.
     _cprof("cprof_handler", "cprof", CPROF_CPU_HZ="1", CPROF_HEAP_RATE="0"),
+    # Not profilers, but what a preloaded one cannot go below.
+    Variant("interposer_jump", "an interposer that only jumps on",
+            {"LD_PRELOAD": os.path.join(BUILD, "bench", "interposer_jump")}),
+    Variant("interposer_count", "one that counts and looks up",
+            {"LD_PRELOAD": os.path.join(BUILD, "bench", "interposer_count")}),
     _preloaded("jemalloc", "jemalloc", "libjemalloc.so.2"),
     _preloaded("jemalloc_prof", "jemalloc prof, 512 KiB", "libjemalloc.so.2", "jemalloc",
                MALLOC_CONF="prof:true,lg_prof_sample:19"),
