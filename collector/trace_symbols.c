@@ -112,6 +112,15 @@ static bool read_stack(const struct trace_input *input, uint32_t id, uint64_t *o
 	return true;
 }
 
+/* Whether a frame is of what cprof.h puts into the program: inlined, it is no function of its own. */
+static bool is_of_api(const struct trace_symbols *symbols, uint32_t frame)
+{
+	static const char header[] = "/cprof.h";
+	const char *file = trace_symbols_text(symbols, symbols->frames[frame].file);
+	size_t size = strlen(file);
+	return size >= sizeof header - 1 && strcmp(file + size - (sizeof header - 1), header) == 0;
+}
+
 static struct trace_stack make_stack(struct trace_symbols *symbols, uint32_t id)
 {
 	struct pprof_tables *tables = &symbols->tables;
@@ -145,7 +154,8 @@ static struct trace_stack make_stack(struct trace_symbols *symbols, uint32_t id)
 	for (uint32_t i = 0; i < location_count; i++) {
 		uint32_t first = frames_of_location(symbols, locations[i], &more);
 		for (uint32_t j = 0; j < more; j++)
-			frames[stack.count++] = first + j;
+			if (stack.count || !is_of_api(symbols, first + j))
+				frames[stack.count++] = first + j;
 	}
 	stack.frames = frames;
 	return stack;

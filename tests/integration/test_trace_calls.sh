@@ -19,7 +19,7 @@ perfetto_lines "$(trace_of trace_calls perfetto-trace)" >"$TMP/lines"
 # expect_call FUNCTION WORDS: one line has these words, and the function in its stack.
 expect_call()
 {
-	expect_equal "$2" 1 "$(grep -F " $2" "$TMP/lines" | grep -cF " $1 " || true)"
+	expect_equal "$2" 1 "$(grep -F " $2" "$TMP/lines" | grep -c "[[ ]$1 " || true)"
 }
 
 expect_call begins_task "tasks begin work"
@@ -32,6 +32,8 @@ expect_call raises "instant send signal signal=SIGURG to thread $thread ["
 expect_call kills_thread "instant send signal signal=SIGCHLD to thread $thread ["
 expect_call becomes_true "instant exec path=/bin/true ["
 expect_equal "signals that were only asked for are none" 3 "$(grep -c 'send signal' "$TMP/lines")"
+
+expect_equal "what cprof.h puts into the program is not shown" 0 "$(grep -c 'cprof\.h' "$TMP/lines" || true)"
 
 # serves PATH: what the viewer shows.
 serves()
