@@ -13,8 +13,8 @@ url=http://127.0.0.1:$port
 watches() { curl -s "$url/metrics" | grep "^cprof_profile_requests_active $1$" >/dev/null; }
 
 # differences ACT PROFILE...: asks for profiles with seconds=, does ACT while all requests are under way, and waits
-# for the answers, in $TMP/PROFILE.delta.  Where the machine is so slow that the seconds were over before ACT was
-# done, it is all done again with more.
+# for the answers, in $TMP/PROFILE.delta.  Where the machine is so slow that the seconds were over before all were
+# asked for, or before ACT was done, it is all done again with more.
 differences()
 {
 	local act=$1 seconds profile requests
@@ -25,9 +25,10 @@ differences()
 			curl -s -o "$TMP/$profile.delta" "$url/debug/pprof/$profile?seconds=$seconds" &
 			requests+=($!)
 		done
-		wait_until $seconds watches $#
-		$act
-		watches $# && break
+		if wait_until $seconds watches $#; then
+			$act
+			watches $# && break
+		fi
 		echo "$seconds seconds were too few"
 		wait "${requests[@]}" || true
 	done
@@ -40,6 +41,7 @@ differences()
 
 start_steps CPROF_HTTP=$port CPROF_HEAP_RATE=1 CPROF_BLOCK_RATE=1
 tell "alloc 500 64" # before anybody watches
+expect "answers" wait_until 30 watches 0
 tell "alloc 7 1000"
 waiting=0
 works()
