@@ -126,26 +126,26 @@ static void take_words(char **out_words, size_t count, const char *first, va_lis
 		out_words[i] = va_arg(list, char *);
 }
 
-#define DEFINE_EXEC_LIST(name, passed_to, environment, ...)                    \
-	int INTERPOSED(name)(const char *path, const char *first, ...);        \
-	EXPORT int INTERPOSED(name)(const char *path, const char *first, ...)  \
-	{                                                                      \
-		va_list list;                                                  \
-		real_resolve();                                                \
-		va_start(list, first);                                         \
-		size_t count = count_words(first, list);                       \
-		va_end(list);                                                  \
-		char **words = alloca(count * sizeof *words);                  \
-		va_start(list, first);                                         \
-		take_words(words, count, first, list);                         \
-		environment;                                                   \
-		va_end(list);                                                  \
-		if (unlikely(trace_is_on())) {                                 \
-			struct trace_life_call call = CALL_OF(passed_to);      \
-			unwind_regs_of_caller(&call.regs);                     \
-			trace_life_execs(&call, path);                         \
-		}                                                              \
-		return real.passed_to(path, words __VA_OPT__(, ) __VA_ARGS__); \
+#define DEFINE_EXEC_LIST(name, passed_to, environment, ...)                   \
+	int INTERPOSED(name)(const char *path, const char *first, ...);       \
+	EXPORT int INTERPOSED(name)(const char *path, const char *first, ...) \
+	{                                                                     \
+		va_list list;                                                 \
+		real_resolve();                                               \
+		va_start(list, first);                                        \
+		size_t count = count_words(first, list);                      \
+		va_end(list);                                                 \
+		char **words = alloca(count * sizeof *words);                 \
+		va_start(list, first);                                        \
+		take_words(words, count, first, list);                        \
+		environment;                                                  \
+		va_end(list);                                                 \
+		if (unlikely(trace_is_on())) {                                \
+			struct trace_life_call call = CALL_OF(passed_to);     \
+			unwind_regs_of_caller(&call.regs);                    \
+			trace_life_execs(&call, path);                        \
+		}                                                             \
+		return real.passed_to(path, words, ##__VA_ARGS__);            \
 	}
 
 DEFINE_EXEC_LIST(execl, execv, (void)0)
