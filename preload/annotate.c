@@ -11,10 +11,10 @@
 #include "cprof.h"
 #include "flight_slow.h"
 #include "process.h"
+#include "real.h"
 #include "record.h"
 #include "segment.h"
 #include "thread_private.h"
-#include "ticks.h"
 #include "trace.h"
 
 /* include/cprof.h calls these by name. */
@@ -67,7 +67,7 @@ EXPORT void cprof_api_task_begin(const char *type, uint64_t parent, struct cprof
 	if (!own)
 		return;
 	const struct trace_text text = text_of(type);
-	struct trace_event event = {.kind = CPROF_EVENT_TASK_BEGIN, .time_ns = ticks_now_ns()};
+	struct trace_event event = {.kind = CPROF_EVENT_TASK_BEGIN, .time_ns = real_monotonic_ns()};
 	event.stack = stack_of(&guard, &regs);
 	event.a = 1 + add_relaxed(&segment_control()->trace_tasks, 1); /* need only be unique */
 	event.b = parent == CPROF_TASK_CURRENT_ ? own->task : parent;
@@ -91,7 +91,7 @@ EXPORT void cprof_api_task_end(const struct cprof_task *task)
 		own->task = task->outer;
 	const struct trace_event event = {.kind = CPROF_EVENT_TASK_END,
 					  .stack = stack_of(&guard, &regs),
-					  .time_ns = ticks_now_ns(),
+					  .time_ns = real_monotonic_ns(),
 					  .a = task->id};
 	trace_event(&guard, &event);
 	flight_slow_end(task->watch, event.time_ns);
@@ -132,7 +132,7 @@ EXPORT void cprof_api_region_begin(const char *type, struct cprof_region *out_re
 	const struct trace_text text = text_of(type);
 	const struct trace_event event = {.kind = CPROF_EVENT_REGION_BEGIN,
 					  .stack = stack_of(&guard, &regs),
-					  .time_ns = ticks_now_ns(),
+					  .time_ns = real_monotonic_ns(),
 					  .a = own->task,
 					  .b = own->regions};
 	out_region->task = own->task;
@@ -155,7 +155,7 @@ EXPORT void cprof_api_region_end(const struct cprof_region *region)
 		own->regions = region->level - 1;
 		const struct trace_event event = {.kind = CPROF_EVENT_REGION_END,
 						  .stack = stack_of(&guard, &regs),
-						  .time_ns = ticks_now_ns(),
+						  .time_ns = real_monotonic_ns(),
 						  .a = region->task,
 						  .b = own->regions};
 		trace_event(&guard, &event);
@@ -175,7 +175,7 @@ EXPORT void cprof_api_log(const char *category, const char *message)
 	const struct trace_text parts[] = {text_of(category), text_of(message)};
 	const struct trace_event event = {.kind = CPROF_EVENT_LOG,
 					  .stack = stack_of(&guard, &regs),
-					  .time_ns = ticks_now_ns(),
+					  .time_ns = real_monotonic_ns(),
 					  .a = own->task,
 					  .b = parts[0].byte_count};
 	trace_event_text(&guard, &event, parts, ARRAY_LENGTH(parts));

@@ -8,7 +8,6 @@
 #ifndef PRELOAD_ARCH_X86_64_H
 #define PRELOAD_ARCH_X86_64_H
 
-#include <cpuid.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <ucontext.h>
@@ -81,23 +80,6 @@ static inline uint64_t arch_context_register(const ucontext_t *context, uint32_t
 static inline uint64_t arch_signal_frame_context(uint64_t sp)
 {
 	return sp;
-}
-
-/*
- * The time stamp counter.  It is not ordered with what is around it; but no store, lock or
- * system call after it is seen by others before it was read.
- */
-static inline uint64_t arch_ticks(void)
-{
-	return __builtin_ia32_rdtsc();
-}
-
-/* Whether it runs at one rate, also while the processor sleeps (Intel SDM volume 3, 18.17.1). */
-static inline bool arch_has_steady_ticks(void)
-{
-	const unsigned int leaf = 0x80000007, invariant_tsc = 1u << 8;
-	unsigned int a, b, c, d;
-	return __get_cpuid(leaf, &a, &b, &c, &d) && (d & invariant_tsc);
 }
 
 #endif

@@ -23,7 +23,6 @@
 #include "record.h"
 #include "segment.h"
 #include "thread.h"
-#include "ticks.h"
 
 /*
  * So much uncharged is no mere remainder: of a release between the failed try and the join, or of
@@ -188,7 +187,7 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	struct cprof_control *control = segment_control();
 	out_wait->is_watched = true;
 	out_wait->image = control->pid;
-	out_wait->start_ns = ticks_now_ns();
+	out_wait->start_ns = real_monotonic_ns();
 	out_wait->rate_ns = is_call(what) ? 0 : load_relaxed(&control->block_rate_ns);
 	out_wait->random = thread_random();
 	out_wait->what = what;
@@ -295,7 +294,7 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 	if (!wait->is_watched || !process_is_recording() || segment_control()->pid != wait->image ||
 	    !guard_enter(&guard))
 		return;
-	uint64_t now = ticks_now_ns();
+	uint64_t now = real_monotonic_ns();
 	bool is_shown = withdraw(wait);
 	if (likely(is_shown))
 		expect_no_wake(wait->what, wait->object);
@@ -325,7 +324,7 @@ void contention_release_begin(struct contention_release *out_release, enum cprof
 	if (!process_is_recording() || !process_may_call())
 		return;
 	const struct cprof_control *control = segment_control();
-	uint64_t now = ticks_now_ns();
+	uint64_t now = real_monotonic_ns();
 	if (wakes && trace_is_on()) {
 		/* Of readers several may go on. */
 		uint32_t count = what == CPROF_WAIT_RWLOCK_READ || what == CPROF_WAIT_RWLOCK_WRITE ? 0 : 1;

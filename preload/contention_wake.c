@@ -8,8 +8,8 @@
 #include "contention_wake.h"
 
 #include "process.h"
+#include "real.h"
 #include "record.h"
-#include "ticks.h"
 
 atomic_u32 contention_wake_filter[CONTENTION_WAKE_WORDS];
 
@@ -28,7 +28,7 @@ void contention_wake_expect_no_more(const void *object)
 
 uint64_t contention_wake_time(void)
 {
-	return process_may_call() ? ticks_now_ns() : 0;
+	return process_may_call() ? real_monotonic_ns() : 0;
 }
 
 void contention_wake_add(const struct guard *guard, const struct contention_wake *wake, uint32_t stack)

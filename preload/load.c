@@ -39,7 +39,6 @@
 #include "sys.h"
 #include "text.h"
 #include "thread.h"
-#include "ticks.h"
 #include "trace.h"
 
 #define PAGE_BYTES UINT64_C(4096)
@@ -207,7 +206,6 @@ static atomic_u32 *load(void)
 		return NULL;
 	control_set_heap_state(rebind_malloc());
 	measure_main_stack();
-	ticks_init();
 	modules_init();
 	atomic_u32 *word = map_wiped_word();
 	if (!word) {

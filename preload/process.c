@@ -25,7 +25,6 @@
 #include "session.h"
 #include "sys.h"
 #include "thread.h"
-#include "ticks.h"
 #include "trace.h"
 #include "unwind.h"
 
@@ -118,7 +117,6 @@ static COLD bool begin_forked_child(void)
 	heap_probe_forget();
 	contention_forget();
 	flight_slow_forget();
-	ticks_forget();
 	control_fill(pid, false, 1); /* its clock began at the fork */
 	/* Not shared yet.  The ids of tasks that it inherited stay theirs. */
 	store_relaxed(&segment_control()->trace_tasks, tasks);

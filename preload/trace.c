@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "process.h"
+#include "real.h"
 #include "segment.h"
 #include "thread_private.h"
-#include "ticks.h"
 
 /* A window has at least so many chunks. */
 #define CHUNKS_MIN 8u
@@ -131,7 +131,7 @@ static COLD NOINLINE void run_dry(struct cprof_thread *slot, uint32_t traced)
 {
 	uint64_t no = 0;
 	if (traced & CPROF_TRACE_STREAM)
-		(void)cas_acq_rel(&segment_control()->trace_gap_since_ns, &no, ticks_now_ns());
+		(void)cas_acq_rel(&segment_control()->trace_gap_since_ns, &no, real_monotonic_ns());
 	else
 		thread_private_of(slot)->trace.rest = REST_EVENTS;
 }
@@ -180,7 +180,7 @@ static struct cprof_trace_chunk *chunk_with_room(const struct guard *guard, uint
 static void fill(struct cprof_event *out_event, const struct trace_event *event, uint32_t more)
 {
 	out_event->stack = event->stack;
-	out_event->time_ns = event->time_ns ? event->time_ns : ticks_now_ns();
+	out_event->time_ns = event->time_ns ? event->time_ns : real_monotonic_ns();
 	out_event->a = event->a;
 	out_event->b = event->b;
 	/* (B) release: pairs with (E); else the reader sees the kind before the fields. */

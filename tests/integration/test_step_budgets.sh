@@ -45,7 +45,7 @@ within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2465
 within "every allocation" CPROF_HEAP_RATE=1 malloc 495 free 113
 
 # What a program says itself: the label is known already; begin and end of a region, with text, and
-# each with a stack and a reading of the clock: step by step the last one is always too old.
+# each with a stack and a reading of the clock.
 within "labels" CPROF_HEAP_RATE=1G labels 320
 within "a trace" CPROF_TRACE=flight region 1950
 

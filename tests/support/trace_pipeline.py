@@ -14,8 +14,6 @@ import sys
 from collections import defaultdict
 
 DUE_NS = 1000000
-# The trace's times are made of ticks: so far from the clock's.
-TICKS_NS = 1000
 KINDS = {"cond": "condition variable", "join": "end of thread", "rwlock": "rwlock"}
 
 
@@ -59,11 +57,7 @@ def read_slices(path):
 
 
 def lies_within(inner, begin, end):
-    return begin <= inner[1] + TICKS_NS and inner[2] is not None and inner[2] <= end + TICKS_NS
-
-
-def is_between(time, low, high):
-    return low - TICKS_NS <= time <= high + TICKS_NS
+    return begin <= inner[1] and inner[2] is not None and inner[2] <= end
 
 
 def main():
@@ -80,7 +74,7 @@ def main():
             print(f"# {len(found)} slices of {kind} by {tid} from {begin} to {end}")
             continue
         figures["found"] += 1
-        figures["long_enough"] += found[0][2] - found[0][1] >= blocked - TICKS_NS
+        figures["long_enough"] += found[0][2] - found[0][1] >= blocked
         figures["close"] += found[0][1] - begin < DUE_NS and end - found[0][2] < DUE_NS
         if waker < 0:
             continue
@@ -96,18 +90,18 @@ def main():
     for tid, slices in waits.items():
         for name, begin, end, _ in slices:
             known = [t for t in truth["wait"] if t[1] == tid and name.startswith(KINDS.get(t[0], t[0])) and
-                     t[2] <= begin + TICKS_NS and end <= t[3] + TICKS_NS]
+                     t[2] <= begin and end <= t[3]]
             if end - begin >= DUE_NS and not known and not name.startswith(("input", "output")):
                 figures["invented"] += 1
                 print(f"# {name} by {tid} from {begin} to {end} is not known")
     for name, tid, begin_low, begin_high, end_low, end_high in truth["region"]:
         figures["regions_due"] += 1
         figures["regions_right"] += sum(1 for s in regions[tid] if s[0].startswith(name) and
-                                        is_between(s[1], begin_low, begin_high) and is_between(s[2], end_low, end_high))
+                                        begin_low <= s[1] <= begin_high and end_low <= s[2] <= end_high)
     for _, begin_low, begin_high, end_low, end_high in truth["task"]:
         figures["tasks_due"] += 1
-        figures["tasks_right"] += (any(is_between(t, begin_low, begin_high) for t in tasks["begin"]) and
-                                   any(is_between(t, end_low, end_high) for t in tasks["end"]))
+        figures["tasks_right"] += (any(begin_low <= t <= begin_high for t in tasks["begin"]) and
+                                   any(end_low <= t <= end_high for t in tasks["end"]))
     for name in ("due", "found", "long_enough", "close", "wakers_due", "wakers_right", "wakers_overtaken", "invented",
                  "regions_due", "regions_right", "tasks_due", "tasks_right"):
         print(name, figures[name])

@@ -12,9 +12,6 @@ import sys
 
 import perfetto_text
 
-# The trace's times are made of ticks: so far from the clock's.
-TICKS_NS = 1000
-
 
 def tid_of(track):
     """Of "name/tid" or "name/tid/waits"."""
@@ -51,8 +48,8 @@ def main():
         begin_from, begin_until, end_from, end_until = map(int, (begin_from, begin_until, end_from, end_until))
         is_hang = what == "hang"
         found = [piece for piece in candidates(trace, "wait" if is_hang else what, tid)
-                 if piece["name"] == name and begin_from - TICKS_NS <= piece["begin"] <= begin_until + TICKS_NS
-                 and (is_hang or end_from - TICKS_NS <= piece["end"] <= end_until + TICKS_NS)]
+                 if piece["name"] == name and begin_from <= piece["begin"] <= begin_until
+                 and (is_hang or end_from <= piece["end"] <= end_until)]
         told = f"{what} {name} of {tid} at {begin_from}"
         if len(found) != 1:
             failures.append(f"{told}: {len(found)} in the trace")

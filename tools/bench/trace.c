@@ -30,7 +30,6 @@
 #include "real.h"
 #include "record.h"
 #include "segment.h"
-#include "ticks.h"
 #include "trace.h"
 
 #define PARTS 9
@@ -73,7 +72,6 @@ static void open_segment(void)
 	store_relaxed(&segment_control()->trace, CPROF_TRACE_FLIGHT); /* there is one thread */
 	trace_follow_segment();
 	modules_init();
-	ticks_init();
 	attach();
 }
 
