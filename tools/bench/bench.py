@@ -9,8 +9,9 @@
 
 Every benchmark runs without cprof, with it, and with its peers in turns, so that what the
 machine does meanwhile meets them all.  Writes report.md, report.json, cost.md and a plot for each
-benchmark to BUILD/bench.  BENCH_QUICK=1 takes few rounds, to see that all works; BENCH_ROUNDS=n
-sets the number of rounds.  A missed target is reported and is no failure: machines differ.
+benchmark to BUILD/bench; what is not measured this time is shown as in its last run there.
+BENCH_QUICK=1 takes few rounds, to see that all works; BENCH_ROUNDS=n sets the number of rounds.
+A missed target is reported and is no failure: machines differ.
 """
 
 import os
@@ -78,7 +79,9 @@ def main(words):
         print(f"bench: no such benchmark; there are: {' '.join(b.name for b in BENCHMARKS)}", file=sys.stderr)
         return 2
     is_quick = os.environ.get("BENCH_QUICK", "0") not in ("", "0")
-    results, runner = Results(), Runner(Scratch())
+    results, runner, host = Results(), Runner(Scratch()), report.machine()
+    if not is_quick:
+        results.keep(os.path.join(DIRECTORY, "report.json"), host, {benchmark.name for benchmark in wanted})
     for benchmark in wanted:
         if not benchmark.needs():
             print(f"bench: {benchmark.name} is left out: what it needs is not installed", file=sys.stderr)
@@ -88,7 +91,7 @@ def main(words):
         _measure(benchmark, runner, results, rounds, is_quick)
         print(f"  {benchmark.name:16} {rounds:3} rounds {time.monotonic() - start:6.1f} s", file=sys.stderr)
     settings = "medians of quick rounds" if is_quick else "medians of 5 to 15 rounds, variants in turns"
-    report.write(results, report.machine(), settings, DIRECTORY)
+    report.write(results, host, settings, DIRECTORY)
     with open(os.path.join(DIRECTORY, "report.md"), encoding="utf-8") as made:
         print(made.read())
     return 0

@@ -5,6 +5,8 @@ A difference or ratio is taken within each round first, and its median after: wh
 machine did in that round is in both.
 """
 
+import json
+import os
 import statistics
 from dataclasses import dataclass, field
 
@@ -38,6 +40,16 @@ class Results:
             for metric, value in figures.items():
                 if metric in benchmark.metrics:
                     self.values.setdefault((benchmark.name, point, variant, metric), []).append(value)
+
+    def keep(self, path, host, names):
+        """What an earlier run on this machine reported of other benchmarks than `names`."""
+        if not os.path.exists(path):
+            return
+        with open(path, encoding="utf-8") as made:
+            earlier = json.load(made)
+        for row in earlier["measured"] if earlier["machine"] == host else []:
+            if row["benchmark"] in by_name and row["benchmark"] not in names:
+                self.values[row["benchmark"], row["point"], row["variant"], row["metric"]] = row["values"]
 
     def benchmarks(self):
         return [by_name[name] for name in by_name if any(key[0] == name for key in self.values)]
