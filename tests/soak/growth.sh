@@ -18,25 +18,43 @@ segment_kb()
 	echo $((most / 2))
 }
 
+# own_kb PID: what a process has without what it shares with the programs.  By the shell alone: while a profile is
+# written the collector is at its largest for some hundredths of a second.
+own_kb()
+{
+	local key kb sum=0
+	while read -r key kb _; do
+		[[ $key != RssAnon: && $key != RssFile: ]] || sum=$((sum + kb))
+	done <"/proc/$1/status"
+	size=$sum
+}
+
 # watched MEM_MB COMMAND...: the largest sizes in KB are in $segment, and in $own without the segments, which are the
 # programs'.
 watched()
 {
-	local mem=$1 running pid size
+	local mem=$1 running pid pids='' size look
 	shift
 	own=0
 	segment=0
 	fresh_out
 	(LIMIT=280 bounded env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" CPROF_MEM="${mem}M" "${EVERYTHING[@]}" "$@" >"$TMP/seen.out" 2>"$TMP/seen.err") &
 	running=$!
-	while kill -0 $running 2>/dev/null || ! no_collectors; do
-		for pid in $(our_collectors); do
-			size=$(awk '/^Rss(Anon|File):/ { kb += $2 } END { print kb + 0 }' "/proc/$pid/status" 2>/dev/null || echo 0)
+	for ((look = 0; ; look++)); do
+		if ((look % 20 == 0)); then
+			kill -0 $running 2>/dev/null || ! no_collectors || break
+			pids=$(our_collectors)
+			for pid in $pids; do
+				size=$(segment_kb "$pid")
+				((size <= segment)) || segment=$size
+			done
+		fi
+		for pid in $pids; do
+			size=0
+			own_kb "$pid" 2>/dev/null || true # it is gone
 			((size <= own)) || own=$size
-			size=$(segment_kb "$pid")
-			((size <= segment)) || segment=$size
 		done
-		sleep 0.1
+		sleep 0.01
 	done
 	wait $running || fail "$*: exit status $?"
 }
