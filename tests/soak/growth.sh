@@ -41,7 +41,7 @@ watched()
 	(LIMIT=280 bounded env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$OUT" CPROF_MEM="${mem}M" "${EVERYTHING[@]}" "$@" >"$TMP/seen.out" 2>"$TMP/seen.err") &
 	running=$!
 	for ((look = 0; ; look++)); do
-		if ((look % 20 == 0)); then
+		if ((look % 4 == 0)) || [[ -z $pids ]]; then
 			kill -0 $running 2>/dev/null || ! no_collectors || break
 			pids=$(our_collectors)
 			for pid in $pids; do
@@ -68,7 +68,8 @@ grows()
 	quarter=$own
 	watched "$mem" "$@" "$count"
 	expect_range "$name: the segment's size in KB, CPROF_MEM ${mem}M" 1 "$segment" $((mem * 1024))
-	expect_range "$name: the collector's size in KB, $quarter for a quarter of them" 1 "$own" $((quarter * 5 / 4 + 4096))
+	# 40 MB: while symbols are read and profiles written, which the shell may have seen in one of the runs only.
+	expect_range "$name: the collector's size in KB, $quarter for a quarter of them" 1 "$own" $((quarter * 5 / 4 + 40960))
 	# Its own code and the symbols it read, and a few times what the tables can hold.
 	expect_range "$name: the collector's size in MB" 1 $((own / 1024)) $((200 + 4 * mem))
 	expect_all_valid "$name"
