@@ -116,9 +116,15 @@ void cpu_timer_stop(void)
 {
 	if (!thread_tls.has_timer)
 		return;
-	thread_tls.has_timer = false;
 	if (process_may_call())
-		(void)sys_call1(SYS_timer_delete, thread_tls.timer_id);
+		cpu_timer_delete();
+	thread_tls.has_timer = false;
+}
+
+void cpu_timer_delete(void)
+{
+	thread_tls.has_timer = false;
+	(void)sys_call1(SYS_timer_delete, thread_tls.timer_id);
 }
 
 bool cpu_timer_is_ours(const siginfo_t *info)

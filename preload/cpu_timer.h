@@ -22,6 +22,9 @@ void cpu_timer_start(void);
 /* Deletes the calling thread's timer. */
 void cpu_timer_stop(void);
 
+/* The same, whether or not system calls are forbidden; the thread has a timer. */
+void cpu_timer_delete(void);
+
 /* In a forked child: timers are not inherited.  Starts one before anything else is known. */
 void cpu_timer_start_in_child(void);
 

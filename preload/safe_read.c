@@ -29,16 +29,24 @@ void safe_read_forbid_calls(void)
 }
 
 /* Returns the number of bytes that were readable from `address` on. */
-static uint32_t copy_readable(uint64_t address, void *out_bytes, uint32_t bytes)
+static uint32_t copy_by_call(uint64_t address, void *out_bytes, uint32_t bytes)
 {
-	if (!safe_read_may_call())
-		return 0;
 	struct iovec local = {.iov_base = out_bytes, .iov_len = bytes};
 	struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = bytes};
 	/* The process's id is asked for each time: a forked child has another one. */
 	long copied = sys_call6(SYS_process_vm_readv, sys_call0(SYS_getpid), (long)&local, 1, (long)&remote,
 				1, 0);
 	return sys_is_error(copied) ? 0 : (uint32_t)copied;
+}
+
+static uint32_t copy_readable(uint64_t address, void *out_bytes, uint32_t bytes)
+{
+	return safe_read_may_call() ? copy_by_call(address, out_bytes, bytes) : 0;
+}
+
+bool safe_read_copy_by_call(uint64_t address, void *out_bytes, uint32_t bytes)
+{
+	return copy_by_call(address, out_bytes, bytes) == bytes;
 }
 
 bool safe_read_copy(uint64_t address, void *out_bytes, uint32_t bytes)

@@ -31,6 +31,9 @@ struct safe_reader {
 /* Copies `bytes` from `address` if all of it is readable. */
 bool safe_read_copy(uint64_t address, void *out_bytes, uint32_t bytes);
 
+/* The same where calls are forbidden, for who knows that getpid and process_vm_readv are not. */
+bool safe_read_copy_by_call(uint64_t address, void *out_bytes, uint32_t bytes);
+
 /* The word at an address that is not directly readable. */
 bool safe_read_far_word(struct safe_reader *reader, uint64_t address, uint64_t *out_word);
 

@@ -87,11 +87,11 @@ bool seccomp_filter_allows(uint64_t program, const struct seccomp_data *call)
 {
 	struct sock_fprog filter;
 	struct machine machine = {.a = 0};
-	if (!safe_read_copy(program, &filter, sizeof filter))
+	if (!safe_read_copy_by_call(program, &filter, sizeof filter))
 		return true;
 	for (uint32_t at = 0; at < filter.len; at++) {
 		struct sock_filter step;
-		if (!safe_read_copy((uint64_t)(uintptr_t)(filter.filter + at), &step, sizeof step))
+		if (!safe_read_copy_by_call((uint64_t)(uintptr_t)(filter.filter + at), &step, sizeof step))
 			return true;
 		uint32_t operand = BPF_SRC(step.code) == BPF_X ? machine.x : step.k;
 		uint32_t result;

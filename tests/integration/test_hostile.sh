@@ -55,6 +55,8 @@ hostile sandbox-one "$HOSTILE/sandbox" one
 hostile sandbox-all "$HOSTILE/sandbox" all
 hostile sandbox-tight-one "$HOSTILE/sandbox" tight-one
 hostile sandbox-tight-all "$HOSTILE/sandbox" tight-all
+hostile sandbox-tight-one-later "$HOSTILE/sandbox" tight-one-later
+hostile sandbox-tight-all-later "$HOSTILE/sandbox" tight-all-later
 for what in nofile fsize sigpending nproc cpu data core; do
 	hostile "limit-$what" "$HOSTILE/limits" $what
 done

@@ -4,7 +4,9 @@
  * any call but the few that they make: malloc's, the locks', a thread's end.  One that is tight kills at
  * the end of a signal handler, too: there is none in this program.
  *
- *     sandbox one|all|tight-one|tight-all
+ *     sandbox one|all|tight-one|tight-all|tight-one-later|tight-all-later
+ *
+ * Later: after a filter that allows everything.
  *
  * Context: test program.
  */
@@ -23,10 +25,17 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_barrier_t begun, inside;
 
-static int is_tight;
+static int is_tight, is_later;
+
+static int set_filter(unsigned flags, struct sock_filter *filter, size_t length)
+{
+	struct sock_fprog program = {(unsigned short)length, filter};
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+}
 
 static int enter(unsigned flags)
 {
+	struct sock_filter wide[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		ALLOW(SYS_write),
@@ -45,10 +54,9 @@ static int enter(unsigned flags)
 		ALLOW(SYS_restart_syscall),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
-	struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || (is_later && set_filter(flags, wide, 1)))
 		return -1;
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+	return set_filter(flags, filter, sizeof filter / sizeof *filter);
 }
 
 static void works_inside(void)
@@ -78,6 +86,7 @@ static void *worker(void *enters)
 int main(int argc, char **argv)
 {
 	is_tight = argc > 1 && !strncmp(argv[1], "tight", 5);
+	is_later = argc > 1 && strstr(argv[1], "later") != NULL;
 	const int all = argc > 1 && strstr(argv[1], "all") != NULL;
 	pthread_t threads[3];
 	pthread_barrier_init(&begun, NULL, 4);
