@@ -94,16 +94,23 @@ static void *leave_by_a_jump(void *unused)
 	return unused;
 }
 
-Test(contention_publish, wait_that_was_left_by_a_jump_is_charged_no_longer)
+/* A thread that waits for `shared` and, in the handler of a signal, for `outer`: both are held. */
+static pthread_t waits_in_a_handler(void *(*body)(void *), void (*handler)(int))
 {
 	pthread_t thread;
-	signal(SIGUSR2, jump);
+	signal(SIGUSR2, handler);
 	cprof_test_pthread_mutex_lock(&shared);
 	cprof_test_pthread_mutex_lock(&outer);
-	pthread_create(&thread, NULL, leave_by_a_jump, NULL);
+	pthread_create(&thread, NULL, body, NULL);
 	until_shown(CPROF_WAIT_MUTEX, &shared);
 	pthread_kill(thread, SIGUSR2);
 	until_shown(CPROF_WAIT_MUTEX, &outer);
+	return thread;
+}
+
+Test(contention_publish, wait_that_was_left_by_a_jump_is_charged_no_longer)
+{
+	pthread_t thread = waits_in_a_handler(leave_by_a_jump, jump);
 	cr_expect_eq(lock_waiters_look(&shared), 0);
 	cprof_test_pthread_mutex_unlock(&outer);
 	pthread_join(thread, NULL);
@@ -122,14 +129,7 @@ static void wait_in_a_handler(int signal)
 
 Test(contention_publish, handlers_wait_replaces_the_interrupted_one_and_puts_it_back)
 {
-	pthread_t thread;
-	signal(SIGUSR2, wait_in_a_handler);
-	cprof_test_pthread_mutex_lock(&shared);
-	cprof_test_pthread_mutex_lock(&outer);
-	pthread_create(&thread, NULL, lock_shared, NULL);
-	until_shown(CPROF_WAIT_MUTEX, &shared);
-	pthread_kill(thread, SIGUSR2);
-	until_shown(CPROF_WAIT_MUTEX, &outer);
+	pthread_t thread = waits_in_a_handler(lock_shared, wait_in_a_handler);
 	cprof_test_pthread_mutex_unlock(&outer);
 	until_shown(CPROF_WAIT_MUTEX, &shared);
 	cprof_test_pthread_mutex_unlock(&shared);
