@@ -42,11 +42,15 @@ static void begin_child(bool parent_may_record)
 	cpu_timer_start_in_child();
 }
 
-/* Of a function of ours, but for the registers, which it takes itself. */
-#define CALL_OF(name)                                          \
-	{                                                      \
-		.function = (const void *)(uintptr_t)real.name \
-	}
+/* Tells the trace, if one is taken, by `note` of this call of an interposed function. */
+#define NOTE_CALL(name, note, ...)                                                                       \
+	do {                                                                                             \
+		if (unlikely(trace_is_on())) {                                                           \
+			struct trace_life_call call_ = {.function = (const void *)(uintptr_t)real.name}; \
+			unwind_regs_of_caller(&call_.regs);                                              \
+			note(&call_, __VA_ARGS__);                                                       \
+		}                                                                                        \
+	} while (0)
 
 EXPORT pid_t INTERPOSED(fork)(void)
 {
@@ -67,11 +71,8 @@ EXPORT pid_t INTERPOSED(fork)(void)
 	/* Nothing else: the program's fork handlers may have changed the mask. */
 	if (may_record && !(old_mask & sigprof))
 		(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&sigprof, 0, KERNEL_SIGSET_BYTES);
-	if (unlikely(pid > 0 && trace_is_on())) {
-		struct trace_life_call call = CALL_OF(fork);
-		unwind_regs_of_caller(&call.regs);
-		trace_life_forked(&call, (uint32_t)pid);
-	}
+	if (pid > 0)
+		NOTE_CALL(fork, trace_life_forked, (uint32_t)pid);
 	return pid;
 }
 
@@ -86,16 +87,12 @@ EXPORT int INTERPOSED(daemon)(int keeps_directory, int keeps_files)
 	return result;
 }
 
-#define DEFINE_EXEC(name, parameters, arguments)                     \
-	EXPORT int INTERPOSED(name) parameters                       \
-	{                                                            \
-		real_resolve();                                      \
-		if (unlikely(trace_is_on())) {                       \
-			struct trace_life_call call = CALL_OF(name); \
-			unwind_regs_of_caller(&call.regs);           \
-			trace_life_execs(&call, path);               \
-		}                                                    \
-		return real.name arguments;                          \
+#define DEFINE_EXEC(name, parameters, arguments)         \
+	EXPORT int INTERPOSED(name) parameters           \
+	{                                                \
+		real_resolve();                          \
+		NOTE_CALL(name, trace_life_execs, path); \
+		return real.name arguments;              \
 	}
 
 DEFINE_EXEC(execve, (const char *path, char *const *words, char *const *environment),
@@ -140,11 +137,7 @@ static void take_words(char **out_words, size_t count, const char *first, va_lis
 		take_words(words, count, first, list);                        \
 		environment;                                                  \
 		va_end(list);                                                 \
-		if (unlikely(trace_is_on())) {                                \
-			struct trace_life_call call = CALL_OF(passed_to);     \
-			unwind_regs_of_caller(&call.regs);                    \
-			trace_life_execs(&call, path);                        \
-		}                                                             \
+		NOTE_CALL(passed_to, trace_life_execs, path);                 \
 		return real.passed_to(path, words, ##__VA_ARGS__);            \
 	}
 
@@ -158,11 +151,7 @@ DEFINE_EXEC_LIST(execle, execve, char *const *variables = va_arg(list, char *con
 	EXPORT int INTERPOSED(name) parameters                               \
 	{                                                                    \
 		real_resolve();                                              \
-		if (unlikely(trace_is_on())) {                               \
-			struct trace_life_call call = CALL_OF(name);         \
-			unwind_regs_of_caller(&call.regs);                   \
-			note(&call, number, target);                         \
-		}                                                            \
+		NOTE_CALL(name, note, number, target);                       \
 		return real.name arguments;                                  \
 	}
 
