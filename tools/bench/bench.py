@@ -21,10 +21,11 @@ import time
 sys.dont_write_bytecode = True  # the sources stay as they are
 
 # pylint: disable=wrong-import-position
+import occasions
 import pgo
 import report
 from benchmarks import BENCHMARKS
-from results import Results
+from results import Results, verdicts
 from run import Runner, Scratch
 from variants import BUILD, VARIANTS, Variant
 
@@ -91,7 +92,10 @@ def main(words):
         _measure(benchmark, runner, results, rounds, is_quick)
         print(f"  {benchmark.name:16} {rounds:3} rounds {time.monotonic() - start:6.1f} s", file=sys.stderr)
     settings = "medians of quick rounds" if is_quick else "medians of 5 to 15 rounds, variants in turns"
-    report.write(results, host, settings, DIRECTORY)
+    seen = occasions.earlier(os.path.join(DIRECTORY, "report.json"), host)
+    if not is_quick:
+        seen = occasions.with_this_run(seen, verdicts(results), {benchmark.name for benchmark in wanted})
+    report.write(results, host, settings, DIRECTORY, seen)
     with open(os.path.join(DIRECTORY, "report.md"), encoding="utf-8") as made:
         print(made.read())
     return 0

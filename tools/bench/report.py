@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 
+import occasions
 import plot
 from benchmarks import titles
 from results import verdicts
@@ -56,7 +57,11 @@ def _limit(target, unit):
     return "≤ " + _in_form(target.form, target.limit, unit)
 
 
-def _target_rows(results, judged):
+def _runs(target, unit, seen):
+    return ", ".join(_in_form(target.form, figure, unit) for figure in occasions.figures(seen, target.title))
+
+
+def _target_rows(results, judged, seen):
     for verdict in judged:
         target = verdict.target
         unit = next(b for b in results.benchmarks() if b.name == target.benchmark).metrics[target.metric].unit
@@ -65,7 +70,7 @@ def _target_rows(results, judged):
         best = f"{verdict.peers[0][0]}: {_in_form(target.form, verdict.peers[0][1].median, unit)}" if verdict.peers else ""
         yield [target.title, f"{_NUMBER(verdict.without.median)} {unit}" if verdict.without else "",
                f"{_NUMBER(verdict.cprof.median)} {unit}", f"**{_in_form(target.form, shown.median, unit)}**", spread,
-               _limit(target, unit), verdict.word(), best]
+               _runs(target, unit, seen), _limit(target, unit), verdict.word(), best]
 
 
 def _floor_lines(results, judged):
@@ -111,16 +116,16 @@ def _plot(results, benchmark, metric, directory):
     return name
 
 
-def write(results, host, settings, directory):
-    """Writes report.md, report.json, cost.md and the plots."""
+def write(results, host, settings, directory, seen):
+    """Writes report.md, report.json, cost.md and the plots; `seen` are the occasions."""
     judged = verdicts(results)
     missed = [verdict.target.title for verdict in judged if not verdict.is_met]
-    text = ["# What cprof costs\n", f"{machine_words(host)}; {settings}.\n"]
+    text = ["# What cprof costs\n", f"{machine_words(host)}; {settings}; the last runs: {occasions.words(seen)}, UTC.\n"]
     if judged:
         text += [f"{len(judged) - len(missed)} of {len(judged)} targets met"
                  + (f"; missed: {', '.join(missed)}" if missed else "") + ".\n",
-                 markdown_table(["what", "without", "with cprof", "added", "quartiles", "target", "", "best peer"],
-                        _target_rows(results, judged)),
+                 markdown_table(["what", "without", "with cprof", "added", "quartiles", "last runs", "target", "", "best peer"],
+                        _target_rows(results, judged, seen)),
                  "\n".join(_floor_lines(results, judged)) + "\n"]
     for benchmark in results.benchmarks():
         text.append(f"## {benchmark.title}\n")
@@ -133,8 +138,8 @@ def write(results, host, settings, directory):
     for (name, variant), why in results.failures.items():
         text.append(f"{name} under {titles(variant)} could not be measured: {why}\n")
     _write(directory, "report.md", "\n".join(text))
-    _write(directory, "cost.md", _cost(results, judged, host, settings))
-    _write(directory, "report.json", json.dumps(_as_json(results, judged, host, settings), indent=1) + "\n")
+    _write(directory, "cost.md", _cost(results, judged, host, settings, seen))
+    _write(directory, "report.json", json.dumps(_as_json(results, judged, host, settings, seen), indent=1) + "\n")
 
 
 def _write(directory, name, text):
@@ -142,7 +147,7 @@ def _write(directory, name, text):
         out.write(text)
 
 
-def _as_json(results, judged, host, settings):
+def _as_json(results, judged, host, settings, seen):
     rows = [{"what": v.target.title, "benchmark": v.target.benchmark, "point": v.target.point,
              "variant": v.target.variant, "metric": v.target.metric, "form": v.target.form, "limit": v.target.limit,
              "median": v.measured.median, "low": v.measured.low, "high": v.measured.high, "verdict": v.word(),
@@ -150,10 +155,10 @@ def _as_json(results, judged, host, settings):
              "floors": {title: value.median for title, value in v.floors}} for v in judged]
     measured = [{"benchmark": name, "point": point, "variant": variant, "metric": metric, "values": values}
                 for (name, point, variant, metric), values in results.values.items()]
-    return {"machine": host, "settings": settings, "targets": rows, "measured": measured}
+    return {"machine": host, "settings": settings, "targets": rows, "occasions": seen, "measured": measured}
 
 
-def _cost(results, judged, host, settings):
+def _cost(results, judged, host, settings, seen):
     """What the README says of it."""
     rows = []
     for verdict in judged:
@@ -162,9 +167,11 @@ def _cost(results, judged, host, settings):
         peer = "" if not verdict.peers else \
             f"{_in_form(target.form, verdict.peers[0][1].median, unit)} ({verdict.peers[0][0]})"
         rows.append([target.title, f"{_NUMBER(verdict.without.median)} {unit}" if verdict.without else "",
-                     f"{_NUMBER(verdict.cprof.median)} {unit}", _in_form(target.form, verdict.measured.median, unit), peer])
-    return "\n".join([_BEGIN, "", f"On {machine_words(host)}; {settings}:", "",
-                      markdown_table(["", "without", "with cprof", "added", "best peer"], rows), _END, ""])
+                     f"{_NUMBER(verdict.cprof.median)} {unit}", _in_form(target.form, verdict.measured.median, unit),
+                     _runs(target, unit, seen), _limit(target, unit), peer])
+    return "\n".join([_BEGIN, "", f"On {machine_words(host)}; {settings};", f"the last runs: {occasions.words(seen)}, UTC.", "",
+                      markdown_table(["", "without", "with cprof", "added", "last runs", "target", "best peer"], rows),
+                      _END, ""])
 
 
 def replace_marked(path, begin, end, text):
