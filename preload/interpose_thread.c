@@ -52,7 +52,9 @@ static struct start starts[STARTS_MAX];
 /* Set once at load. */
 static pthread_key_t end_key;
 static bool has_end_key;
-static size_t default_stack_bytes;
+
+/* Of stacks that glibc makes itself. */
+static atomic_u64 default_stack_bytes;
 
 /*
  * Runs in each round of destructors, and asks for the next one until the last, so
@@ -69,14 +71,30 @@ static void on_thread_end(void *unused)
 	thread_detach();
 }
 
+static void take_default(const pthread_attr_t *attributes)
+{
+	size_t bytes = 0;
+	if (pthread_attr_getstacksize(attributes, &bytes) == 0)
+		store_relaxed(&default_stack_bytes, (uint64_t)bytes); /* one value, read alone */
+}
+
 void interpose_thread_load(void)
 {
 	has_end_key = pthread_key_create(&end_key, on_thread_end) == 0;
 	pthread_attr_t attributes;
 	if (pthread_getattr_default_np(&attributes) == 0) {
-		(void)pthread_attr_getstacksize(&attributes, &default_stack_bytes);
+		take_default(&attributes);
 		(void)pthread_attr_destroy(&attributes);
 	}
+}
+
+EXPORT int INTERPOSED(pthread_setattr_default_np)(const pthread_attr_t *attributes)
+{
+	real_resolve();
+	int error = real.pthread_setattr_default_np(attributes);
+	if (error == 0)
+		take_default(attributes); /* where they have no size, that is glibc's */
+	return error;
 }
 
 void interpose_thread_watch_end(void)
@@ -174,7 +192,7 @@ static struct start *prepare(void *(*function)(void *), void *argument, uint32_t
 	start->slot = slot;
 	start->function = function;
 	start->argument = argument;
-	start->stack_bytes = default_stack_bytes;
+	start->stack_bytes = load_relaxed(&default_stack_bytes); /* one value */
 	start->stack_low = 0;
 	start->creator = thread_tls.slot ? load_relaxed(&thread_tls.slot->tid) : 0; /* its own */
 	start->sigprof_blocked = thread_tls.sigprof_blocked;

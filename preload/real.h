@@ -88,6 +88,7 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *)) \
 	X(int, thrd_create, (thrd_t *, thrd_start_t, void *))                                    \
 	X(int, pthread_setname_np, (pthread_t, const char *))                                    \
+	X(int, pthread_setattr_default_np, (const pthread_attr_t *))                             \
 	X(int, pthread_sigmask, (int, const sigset_t *, sigset_t *))                             \
 	X(int, sigprocmask, (int, const sigset_t *, sigset_t *))                                 \
 	X(int, sigaltstack, (const stack_t *, stack_t *))                                        \

@@ -6,6 +6,7 @@
 
 #include "contention_publish.h"
 #include "cprof_compiler.h"
+#include "interpose_thread.h"
 #include "own_segment.h"
 
 static void open_segment(void)
@@ -109,4 +110,35 @@ Test(thread, what_a_jump_left_half_shown_does_not_stay)
 	cr_expect_eq(load_relaxed(&waiting->what), CPROF_WAIT_NONE);
 	cr_expect(contention_publish(thread_tls.slot, &shown));
 	cr_expect_eq(load_relaxed(&waiting->sequence) % 2, 0);
+}
+
+static void *size_of_own_stack(void *out_bytes)
+{
+	*(uint64_t *)out_bytes = load_relaxed(&thread_tls.slot->stack_high) -
+				 load_relaxed(&thread_tls.slot->stack_low);
+	return NULL;
+}
+
+/* Of a thread with the program's default attributes. */
+static uint64_t size_of_a_stack(void)
+{
+	uint64_t bytes = 0;
+	pthread_t thread;
+	cr_assert_eq(cprof_test_pthread_create(&thread, NULL, size_of_own_stack, &bytes), 0);
+	pthread_join(thread, NULL);
+	return bytes;
+}
+
+/* Reads beyond a stack's end would end the program, those beyond its bounds take a system call. */
+Test(thread, bounds_follow_the_default_size)
+{
+	pthread_attr_t attributes;
+	interpose_thread_load();
+	for (size_t bytes = UINT64_C(1) << 17; bytes < UINT64_C(1) << 26; bytes <<= 4) {
+		pthread_attr_init(&attributes);
+		pthread_attr_setstacksize(&attributes, bytes);
+		cr_assert_eq(cprof_test_pthread_setattr_default_np(&attributes), 0);
+		pthread_attr_destroy(&attributes);
+		cr_expect_eq(size_of_a_stack(), bytes);
+	}
 }
