@@ -40,7 +40,7 @@ struct start {
 	uint64_t stack_bytes; /* at least, 0 if not known */
 	uint64_t stack_low;   /* 0: the stack is glibc's own */
 	uint32_t labels;
-	bool sigprof_blocked;
+	uint8_t sigprof_witness;
 	bool sigprof_is_programs;
 	bool is_c11; /* the function returns an int */
 };
@@ -126,7 +126,7 @@ static void *trampoline(void *argument)
 	struct cprof_thread *slot = start.slot;
 	store_release(&left->is_taken, UINT32_C(0)); /* it was read */
 	struct unwind_bounds bounds = bounds_of(&start);
-	thread_tls.sigprof_blocked = start.sigprof_blocked;
+	thread_tls.sigprof_witness = start.sigprof_witness;
 	thread_tls.sigprof_is_programs = start.sigprof_is_programs;
 	thread_tls.labels = start.labels;
 	signal_mask_open_sigprof();
@@ -195,7 +195,7 @@ static struct start *prepare(void *(*function)(void *), void *argument, uint32_t
 	start->stack_bytes = load_relaxed(&default_stack_bytes); /* one value */
 	start->stack_low = 0;
 	start->creator = thread_tls.slot ? load_relaxed(&thread_tls.slot->tid) : 0; /* its own */
-	start->sigprof_blocked = thread_tls.sigprof_blocked;
+	start->sigprof_witness = thread_tls.sigprof_witness;
 	start->sigprof_is_programs = thread_tls.sigprof_is_programs;
 	start->is_c11 = false;
 	start->labels = thread_tls.labels;
@@ -213,7 +213,7 @@ static void take_attributes(struct start *start, const pthread_attr_t *attribute
 {
 	sigset_t mask;
 	if (pthread_attr_getsigmask_np && pthread_attr_getsigmask_np(attributes, &mask) == 0)
-		start->sigprof_blocked = sigismember(&mask, SIGPROF) == 1;
+		start->sigprof_witness = signal_mask_witness_of(&mask);
 	size_t bytes = 0;
 	void *low = NULL;
 	start->stack_bytes = 0;

@@ -56,7 +56,7 @@ static void die_of_sigprof(void)
 /* A SIGPROF that the program, or somebody else, sent. */
 static NOINLINE void serve_program(int number, siginfo_t *info, ucontext_t *context)
 {
-	if (thread_tls.sigprof_blocked) {
+	if (signal_mask_is_closed(&context->uc_sigmask)) {
 		signal_mask_give_up_sigprof(info, context);
 		return;
 	}
@@ -87,7 +87,7 @@ static NOINLINE void serve_program(int number, siginfo_t *info, ucontext_t *cont
 	else
 		action.sa_handler(number);
 	/* What it set for the time until its return ends with it. */
-	thread_tls.sigprof_blocked = false;
+	thread_tls.sigprof_witness = 0;
 }
 
 static void on_sigprof(int number, siginfo_t *info, void *context)

@@ -37,8 +37,8 @@ struct thread_tls {
 	uint8_t nesting;
 	uint8_t state; /* enum thread_state */
 	bool has_timer;
-	bool sigprof_blocked;     /* what the program believes: SIGPROF in fact stays open */
-	bool sigprof_is_programs; /* given up to the program: see signal_mask.h */
+	uint8_t sigprof_witness;  /* the program believes SIGPROF blocked: see signal_mask.h; 0: open */
+	bool sigprof_is_programs; /* given up to the program: as above */
 	uint8_t exit_rounds;
 	uint16_t timer_hz;           /* the rate that the CPU timer was armed with; 0: at rest */
 	uint32_t labels;             /* id of the label set in force; 0: none */

@@ -6,7 +6,7 @@ source "$(dirname "$0")/lib.sh"
 steady_cpu
 
 for way in vfork-resets vfork-blocks blocked-fork jump signalfd sigtimedwait sigpending ticks sigset-default sysv \
-	thread-mask handler-mask siginterrupt signal atfork-mask; do
+	thread-mask handler-mask siginterrupt signal atfork-mask own-call; do
 	expect_equal "$way: plain" 3 "$(status_of bounded "$VICTIMS/signal_ways" "$way")"
 	cp "$TMP/stdout" "$TMP/plain"
 	for rate in 250 0; do

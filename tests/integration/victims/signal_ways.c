@@ -17,10 +17,12 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -371,6 +373,42 @@ static void way_atfork_mask(void)
 	printf("child %x parent %d\n", (unsigned)status, sees_usr2_blocked());
 }
 
+/* As a runtime that brings its own system calls does it: masks are set past libc. */
+static void *open_past_libc(void *unused)
+{
+	const uint64_t nothing = 0;
+	sigset_t seen, usr2;
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &nothing, NULL, sizeof nothing);
+	for (int i = 0; i < 5; i++)
+		raise(SIGPROF);
+	printf("opened: handled %d\n", (int)count);
+	pthread_sigmask(SIG_BLOCK, NULL, &seen);
+	printf("blocked %d\n", sigismember(&seen, SIGPROF));
+	sigemptyset(&usr2);
+	sigaddset(&usr2, SIGUSR2);
+	sigaddset(&usr2, SIGPROF);
+	pthread_sigmask(SIG_BLOCK, &usr2, &seen);
+	raise(SIGPROF);
+	printf("blocked %d, then: handled %d\n", sigismember(&seen, SIGPROF), (int)count);
+	pthread_sigmask(SIG_UNBLOCK, &usr2, NULL);
+	printf("open: handled %d\n", (int)count);
+	return unused;
+}
+
+static void way_own_call(void)
+{
+	sigset_t full, before;
+	pthread_t thread;
+	signal(SIGPROF, on_prof);
+	sigfillset(&full);
+	pthread_sigmask(SIG_SETMASK, &full, &before);
+	pthread_create(&thread, NULL, open_past_libc, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_join(thread, NULL);
+	raise(SIGPROF);
+	printf("main thread: handled %d\n", (int)count);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -390,6 +428,7 @@ static const struct {
 	{"siginterrupt", way_siginterrupt},
 	{"signal", way_signal},
 	{"atfork-mask", way_atfork_mask},
+	{"own-call", way_own_call},
 };
 
 int main(int argc, char **argv)
