@@ -204,6 +204,10 @@ static atomic_u32 *load(void)
 		config.session = NULL;
 	if (!is_wanted() || !config_has_profiles())
 		return NULL;
+	if (!next_executable_has_libraries(next_own_object())) {
+		LOG(LOG_INFO, "the program does not use libc; it runs without profiling");
+		return NULL;
+	}
 	control_set_heap_state(rebind_malloc());
 	measure_main_stack();
 	modules_init();

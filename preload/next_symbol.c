@@ -196,3 +196,14 @@ bool next_may_be_in_front(const struct link_map *ours, const char *name)
 	}
 	return !ours;
 }
+
+bool next_executable_has_libraries(const struct link_map *ours)
+{
+	const struct link_map *map = ours;
+	while (map && map->l_prev)
+		map = map->l_prev;
+	for (const ElfW(Dyn) *entry = map ? map->l_ld : NULL; entry && entry->d_tag != DT_NULL; entry++)
+		if (entry->d_tag == DT_NEEDED)
+			return true;
+	return !map;
+}

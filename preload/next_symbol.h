@@ -58,4 +58,7 @@ void *next_symbol_of_libc(const struct next_scope *scope, const char *name);
 /* Whether an object in front of us, the executable included, has `name`, or may have it. */
 bool next_may_be_in_front(const struct link_map *ours, const char *name);
 
+/* Whether the executable was linked with any library; also where that is not to be known. */
+bool next_executable_has_libraries(const struct link_map *ours);
+
 #endif

@@ -79,6 +79,15 @@ expect_equal "no zombie" "" "$(ps -eo ppid=,stat=,comm= | awk -v me=$$ '$1 == me
 expect_all_valid "at the end"
 expect_equal "nothing in shared memory" "" "$(find /dev/shm -maxdepth 1 -name "*cprof*" 2>/dev/null || true)"
 
+# A program without libc, as Go's position independent ones are: the dynamic linker preloads there too.
+fresh_out
+expect_equal "without libc: same status" 3 "$(status_of profiled CPROF_CPU_HZ=250 "$VICTIMS/no_libc")"
+expect_equal "without libc: nothing said" "" "$(<"$TMP/stderr")"
+expect_equal "without libc: no file" "" "$(ls -A "$OUT")"
+# shellcheck disable=SC2016
+expect_equal "without libc, in a tree: same status" 3 "$(status_of profiled CPROF_CPU_HZ=250 sh -c '"$1"; exit $?' sh "$VICTIMS/no_libc")"
+expect "without libc, in a tree: settles" settle
+
 # Started by nohup, which execs.
 fresh_out
 expect_equal "under nohup: same status" 4 "$(status_of profiled nohup "$VICTIMS/steady" 50 4)"
