@@ -15,11 +15,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "keeper.h"
 #include "log.h"
 
 #define RESTARTS_MAX 60
@@ -35,6 +37,7 @@
 enum link_kind {
 	LINK_PEER = 1,
 	LINK_PEER_SERVED,
+	LINK_PEER_KEPT,
 	LINK_REGISTERED,
 	LINK_FINISHED,
 	LINK_OUT_DIR,
@@ -96,6 +99,12 @@ void supervisor_tell_peer_served(int link_fd, uint32_t peer)
 {
 	struct link_message message = {.kind = LINK_PEER_SERVED, .peer = peer};
 	tell(link_fd, &message, LINK_SHORT_BYTES, NULL, 0);
+}
+
+void supervisor_tell_peer_kept(int link_fd, int fd)
+{
+	struct link_message message = {.kind = LINK_PEER_KEPT};
+	tell(link_fd, &message, LINK_SHORT_BYTES, &fd, 1);
 }
 
 void supervisor_tell_registered(int link_fd, const struct client_handle *handle)
@@ -164,6 +173,19 @@ static void keep_peer(struct inheritance *kept, uint32_t peer, int fd)
 		forget_peer(kept, 0);
 	kept->peers[kept->peer_count++] = (struct inherited_peer){.fd = fd, .peer = peer};
 	kept->next_peer = peer + 1;
+}
+
+/* Of a worker that is gone: what it had told us of is here already. */
+static void keep_rest(struct inheritance *kept, int fd)
+{
+	struct stat told, rest;
+	bool is_told = fstat(fd, &rest) != 0;
+	for (size_t i = 0; !is_told && i < kept->peer_count; i++)
+		is_told = fstat(kept->peers[i].fd, &told) == 0 && told.st_ino == rest.st_ino;
+	if (is_told)
+		close(fd);
+	else
+		keep_peer(kept, kept->next_peer, fd);
 }
 
 static void keep(struct inheritance *kept, const struct link_message *message, int *fds, size_t fd_count)
@@ -236,6 +258,8 @@ static bool listen_once(int link_fd, struct inheritance *kept)
 	}
 	if (received.kind == LINK_PEER && fd_count == 1)
 		keep_peer(kept, received.peer, fds[0]);
+	else if (received.kind == LINK_PEER_KEPT && fd_count == 1)
+		keep_rest(kept, fds[0]);
 	else if (received.kind == LINK_PEER_SERVED)
 		release_peer(kept, received.peer);
 	else if (received.kind == LINK_REGISTERED) {
@@ -265,6 +289,9 @@ static bool supervise(int link_fd, pid_t worker, struct inheritance *kept)
 		if (!has_message(link_fd))
 			nanosleep(&rest, NULL);
 	while (waitpid(worker, &status, 0) < 0 && errno == EINTR)
+		;
+	/* Its children. */
+	while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
 		;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return true;
@@ -303,6 +330,8 @@ int supervisor_run(int (*work)(const struct inheritance *inheritance, void *argu
 	unsigned start_count = 0;
 	*out_is_worker = false;
 	kept = (struct inheritance){.next_id = 1};
+	/* The children of a worker that is gone are ours, not those of a program that reaps. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	while (may_start(starts, &start_count)) {
 		int link[2] = {-1, -1};
 		bool has_link = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) == 0;
@@ -314,13 +343,17 @@ int supervisor_run(int (*work)(const struct inheritance *inheritance, void *argu
 			if (has_link && worker < 0)
 				close(link[1]);
 			kept.link_fd = worker == 0 ? link[1] : -1;
-			/* A stopped supervisor must not stop the worker. */
-			if (worker == 0)
+			if (worker == 0) {
+				/* A stopped supervisor must not stop the worker. */
 				setsockopt(link[1], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+				keeper_start(link[1]);
+			}
 			/* Of the process: a later worker has inherited the supervisor's. */
 			prctl(PR_SET_NAME, "cprof-collector");
 			*out_is_worker = true;
-			return work(&kept, argument);
+			int result = work(&kept, argument);
+			keeper_stop();
+			return result;
 		}
 		close(link[1]);
 		prctl(PR_SET_NAME, "cprof-supervise");

@@ -44,6 +44,8 @@ int supervisor_run(int (*work)(const struct inheritance *inheritance, void *argu
 /* Somebody has connected, as `peer`; and is not waited for any more.  Who registers is that by itself. */
 void supervisor_tell_peer(int link_fd, uint32_t peer, int fd);
 void supervisor_tell_peer_served(int link_fd, uint32_t peer);
+/* By the keeper: it was accepted, and whether that was told is not known. */
+void supervisor_tell_peer_kept(int link_fd, int fd);
 
 void supervisor_tell_registered(int link_fd, const struct client_handle *handle);
 void supervisor_tell_finished(int link_fd, uint32_t id);

@@ -200,10 +200,10 @@ our_processes()
 	done
 }
 
-# our_collectors [DIR]: the collectors and their guards.
+# our_collectors [DIR]: the collectors, their guards and keepers.
 our_collectors()
 {
-	our_processes '^cprof-(collect|supervis)' "$@"
+	our_processes '^cprof-(collect|supervis|keep)' "$@"
 }
 
 no_collectors()

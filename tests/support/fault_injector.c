@@ -205,8 +205,7 @@ static void look_at(struct task *task)
 	FILE *file = fopen(path, "r");
 	if (!file)
 		return;
-	task->is_collector = fgets(line, sizeof line, file) &&
-			     (!strncmp(line, "cprof-collect", 13) || !strncmp(line, "cprof-supervis", 14));
+	task->is_collector = fgets(line, sizeof line, file) && !strncmp(line, "cprof-", 6);
 	fclose(file);
 	snprintf(path, sizeof path, "/proc/%d/maps", task->tid);
 	if (task->is_collector || !(file = fopen(path, "r")))
