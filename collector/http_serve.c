@@ -245,7 +245,9 @@ static void serve_cmdline(const struct http_turn *turn, const struct client *cli
 	}
 	snprintf(path, sizeof path, "/proc/%d/cmdline", client->handle.peer_pid);
 	int fd = client->handle.peer_pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	while (fd >= 0 && text.size < CMDLINE_BYTES_MAX && (n = read(fd, piece, sizeof piece)) > 0)
+	/* What is open stays that of one process: its own, if it is not gone yet. */
+	bool is_its_own = fd >= 0 && !client_is_gone(client);
+	while (is_its_own && text.size < CMDLINE_BYTES_MAX && (n = read(fd, piece, sizeof piece)) > 0)
 		text_buffer_add(&text, piece, (size_t)n);
 	if (fd >= 0)
 		close(fd);
