@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Profiles from a segment that was kept as a file because no collector could read it
- * while its process ran (`cprof recover`).
+ * while its process ran, and the trace from what a collector left that was killed
+ * (`cprof recover`).
  *
  * Context: one thread; the caller has called log_open().
  */
@@ -18,10 +19,11 @@ struct recovered {
 };
 
 /*
- * Writes the profiles of the segment file `path`, and the window of its trace, to out_dir,
- * under new names.  Works on a private copy: the file is only read.  Returns 0; -EINVAL if
- * the file is not a whole segment of this version; or another -errno.  On failure one
- * line has been logged that names what is wrong, and out_recovered is untouched.
+ * Writes to out_dir, under new names: the profiles of the segment file `path`, and its trace,
+ * the window or, with the spool that lies beside it, the whole one; or the trace of the spool
+ * `path`.  Works on a private copy: files are only read.  Returns 0; -EINVAL if the file is
+ * not a whole segment or spool of this version; or another -errno.  On failure one line has been
+ * logged that names what is wrong, and out_recovered is untouched.
  */
 int recover_file(const char *path, const char *out_dir, struct recovered *out_recovered);
 

@@ -19,7 +19,8 @@ uint64_t trace_assembly_lost(const struct writer *writer)
 }
 
 /* Adds the chunks that are not in the spool yet.  What there is, in one number. */
-static uint64_t add_open(const struct writer *writer, struct trace_spool_map *map)
+static uint64_t add_open(const struct trace_spool *spool, const struct writer *writer,
+			 struct trace_spool_map *map)
 {
 	uint64_t mark = cprof_mix64(map->page_count + 1);
 	uint32_t end = trace_reader_chunk_count(writer->reader);
@@ -29,8 +30,12 @@ static uint64_t add_open(const struct writer *writer, struct trace_spool_map *ma
 			struct cprof_trace_chunk *chunk = trace_reader_chunk(writer->reader, i);
 			struct cprof_trace_chunk *copy = &map->pages[map->page_count];
 			/* Relaxed: it is loaded again, with order, to be copied. */
-			if (!(load_relaxed(&chunk->state) & (CPROF_CHUNK_OPEN | CPROF_CHUNK_UNREAD)) ||
-			    !trace_reader_copy_chunk(chunk, copy))
+			uint64_t state = load_relaxed(&chunk->state);
+			bool is_open = state & CPROF_CHUNK_OPEN;
+			if (!is_open &&
+			    (!(state & CPROF_CHUNK_UNREAD) || trace_spool_has_taken(spool, state)))
+				continue;
+			if (!trace_reader_copy_chunk(chunk, copy))
 				continue;
 			mark = cprof_mix64(mark ^ load_relaxed(&copy->state)); /* a private copy */
 			mark = cprof_mix64(mark ^ load_relaxed(&copy->used));
@@ -40,11 +45,27 @@ static uint64_t add_open(const struct writer *writer, struct trace_spool_map *ma
 	return mark;
 }
 
+/* When the last is that it tells. */
+static uint64_t last_of(const struct trace_spool_map *map)
+{
+	const struct trace_reading reading = {map->pages, map->page_count};
+	uint64_t last_ns = trace_reading_last_event(&reading, UINT64_MAX);
+	struct trace_gap gap;
+	for (size_t i = 0; i < map->page_count; i++)
+		if (trace_spool_get_gap(&map->pages[i], &gap) && gap.until_ns > last_ns)
+			last_ns = gap.until_ns;
+	return last_ns;
+}
+
 /* Those in the spool, one that goes on, and what was cut off. */
 static int list_gaps(const struct trace_spool *spool, const struct writer *writer, uint64_t lost,
 		     struct trace_assembly *assembly)
 {
 	const struct trace_spool_map *map = &assembly->map;
+	/* Relaxed: orders nothing here. */
+	uint64_t since_ns = load_relaxed(&segment_reader_control(writer->reader)->trace_gap_since_ns);
+	if (assembly->input.until_ns < since_ns)
+		assembly->input.until_ns = since_ns;
 	uint64_t until_ns = assembly->input.until_ns;
 	struct trace_gap gap;
 	size_t count = 0;
@@ -56,8 +77,6 @@ static int list_gaps(const struct trace_spool *spool, const struct writer *write
 	count = 0;
 	for (size_t i = 0; i < map->page_count; i++)
 		count += trace_spool_get_gap(&map->pages[i], &assembly->gaps[count]);
-	/* Relaxed: orders nothing here. */
-	uint64_t since_ns = load_relaxed(&segment_reader_control(writer->reader)->trace_gap_since_ns);
 	if (since_ns)
 		assembly->gaps[count++] = (struct trace_gap){since_ns, until_ns,
 							     trace_assembly_lost(writer) - lost};
@@ -77,9 +96,11 @@ int trace_assembly_make(const struct trace_spool *spool, uint32_t first_page, ui
 				    &assembly.map);
 	if (error)
 		return error;
-	assembly.mark = add_open(writer, &assembly.map);
+	assembly.mark = add_open(spool, writer, &assembly.map);
 	error = trace_file_surround(writer, moment, visible_pid, &assembly.surroundings, &assembly.input);
 	assembly.input.until_ns = moment->end_monotonic_ns;
+	if (!error && !moment->end_monotonic_ns)
+		assembly.input.until_ns = last_of(&assembly.map);
 	if (!error)
 		error = list_gaps(spool, writer, lost, &assembly);
 	if (error) {

@@ -21,7 +21,8 @@ struct trace_assembly {
 
 /*
  * Puts everything together from `first_page` of the spool on, which nothing is pending for.
- * `lost`: events of ended gaps; `visible_pid`: see trace_reader_threads().  0 or -errno.
+ * `lost`: events of ended gaps; `visible_pid`: see trace_reader_threads().  Without an end in
+ * `moment` it ends with the last event.  0 or -errno.
  */
 int trace_assembly_make(const struct trace_spool *spool, uint32_t first_page, uint64_t lost,
 			struct writer *writer, const struct writer_moment *moment, pid_t visible_pid,

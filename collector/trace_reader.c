@@ -120,6 +120,12 @@ static int compare_claims(const void *left, const void *right)
 	return compare_u64(*(const uint64_t *)left, *(const uint64_t *)right);
 }
 
+static uint32_t used_of(const struct cprof_trace_chunk *chunk)
+{
+	uint32_t used = load_relaxed(&chunk->used); /* as above */
+	return used < CPROF_TRACE_CHUNK_EVENTS ? used : CPROF_TRACE_CHUNK_EVENTS;
+}
+
 static bool has_time(const struct cprof_event *event)
 {
 	uint32_t kind = cprof_event_kind_of(load_relaxed(&event->head)); /* as above */
@@ -129,7 +135,7 @@ static bool has_time(const struct cprof_event *event)
 /* When a chunk was begun; 0: it says nothing. */
 static uint64_t begin_of(const struct cprof_trace_chunk *chunk)
 {
-	for (uint32_t i = 0; i < load_relaxed(&chunk->used); i++) /* as above */
+	for (uint32_t i = 0; i < used_of(chunk); i++)
 		if (has_time(&chunk->events[i]))
 			return chunk->events[i].time_ns;
 	return 0;
@@ -163,7 +169,7 @@ uint64_t trace_reading_last_event(const struct trace_reading *reading, uint64_t 
 	uint64_t last_ns = 0;
 	for (size_t c = 0; c < reading->chunk_count; c++) {
 		const struct cprof_trace_chunk *chunk = &reading->chunks[c];
-		for (uint32_t i = 0; i < load_relaxed(&chunk->used); i++) { /* as above */
+		for (uint32_t i = 0; i < used_of(chunk); i++) {
 			uint64_t time_ns = chunk->events[i].time_ns;
 			if (has_time(&chunk->events[i]) && time_ns > last_ns && time_ns <= limit_ns)
 				last_ns = time_ns;

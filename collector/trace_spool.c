@@ -23,20 +23,25 @@
 #include "sigbus_guard.h"
 
 #define PAGE CPROF_TRACE_CHUNK_BYTES
-#define SPOOL_MAGIC UINT64_C(0x314c4f4f50535043) /* "CPSPOOL1" in memory */
+#define SPOOL_MAGIC UINT64_C(0x324c4f4f50535043) /* "CPSPOOL2" in memory */
+/* What a page without a claim, which no chunk that was copied is, has in the place of a slot. */
+#define PAGE_OF_GAP 1u
+#define PAGE_OF_TABLES 2u
 #define FILE_MODE 0600
 #define NAMES_TRIED 100u
 
-union first_page {
+union head {
 	struct {
 		uint64_t magic;
 		uint32_t version; /* CPROF_SHM_VERSION */
 		uint32_t pid;
 		uint64_t start_monotonic_ns; /* of the image */
+		uint64_t segment_bytes;
 		struct trace_spool_note note;
-	} head;
-	unsigned char bytes[PAGE];
+	} says;
+	unsigned char bytes[TRACE_SPOOL_HEAD_BYTES];
 };
+_Static_assert(PAGE + sizeof(struct cprof_control) <= TRACE_SPOOL_HEAD_BYTES, "the control block has room");
 
 /* ---- reading and writing ----------------------------------------------------------------------- */
 
@@ -63,37 +68,53 @@ static bool read_at(int fd, void *bytes, size_t size, uint64_t offset)
 
 static uint64_t offset_of(uint32_t page)
 {
-	return ((uint64_t)page + 1) * PAGE;
+	return TRACE_SPOOL_HEAD_BYTES + (uint64_t)page * PAGE;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------- */
 
-static union first_page make_first_page(const struct writer *writer, const struct trace_spool_note *note)
+static int write_head(const struct writer *writer, const struct trace_spool *spool)
 {
 	const struct cprof_control *control = segment_reader_control(writer->reader);
-	return (union first_page){.head = {.magic = SPOOL_MAGIC,
-					   .version = CPROF_SHM_VERSION,
-					   .pid = writer->pid,
-					   .start_monotonic_ns = control->start_monotonic_ns,
-					   .note = *note}};
+	union head head = {.says = {.magic = SPOOL_MAGIC,
+				    .version = CPROF_SHM_VERSION,
+				    .pid = writer->pid,
+				    .start_monotonic_ns = control->start_monotonic_ns,
+				    .segment_bytes = writer->reader->geometry.segment_bytes,
+				    .note = spool->note}};
+	memcpy(head.bytes + PAGE, control, sizeof *control);
+	return write_at(spool->fd, &head, sizeof head, 0);
+}
+
+/* Reads the head of a file, and where it stands.  0 or -errno. */
+static int read_head(int fd, struct trace_spool *spool, union head *out_head)
+{
+	struct stat st;
+	if (fstat(fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode) || !read_at(fd, out_head, sizeof *out_head, 0) ||
+	    out_head->says.magic != SPOOL_MAGIC || (uint64_t)st.st_size / PAGE > UINT32_MAX)
+		return -EINVAL;
+	if (out_head->says.version != CPROF_SHM_VERSION)
+		return -EPROTONOSUPPORT;
+	spool->note = out_head->says.note;
+	spool->segment_bytes = out_head->says.segment_bytes;
+	spool->page_count = (uint32_t)(((uint64_t)st.st_size - TRACE_SPOOL_HEAD_BYTES) / PAGE);
+	return 0;
 }
 
 /* Whether a file is this image's spool; then where it stands. */
 static bool is_own(const struct writer *writer, int fd, struct trace_spool *spool)
 {
-	union first_page found;
-	const union first_page wanted = make_first_page(writer, &(struct trace_spool_note){0});
+	union head head;
 	struct stat st;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 ||
-	    (st.st_mode & 07777) != FILE_MODE || !read_at(fd, &found, sizeof found, 0))
+	struct trace_spool found = *spool;
+	if (fstat(fd, &st) || st.st_uid != geteuid() || st.st_nlink != 1 ||
+	    (st.st_mode & 07777) != FILE_MODE || read_head(fd, &found, &head) ||
+	    head.says.pid != writer->pid ||
+	    head.says.start_monotonic_ns != segment_reader_control(writer->reader)->start_monotonic_ns)
 		return false;
-	if (found.head.magic != wanted.head.magic || found.head.version != wanted.head.version ||
-	    found.head.pid != wanted.head.pid ||
-	    found.head.start_monotonic_ns != wanted.head.start_monotonic_ns ||
-	    (uint64_t)st.st_size / PAGE > UINT32_MAX)
-		return false;
-	spool->note = found.head.note;
-	spool->page_count = (uint32_t)((uint64_t)st.st_size / PAGE - 1);
+	*spool = found;
 	return true;
 }
 
@@ -161,16 +182,33 @@ int trace_spool_open(const struct writer *writer, const struct trace_spool_note 
 		spool.fd = open_nameless(writer);
 	}
 	int error = spool.fd < 0 ? spool.fd : 0;
-	if (!error && is_new) {
-		union first_page first = make_first_page(writer, note);
-		error = write_at(spool.fd, &first, sizeof first, 0);
-	} else if (!error) {
+	if (!error && is_new)
+		error = write_head(writer, &spool);
+	else if (!error)
 		read_taken(&spool);
-	}
 	if (error) {
 		trace_spool_remove(writer, &spool);
 		return error;
 	}
+	*out_spool = spool;
+	return 0;
+}
+
+bool trace_spool_is_one(int fd)
+{
+	uint64_t magic;
+	return read_at(fd, &magic, sizeof magic, 0) && magic == SPOOL_MAGIC;
+}
+
+int trace_spool_read(int fd, struct trace_spool *out_spool, struct cprof_control *out_control)
+{
+	struct trace_spool spool = {.is_open = true, .fd = fd};
+	union head head;
+	int error = read_head(fd, &spool, &head);
+	if (error)
+		return error;
+	memcpy(out_control, head.bytes + PAGE, sizeof *out_control);
+	read_taken(&spool);
 	*out_spool = spool;
 	return 0;
 }
@@ -195,10 +233,16 @@ void trace_spool_keep(struct trace_spool *spool)
 	spool->pending_count++;
 }
 
-/* A page without a claim: no chunk that was copied is one. */
+static uint32_t kind_of(const struct cprof_trace_chunk *page)
+{
+	bool is_chunk = load_relaxed(&page->state) >> CPROF_CHUNK_CLAIM_SHIFT; /* a private copy */
+	return is_chunk ? 0 : page->slot;
+}
+
 void trace_spool_put_gap(struct cprof_trace_chunk *page, const struct trace_gap *gap)
 {
 	memset(page, 0, sizeof *page);
+	page->slot = PAGE_OF_GAP;
 	page->events[0].time_ns = gap->from_ns;
 	page->events[0].a = gap->until_ns;
 	page->events[0].b = gap->events;
@@ -206,7 +250,7 @@ void trace_spool_put_gap(struct cprof_trace_chunk *page, const struct trace_gap 
 
 bool trace_spool_get_gap(const struct cprof_trace_chunk *page, struct trace_gap *out_gap)
 {
-	if (load_relaxed(&page->state) >> CPROF_CHUNK_CLAIM_SHIFT) /* a private copy */
+	if (kind_of(page) != PAGE_OF_GAP)
 		return false;
 	*out_gap = (struct trace_gap){.from_ns = page->events[0].time_ns,
 				      .until_ns = page->events[0].a,
@@ -214,23 +258,54 @@ bool trace_spool_get_gap(const struct cprof_trace_chunk *page, struct trace_gap 
 	return true;
 }
 
-int trace_spool_flush(struct trace_spool *spool)
+void trace_spool_put_tables(struct cprof_trace_chunk *page)
 {
-	if (!spool->pending_count)
-		return 0;
-	int error = write_at(spool->fd, spool->pending, spool->pending_count * sizeof *spool->pending,
-			     offset_of(spool->page_count));
+	memset(page, 0, sizeof *page);
+	page->slot = PAGE_OF_TABLES;
+}
+
+size_t trace_spool_payload_size(const struct cprof_trace_chunk *page)
+{
+	return kind_of(page) == PAGE_OF_TABLES ? page->generation : 0;
+}
+
+void trace_spool_set_payload_size(struct cprof_trace_chunk *page, size_t size)
+{
+	page->generation = size;
+}
+
+int trace_spool_append(struct trace_spool *spool, const struct cprof_trace_chunk *pages, uint32_t count)
+{
+	int error = write_at(spool->fd, pages, count * sizeof *pages, offset_of(spool->page_count));
 	if (!error)
-		spool->page_count += spool->pending_count;
+		spool->page_count += count;
 	else if (ftruncate(spool->fd, (off_t)offset_of(spool->page_count)))
 		error = -errno;
-	spool->pending_count = 0;
 	return error;
+}
+
+void trace_spool_drop(struct trace_spool *spool)
+{
+	spool->pending_count = 0;
+}
+
+int trace_spool_flush(struct trace_spool *spool)
+{
+	int error = 0;
+	if (spool->pending_count)
+		error = trace_spool_append(spool, spool->pending, spool->pending_count);
+	trace_spool_drop(spool);
+	return error;
+}
+
+int trace_spool_write_control(const struct trace_spool *spool, const struct cprof_control *control)
+{
+	return write_at(spool->fd, control, sizeof *control, PAGE);
 }
 
 int trace_spool_write_note(const struct trace_spool *spool)
 {
-	return write_at(spool->fd, &spool->note, sizeof spool->note, offsetof(union first_page, head.note));
+	return write_at(spool->fd, &spool->note, sizeof spool->note, offsetof(union head, says.note));
 }
 
 void trace_spool_empty(struct trace_spool *spool)
@@ -278,6 +353,26 @@ void trace_spool_unmap(struct trace_spool_map *map)
 	sigbus_guard_remove(map->guard);
 	munmap(map->base, map->byte_count);
 	*map = (struct trace_spool_map){0};
+}
+
+int trace_spool_sum_gaps(const struct trace_spool *spool, uint64_t *out_count, uint64_t *out_events)
+{
+	struct trace_spool_map map;
+	struct trace_gap gap;
+	uint64_t count = 0, events = 0;
+	int error = trace_spool_map(spool, 0, 0, &map);
+	if (error)
+		return error;
+	for (size_t i = 0; i < map.page_count; i++) {
+		if (!trace_spool_get_gap(&map.pages[i], &gap))
+			continue;
+		count++;
+		events += gap.events;
+	}
+	trace_spool_unmap(&map);
+	*out_count = count;
+	*out_events = events;
+	return 0;
 }
 
 /* ---- closing ----------------------------------------------------------------------------------- */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where the chunks of a streamed trace wait for its end: a file in the directory of the
- * output, page by page as they were copied, with a page for each gap between them.  A
- * collector that takes over finds the file by its name and goes on with it.
+ * output, page by page as they were copied, with pages for the gaps between them and for
+ * what they refer to (trace_tables.h).  A collector that takes over finds the file by its
+ * name and goes on with it; if nobody is left, `cprof recover` reads it.
  *
- * Context: collector, main thread.
+ * Context: collector, main thread; `cprof recover`.
  */
 #ifndef COLLECTOR_TRACE_SPOOL_H
 #define COLLECTOR_TRACE_SPOOL_H
@@ -14,6 +15,9 @@
 
 /* Chunks that are written at once. */
 #define TRACE_SPOOL_BATCH 64u
+
+/* In front of the pages: the note, and a copy of the control block. */
+#define TRACE_SPOOL_HEAD_BYTES (UINT64_C(3) * CPROF_TRACE_CHUNK_BYTES)
 
 /* What is said about a spool in its first page. */
 struct trace_spool_note {
@@ -27,6 +31,7 @@ struct trace_spool {
 	bool is_open;
 	int fd;
 	char name[OUTPUT_NAME_MAX]; /* "": it has none */
+	uint64_t segment_bytes;     /* of the image's segment */
 	struct trace_spool_note note;
 	uint32_t page_count; /* in the file, without the first */
 	struct cprof_trace_chunk *pending;
@@ -43,6 +48,16 @@ struct trace_spool {
 int trace_spool_open(const struct writer *writer, const struct trace_spool_note *note, bool is_kept,
 		     struct trace_spool *out_spool);
 
+/* Whether a file says that it is a spool. */
+bool trace_spool_is_one(int fd);
+
+/*
+ * Opens the file of a spool to be read: on success the spool owns `fd`.  *out_control is what the
+ * image's control block was, at its last chunk.  -EINVAL: it is no spool, or not whole;
+ * -EPROTONOSUPPORT: of another version; or another -errno.
+ */
+int trace_spool_read(int fd, struct trace_spool *out_spool, struct cprof_control *out_control);
+
 /* Whether a former collector has copied it. */
 bool trace_spool_has_taken(const struct trace_spool *spool, uint64_t state);
 
@@ -52,17 +67,32 @@ struct cprof_trace_chunk *trace_spool_room(struct trace_spool *spool);
 /* What was put there is to stay. */
 void trace_spool_keep(struct trace_spool *spool);
 
-/* Makes a page of a gap, and a gap of a page.  False: it is a chunk. */
+/* Writes pages at once, behind those that were flushed.  0, or -errno: nothing was. */
+int trace_spool_append(struct trace_spool *spool, const struct cprof_trace_chunk *pages, uint32_t count);
+
+/* Forgets what was put there and not flushed. */
+void trace_spool_drop(struct trace_spool *spool);
+
+/* Makes a page of a gap, and a gap of a page.  False: it is of something else. */
 void trace_spool_put_gap(struct cprof_trace_chunk *page, const struct trace_gap *gap);
 bool trace_spool_get_gap(const struct cprof_trace_chunk *page, struct trace_gap *out_gap);
+
+/*
+ * Makes a page for tables, without anything.  Its payload is where other pages have their
+ * events; 0: it is none, or has nothing.
+ */
+void trace_spool_put_tables(struct cprof_trace_chunk *page);
+size_t trace_spool_payload_size(const struct cprof_trace_chunk *page);
+void trace_spool_set_payload_size(struct cprof_trace_chunk *page, size_t size);
 
 /* Writes what was kept.  On failure (-errno) it is lost, and the file as it was. */
 int trace_spool_flush(struct trace_spool *spool);
 
-/* Writes the note anew. */
+/* Writes the note anew, and the control block. */
 int trace_spool_write_note(const struct trace_spool *spool);
+int trace_spool_write_control(const struct trace_spool *spool, const struct cprof_control *control);
 
-/* Gives up all pages but the first, which still holds the note. */
+/* Gives up all pages behind the head, which still holds the note. */
 void trace_spool_empty(struct trace_spool *spool);
 
 /* Pages of a spool in memory, with room for more behind them; changes go nowhere. */
@@ -79,6 +109,9 @@ struct trace_spool_map {
 int trace_spool_map(const struct trace_spool *spool, uint32_t first_page, uint32_t extra,
 		    struct trace_spool_map *out_map);
 void trace_spool_unmap(struct trace_spool_map *map);
+
+/* The gaps in a spool, and the events in them.  0 or -errno. */
+int trace_spool_sum_gaps(const struct trace_spool *spool, uint64_t *out_count, uint64_t *out_events);
 
 /* Closes; the file stays.  Accepts one that is not open. */
 void trace_spool_close(struct trace_spool *spool);

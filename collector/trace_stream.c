@@ -65,7 +65,13 @@ static bool is_unread(const struct cprof_trace_chunk *chunk)
 /* Writes what is pending, the chunks at these indices; only then they are the program's again. */
 static bool flush(struct trace_stream *stream, struct writer *writer, const uint32_t *indices, uint32_t count)
 {
-	int error = trace_spool_flush(&stream->spool);
+	int error = 0;
+	if (stream->spool.name[0] && stream->spool.pending_count)
+		error = trace_tables_save(&stream->tables, writer->reader, &stream->spool);
+	if (error)
+		trace_spool_drop(&stream->spool);
+	else
+		error = trace_spool_flush(&stream->spool);
 	for (uint32_t i = 0; !error && i < count; i++)
 		unmark(trace_reader_chunk(writer->reader, indices[i]));
 	if (error)
@@ -144,22 +150,10 @@ static unsigned drain(struct trace_stream *stream, struct writer *writer)
 
 /* ---- begin and end --------------------------------------------------------------------------- */
 
-/* What a former collector has read and told. */
-static int count_gaps(struct trace_stream *stream)
+static void remove_spool(struct trace_stream *stream, struct writer *writer)
 {
-	struct trace_spool_map map;
-	struct trace_gap gap;
-	int error = trace_spool_map(&stream->spool, 0, 0, &map);
-	if (error)
-		return error;
-	for (size_t i = 0; i < map.page_count; i++) {
-		if (!trace_spool_get_gap(&map.pages[i], &gap))
-			continue;
-		stream->gap_count++;
-		stream->lost += gap.events;
-	}
-	trace_spool_unmap(&map);
-	return 0;
+	trace_tables_free(&stream->tables);
+	trace_spool_remove(writer, &stream->spool);
 }
 
 static int open_spool(struct trace_stream *stream, struct writer *writer, bool is_kept, uint64_t from_ns,
@@ -169,11 +163,15 @@ static int open_spool(struct trace_stream *stream, struct writer *writer, bool i
 	int error = trace_spool_open(writer, &note, is_kept, &stream->spool);
 	if (error)
 		return error;
-	stream->lost = stream->spool.note.lost_before;
 	stream->claims = 0;
 	if (is_kept)
 		trace_file_find_written(writer, &stream->files);
-	return count_gaps(stream);
+	/* What a former collector has read and told. */
+	uint64_t count = 0, events = 0;
+	error = trace_spool_sum_gaps(&stream->spool, &count, &events);
+	stream->gap_count += count;
+	stream->lost = stream->spool.note.lost_before + events;
+	return error;
 }
 
 /* CPROF_TRACE=full: from the start, or on where another collector was. */
@@ -188,7 +186,7 @@ static void begin_whole(struct trace_stream *stream, struct writer *writer)
 	}
 	stream->is_refused = true;
 	writer_report_trace(writer, error);
-	trace_spool_remove(writer, &stream->spool);
+	remove_spool(stream, writer);
 }
 
 /* Nobody reads along from now on. */
@@ -215,7 +213,7 @@ static void end_watch(struct trace_stream *stream, struct writer *writer)
 	if (stream->is_whole)
 		return;
 	stop(stream, writer);
-	trace_spool_remove(writer, &stream->spool);
+	remove_spool(stream, writer);
 }
 
 void trace_watch_leave(struct trace_watch *watch)
@@ -364,7 +362,7 @@ void trace_stream_write_part(struct trace_stream *stream, struct writer *writer,
 		stream->part_pid = pid;
 		/* Its number and its pages are the child's now: it has them mapped. */
 		store_release(&control->snapshots_done, number);
-		trace_spool_remove(writer, &stream->spool);
+		remove_spool(stream, writer);
 		int error = open_spool(stream, writer, true, moment->end_monotonic_ns, lost);
 		if (error) {
 			stream->is_whole = false;
@@ -388,7 +386,7 @@ int trace_stream_watch(struct trace_stream *stream, struct writer *writer, struc
 		error = open_spool(stream, writer, false, clock_ns(CLOCK_MONOTONIC),
 				   trace_assembly_lost(writer));
 	if (error) {
-		trace_spool_remove(writer, &stream->spool);
+		remove_spool(stream, writer);
 		free(watch);
 		return error;
 	}
@@ -427,10 +425,10 @@ void trace_stream_close(struct trace_stream *stream, struct writer *writer)
 	while (is_part_made(stream, 0))
 		continue;
 	if (stream->is_whole && !stream->written_mark && stream->spool.name[0] && stream->spool.page_count) {
-		log_error("the trace of %s (%u) could not be written: what was recorded stays in %s/%s",
+		log_error("the trace of %s (%u) could not be written; recover with: cprof recover %s/%s",
 			  writer->name, writer->pid, writer->dir->path, stream->spool.name);
 		trace_spool_close(&stream->spool);
 	}
-	trace_spool_remove(writer, &stream->spool);
+	remove_spool(stream, writer);
 	*stream = (struct trace_stream){0};
 }

@@ -11,6 +11,7 @@
 
 #include "trace_file.h"
 #include "trace_spool.h"
+#include "trace_tables.h"
 
 /*
  * A span of time within a stream.  Shared by the stream and by who asked for it: who lets
@@ -29,14 +30,15 @@ void trace_watch_leave(struct trace_watch *watch);
 /* Of one image; all zero: nothing is streamed.  Fields are its own, but for the counts. */
 struct trace_stream {
 	struct trace_spool spool;
-	bool is_whole;             /* from the process's start to its end */
-	bool is_refused;           /* it could not be, and that was said */
-	struct trace_watch *watch; /* of a request */
-	uint64_t lost;             /* events in gaps that have been ended */
-	uint64_t gap_count;        /* such gaps */
-	uint64_t claims;           /* the program's counter when chunks were last looked at */
-	uint64_t written_mark;     /* what there was when the files were written */
-	pid_t part_pid;            /* of the child that makes a part's files, 0: none */
+	struct trace_tables tables; /* in the spool, if it has a name */
+	bool is_whole;              /* from the process's start to its end */
+	bool is_refused;            /* it could not be, and that was said */
+	struct trace_watch *watch;  /* of a request */
+	uint64_t lost;              /* events in gaps that have been ended */
+	uint64_t gap_count;         /* such gaps */
+	uint64_t claims;            /* the program's counter when chunks were last looked at */
+	uint64_t written_mark;      /* what there was when the files were written */
+	pid_t part_pid;             /* of the child that makes a part's files, 0: none */
 	struct trace_files files;
 };
 

@@ -25,7 +25,7 @@
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file or of where things lie: both ends must be of one build. */
-#define CPROF_SHM_VERSION 9
+#define CPROF_SHM_VERSION 10
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `cprof recover FILE`: the profiles of a process whose segment was kept as a file,
- * because no collector could live long enough to read it.  All the work is the
- * collector's own (collector/recover.h).
+ * because no collector could live long enough to read it, or the trace that a killed one
+ * left.  All the work is the collector's own (collector/recover.h).
  *
  * Context: command line.
  */
@@ -30,9 +30,10 @@ static void print_help(void)
 {
 	puts("usage: " USAGE "\n\n"
 	     "Writes the profiles held in a segment file, .NAME.PID.cprof, which cprof keeps when\n"
-	     "no collector could write them, and prints their names.  The file is only read;\n"
-	     "delete it when you have what you want.\n\n"
-	     "  --out DIR   where the profiles go (default: where FILE is)");
+	     "no collector could write them, and prints their names.  Of a .NAME.PID.trace-spool,\n"
+	     "which a killed collector leaves, it writes the trace.  The file is only read; delete\n"
+	     "it when you have what you want.\n\n"
+	     "  --out DIR   where the files go (default: where FILE is)");
 }
 
 int cmd_recover(int argc, char **argv)

@@ -154,7 +154,7 @@ Test(trace_stream, cuts_off_a_page_that_is_not_whole)
 	fake_tracer_events(&thread, 4 * FULL, 1000);
 	tick();
 	die();
-	cr_assert(zero(truncate(fixture_path(SPOOL), 4096 + 2 * 4096 + 100)));
+	cr_assert(zero(truncate(fixture_path(SPOOL), TRACE_SPOOL_HEAD_BYTES + 2 * 4096 + 100)));
 	or_relaxed(&fake_chunk(&files.image.segment, 2)->state, CPROF_CHUNK_UNREAD);
 	tick();
 	cr_expect(eq(u64, spooled(), 3 * FULL));
@@ -209,7 +209,7 @@ Test(trace_stream, counts_what_was_lost_before_anybody_looked)
 
 Test(trace_stream, is_cut_where_nothing_more_can_be_written)
 {
-	struct rlimit limit = {4096 * 5, RLIM_INFINITY};
+	struct rlimit limit = {TRACE_SPOOL_HEAD_BYTES + 4096 * 4, RLIM_INFINITY};
 	signal(SIGXFSZ, SIG_IGN);
 	tick();
 	cr_assert(zero(setrlimit(RLIMIT_FSIZE, &limit)));
@@ -353,7 +353,7 @@ Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
 /* The disk is full: what the spool took of it is given back first. */
 Test(trace_stream, gives_up_the_spool_of_a_trace_that_was_cut)
 {
-	const struct rlimit limit = {4096 * 5, RLIM_INFINITY};
+	const struct rlimit limit = {TRACE_SPOOL_HEAD_BYTES + 4096 * 4, RLIM_INFINITY};
 	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
 	const struct writer_moment now = moment();
 	struct stat st;
@@ -367,7 +367,7 @@ Test(trace_stream, gives_up_the_spool_of_a_trace_that_was_cut)
 	ino_t first = fake_files_inode(&files, "fake.7.trace");
 	cr_expect(first != 0);
 	cr_assert(zero(stat(fixture_path(SPOOL), &st)));
-	cr_expect(eq(long, st.st_size, 4096));
+	cr_expect(eq(long, st.st_size, TRACE_SPOOL_HEAD_BYTES));
 	fake_tracer_events(&thread, 1, now_ns());
 	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
 	cr_expect(eq(ulong, fake_files_inode(&files, "fake.7.trace"), first), "it is not written again");

@@ -10,7 +10,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$1"
 cd "$1"
-mkdir -p collector_elf collector_message collector_perf_map collector_segment collector_text preload_cfi preload_environment work
+mkdir -p collector_elf collector_message collector_perf_map collector_segment collector_spool collector_text preload_cfi preload_environment work
 
 # little BITS NUMBER...: as bytes.
 little()
@@ -121,4 +121,13 @@ for area in 0 1 2 3 4 5 6 7 8 9 10 128 160 255; do
 	} >"collector_segment/area-$area"
 done
 { for ((i = 0; i < 40; i++)); do little 8 9 0 64 3 $i 0 0 0 10 2 $((i * 6)) 23 1 1 1 1 255 0 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9; done; } >collector_segment/rings
+
+# ---- patches of a spool: its end, then offset in 3 bytes, length, bytes; head, control block, pages
+for at in 0 8 16 24 32 40 48 56 4096 4100 4152 8192 12288 12296 12304 12352 12360 12368 16384 16392 16400 16408 16424 16448 16456 20480; do
+	{
+		printf '\x01\x00' && little 8 $((at >> 16)) $((at >> 8 & 255)) $((at & 255)) 7 255 255 255 255 255 255 255 255
+		little 8 $((at >> 16)) $((at >> 8 & 255)) $((at + 8 & 255)) 3 0 0 1 0
+	} >"collector_spool/at-$at"
+	{ little 8 $((at >> 8 & 254)) $((at & 255)) && little 8 0 48 80 0 1; } >"collector_spool/cut-$at"
+done
 rm -rf work

@@ -55,7 +55,13 @@ go_trace()
 # thread; "tN broken" if one between is missing, there twice, or not in its place.
 lines_of()
 {
-	perfetto_lines "$1" | sed -nE 's/.* instant t([0-9]+) n([0-9]+) category=count.*/\1 \2/p' | awk '
+	perfetto_lines "$1" | lines_in
+}
+
+# lines_in: the same of the text on stdin.
+lines_in()
+{
+	sed -nE 's/.* instant t([0-9]+) n([0-9]+) category=count.*/\1 \2/p' | awk '
 		!($1 in count) { first[$1] = $2 }
 		count[$1]++ && $2 != last[$1] + 1 { broken[$1] = 1 }
 		{ last[$1] = $2 }
