@@ -3,14 +3,15 @@
  * The unwinder's memory: for each pc seen, the rule that undoes its frame, in one
  * word.  A lookup costs one cache line and never waits; a writer never waits either.
  *
- * An entry is two words, written and read without any lock:
+ * An entry is three words, written and read without any lock:
  *
  *     rule                what to do
  *     check               key ^ (rule * an odd constant)
+ *     caller              where the caller's entry is: a guess, see below
  *
  * A reader accepts the rule if check ^ (rule * constant) is its key.  Words of two
  * different writers that meet in one entry do not pass that test, but for a chance of
- * 2^-64.  The key holds the pc, whether it is exact (the rule is then the one at pc, not
+ * about 2^-47.  The key holds the pc, whether it is exact (the rule is then the one at pc, not
  * the one at the call before it), and 16 bits of the generation, so that all rules
  * learnt before an object was unloaded vanish at once.
  *
@@ -18,6 +19,8 @@
  */
 #ifndef PRELOAD_RULE_CACHE_H
 #define PRELOAD_RULE_CACHE_H
+
+#include <stddef.h>
 
 #include "cprof_atomic.h"
 #include "cprof_compiler.h"
@@ -62,11 +65,6 @@ static inline uint64_t rule_add_row(uint64_t rule, uint32_t row)
 {
 	return rule | (uint64_t)row << RULE_ROW_SHIFT;
 }
-/* An ordinary frame: of shape RULE_BY_SP, shown. */
-static inline bool rule_is_ordinary(uint64_t rule)
-{
-	return (uint32_t)rule < UINT32_C(1) << 28;
-}
 static inline enum rule_shape rule_shape(uint64_t rule)
 {
 	return (enum rule_shape)((uint32_t)rule >> RULE_SHAPE_SHIFT);
@@ -75,9 +73,16 @@ static inline uint32_t rule_row(uint64_t rule)
 {
 	return (uint32_t)rule >> RULE_ROW_SHIFT & RULE_ROW_MASK;
 }
-static inline bool rule_has_row_of(uint64_t rule, uint64_t other)
+/* The same in its place, and what is of no row. */
+static inline uint32_t rule_row_bits(uint64_t rule)
 {
-	return (((uint32_t)rule ^ (uint32_t)other) & RULE_ROW_MASK << RULE_ROW_SHIFT) == 0;
+	return (uint32_t)rule & RULE_ROW_MASK << RULE_ROW_SHIFT;
+}
+#define RULE_ROW_BITS_NONE UINT32_MAX
+/* An ordinary frame of that row, which most are: of shape RULE_BY_SP, shown. */
+static inline bool rule_is_ordinary_in(uint64_t rule, uint32_t row_bits)
+{
+	return ((uint32_t)rule ^ row_bits) < UINT32_C(1) << RULE_ROW_SHIFT;
 }
 static inline int64_t rule_fp(uint64_t rule)
 {
@@ -92,22 +97,22 @@ static inline int64_t rule_offset(uint64_t rule)
 	return (int64_t)rule >> RULE_OFFSET_SHIFT;
 }
 
-/* 512 KiB of zero pages, of which a program touches what its pcs need. */
+/* 1 MiB of zero pages, of which a program touches what its pcs need. */
 #define RULE_CACHE_ENTRIES 32768u
 
+/*
+ * `caller` is how many bytes from the table's start the entry lies by which the caller's frame was
+ * undone the first time.  Whoever follows it compares the key that it finds there as at any other
+ * place.  Most often it is right, and the processor then has the caller's rule before it knows where
+ * the frame returns to.  0 says that nothing is known, and is a place like others.
+ */
 struct rule_cache_entry {
 	atomic_u64 rule;
 	atomic_u64 check;
-};
+	atomic_u64 caller;
+} __attribute__((aligned(32))); /* within one cache line */
 
 extern struct rule_cache_entry rule_cache[RULE_CACHE_ENTRIES] __attribute__((visibility("hidden")));
-
-/*
- * Beside each entry, where its frame returned to when it was first undone: a guess, which whoever
- * uses it compares with the return address.  Most often it is right, and the processor then has
- * looked up the caller's rule before the return address was loaded.
- */
-extern atomic_u64 rule_cache_callers[RULE_CACHE_ENTRIES] __attribute__((visibility("hidden")));
 
 /*
  * A key is pc ^ this.  Rules are inserted for pcs below 2^47 only; a walk may ask for any
@@ -122,29 +127,32 @@ static inline uint64_t rule_cache_key_bits(uint32_t generation, bool is_exact)
 
 static ALWAYS_INLINE uint64_t rule_cache_mix(uint64_t rule)
 {
-	return rule * UINT64_C(0x9e3779b97f4a7c15);
+	/* A constant that fits into the multiplication. */
+	return rule * (uint64_t)INT64_C(-0x61c8864f);
 }
 
 /*
  * The first entry to look at; the second is its neighbour.  The pc itself is a good hash:
- * functions of a program do not lie at equal distances.  Its lowest bit is left out
- * because then the address of the entry is table + 8 * masked pc, one instruction.
+ * functions of a program do not lie at equal distances.  No two return addresses lie within
+ * four bytes, or hardly ever, so that the address of the entry is table + 8 * masked pc, one
+ * instruction; instructions that were interrupted do, and take one more.
  */
-static ALWAYS_INLINE struct rule_cache_entry *rule_cache_first(uint64_t key)
+static ALWAYS_INLINE struct rule_cache_entry *rule_cache_at(uint64_t place)
 {
-	uint64_t masked = key & (2 * (RULE_CACHE_ENTRIES - 1));
-	return (struct rule_cache_entry *)(void *)((char *)rule_cache + masked * (sizeof(rule_cache[0]) / 2));
+	uint64_t masked = place & (4 * (RULE_CACHE_ENTRIES - 1));
+	return (struct rule_cache_entry *)(void *)((char *)rule_cache + masked * (sizeof(rule_cache[0]) / 4));
 }
-static ALWAYS_INLINE struct rule_cache_entry *rule_cache_second(uint64_t key)
+static ALWAYS_INLINE uint64_t rule_cache_place(uint64_t key, bool is_exact)
 {
-	return rule_cache_first(key ^ 2);
+	return is_exact ? key << 1 : key;
 }
-
-static ALWAYS_INLINE atomic_u64 *rule_cache_caller(uint64_t key)
+static ALWAYS_INLINE struct rule_cache_entry *rule_cache_first(uint64_t key, bool is_exact)
 {
-	uint64_t masked = key & (2 * (RULE_CACHE_ENTRIES - 1));
-	return (atomic_u64 *)(void *)((char *)rule_cache_callers +
-				      masked * (sizeof(rule_cache_callers[0]) / 2));
+	return rule_cache_at(rule_cache_place(key, is_exact));
+}
+static ALWAYS_INLINE struct rule_cache_entry *rule_cache_second(uint64_t key, bool is_exact)
+{
+	return rule_cache_at(rule_cache_place(key, is_exact) ^ 4);
 }
 
 /* Whether the entry holds the key's rule; if so, sets *out_rule. */
@@ -164,10 +172,31 @@ static ALWAYS_INLINE bool rule_cache_probe(const struct rule_cache_entry *entry,
 	return false;
 }
 
-static ALWAYS_INLINE bool rule_cache_find(uint64_t key, uint64_t *out_rule)
+/* The entry that holds the key's rule, or NULL.  `is_exact`: as in the key. */
+static ALWAYS_INLINE struct rule_cache_entry *rule_cache_find(uint64_t key, bool is_exact, uint64_t *out_rule)
 {
-	return rule_cache_probe(rule_cache_first(key), key, out_rule) ||
-	       rule_cache_probe(rule_cache_second(key), key, out_rule);
+	struct rule_cache_entry *entry = rule_cache_first(key, is_exact);
+	if (likely(rule_cache_probe(entry, key, out_rule)))
+		return entry;
+	entry = rule_cache_second(key, is_exact);
+	return rule_cache_probe(entry, key, out_rule) ? entry : NULL;
+}
+
+/* It is not where the entry's guess leads, but `caller`. */
+void rule_cache_correct(struct rule_cache_entry *entry, const struct rule_cache_entry *caller);
+
+/* As rule_cache_find(), for the caller of the frame that `entry` undid; the key is not exact. */
+static ALWAYS_INLINE struct rule_cache_entry *rule_cache_find_caller(struct rule_cache_entry *entry,
+								     uint64_t key, uint64_t *out_rule)
+{
+	uint64_t place = load_relaxed(&entry->caller); /* nothing comes of it but a comparison */
+	struct rule_cache_entry *caller = (struct rule_cache_entry *)(void *)((char *)rule_cache + place);
+	if (unlikely(!rule_cache_probe(caller, key, out_rule))) {
+		caller = rule_cache_find(key, false, out_rule);
+		if (caller)
+			rule_cache_correct(entry, caller);
+	}
+	return caller;
 }
 
 /* Puts a rule in front; what was there moves to the second place. */

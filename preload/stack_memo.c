@@ -88,7 +88,7 @@ static bool note_words(struct stack_memo *memo, const struct guard *guard, uint3
 	const uint64_t key_bits = rule_cache_key_bits(memo->generation, false);
 	uint64_t pc = memo->pc, sp = memo->sp, fp = memo->fp, fp_source = START, rule;
 	uint32_t frame = 0;
-	while (rule_cache_find(pc ^ key_bits, &rule)) {
+	while (rule_cache_find(pc ^ key_bits, false, &rule)) {
 		uint32_t row = rule_row(rule);
 		if (row >= 64)
 			return false;

@@ -63,23 +63,13 @@ static NOINLINE enum step end_cached(struct walk *w, uint64_t rule)
 	return rule_shape(rule) == RULE_OUTERMOST ? STEP_IS_OUTERMOST : STEP_WITHOUT_CFI;
 }
 
-/*
- * The same value, of which the compiler knows nothing: of two words that were found to be equal
- * it would go on with the one that comes later.
- */
-static ALWAYS_INLINE uint64_t opaque(uint64_t value)
-{
-	__asm__("" : "+r"(value));
-	return value;
-}
-
 /* The state of a walk by cached rules: in registers, since stores through `frame` might alias *w. */
 struct cached {
 	uint64_t pc, sp, fp, bx;
 	uint64_t *frame;
 	uint64_t *frames_end;
-	uint64_t verified;   /* a rule whose row is verified */
-	uint64_t frame_base; /* of that row */
+	uint64_t frame_base; /* of the row that is verified */
+	uint32_t verified;   /* as rule_row_bits() */
 };
 
 enum undone { UNDONE, UNDONE_NOT, UNDONE_IS_LAST, UNDONE_IS_FULL };
@@ -89,7 +79,8 @@ static ALWAYS_INLINE enum undone undo_cached(struct walk *w, struct cached *at, 
 {
 	uint64_t offset = (uint64_t)rule_offset(rule);
 	uint64_t cfa = at->sp + offset, saved_base = cfa;
-	if (unlikely(!rule_is_ordinary(rule))) {
+	bool is_ordinary = rule_is_ordinary_in(rule, at->verified);
+	if (unlikely(!is_ordinary)) {
 		enum rule_shape shape = rule_shape(rule);
 		if (shape == RULE_BY_FP || shape == RULE_BY_BX) {
 			saved_base = cfa = (shape == RULE_BY_FP ? at->fp : at->bx) + offset;
@@ -106,17 +97,17 @@ static ALWAYS_INLINE enum undone undo_cached(struct walk *w, struct cached *at, 
 		}
 		if (cfa <= at->sp)
 			return UNDONE_NOT;
+		if (rule_row_bits(rule) != at->verified) {
+			uint32_t row = rule_row(rule);
+			if (unlikely(!is_verified(w, row)) && !verify_row(w, row))
+				return UNDONE_NOT;
+			at->verified = rule_row_bits(rule);
+			at->frame_base = modules_frame_base[row];
+		}
 	}
 	if (unlikely(cfa - w->cfa_low > w->cfa_span))
 		return UNDONE_NOT;
-	if (unlikely(!rule_has_row_of(rule, at->verified))) {
-		uint32_t row = rule_row(rule);
-		if (unlikely(!is_verified(w, row)) && !verify_row(w, row))
-			return UNDONE_NOT;
-		at->verified = rule;
-		at->frame_base = modules_frame_base[row];
-	}
-	if (likely(!(rule & RULE_HIDDEN))) {
+	if (likely(is_ordinary) || !(rule & RULE_HIDDEN)) {
 		if (unlikely(at->frame == at->frames_end)) {
 			if (!walk_make_room(w))
 				return UNDONE_IS_FULL;
@@ -124,21 +115,12 @@ static ALWAYS_INLINE enum undone undo_cached(struct walk *w, struct cached *at, 
 		}
 		*at->frame++ = at->pc + at->frame_base;
 	}
-	uint64_t caller = *(const uint64_t *)(uintptr_t)(cfa + (uint64_t)ARCH_RA_CFA_OFFSET);
 	uint64_t saved_fp = *(const uint64_t *)(uintptr_t)(saved_base + (uint64_t)rule_fp(rule) * 8);
 	uint64_t saved_bx = *(const uint64_t *)(uintptr_t)(saved_base + (uint64_t)rule_bx(rule) * 8);
 	at->fp = rule_fp(rule) == RULE_UNCHANGED ? at->fp : saved_fp;
 	at->bx = rule_bx(rule) == RULE_UNCHANGED ? at->bx : saved_bx;
+	at->pc = *(const uint64_t *)(uintptr_t)(cfa + (uint64_t)ARCH_RA_CFA_OFFSET);
 	at->sp = cfa;
-	atomic_u64 *guess = rule_cache_caller(at->pc);
-	uint64_t guessed = load_relaxed(guess); /* nothing comes of it but a comparison */
-	at->pc = opaque(guessed);
-	if (unlikely(guessed != caller)) {
-		at->pc = opaque(caller);
-		/* Not each time: of frames with many callers the processors would fight for the line. */
-		if (guessed == 0)
-			store_relaxed(guess, caller); /* any word will do, see above */
-	}
 	return UNDONE;
 }
 
@@ -148,8 +130,8 @@ static ALWAYS_INLINE enum undone undo_cached(struct walk *w, struct cached *at, 
  * emitted yet) or STEP_WITHOUT_CFI.
  *
  * Each frame waits for the one before it: pc -> entry -> offset -> return address, two loads
- * and what is between them.  So the caller is guessed (rule_cache_callers): while guesses are
- * right, which a predicted branch finds out, the chain is pc -> guess, one load.  All else is
+ * and what is between them.  So the caller's entry is guessed (rule_cache.h): while guesses are
+ * right, which a predicted branch finds out, the chain is entry -> entry, one load.  All else is
  * kept off it too: what is checked is checked by branches, and saved registers are loaded
  * whether they were saved or not.  A wrong pc needs no check, for it has no rule.
  */
@@ -164,23 +146,32 @@ static HOT NOINLINE enum step walk_cached(struct walk *w)
 		.bx = w->machine.bx,
 		.frame = w->frame,
 		.frames_end = w->frames_end,
-		.verified = ~UINT64_C(0), /* no row is that high */
+		.verified = RULE_ROW_BITS_NONE,
 	};
 	enum undone undone = UNDONE;
+	struct rule_cache_entry *entry;
 	uint64_t rule = 0;
 
 	if (w->is_exact) {
 		uint64_t *leaf = at.frame;
-		undone = rule_cache_find(at.pc ^ exact_bits, &rule) ? undo_cached(w, &at, rule) : UNDONE_NOT;
-		if (undone == UNDONE) {
+		entry = rule_cache_find(at.pc ^ exact_bits, true, &rule);
+		if (entry)
+			undone = undo_cached(w, &at, rule);
+		if (entry && undone == UNDONE) {
 			if (leaf < at.frame)
 				*leaf |= CPROF_FRAME_EXACT;
 			w->is_exact = false;
 			w->machine.context = NULL;
+			entry = rule_cache_find_caller(entry, at.pc ^ key_bits, &rule);
 		}
+	} else {
+		entry = rule_cache_find(at.pc ^ key_bits, false, &rule);
 	}
-	while (undone == UNDONE && rule_cache_find(at.pc ^ key_bits, &rule))
+	while (entry && undone == UNDONE) {
 		undone = undo_cached(w, &at, rule);
+		if (likely(undone == UNDONE))
+			entry = rule_cache_find_caller(entry, at.pc ^ key_bits, &rule);
+	}
 	w->frame = at.frame;
 	w->machine.pc = at.pc;
 	w->machine.sp = at.sp;

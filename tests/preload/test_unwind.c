@@ -369,13 +369,12 @@ Test(unwind, wrong_guesses_of_callers_change_nothing)
 	walk(&regs, &bounds, &known);
 	cr_assert_eq(known.flags, 0);
 	cr_assert_gt(known.count, 4);
-	/* Frames of the walk itself have rules: taken at their word they would lead in circles. */
-	for (uint32_t turn = 0; turn < known.count + 4; turn++) {
+	/* Entries of the walk itself have rules: taken at their word they would lead in circles. */
+	for (uint32_t turn = 0; turn < 64; turn++) {
 		for (uint32_t i = 0; i < RULE_CACHE_ENTRIES; i++) {
-			uint64_t guess = turn < known.count ? pc_of(known.frames[turn])
-					 : turn % 2         ? (uint64_t)i << 32 | i
-							    : 0;
-			store_relaxed(&rule_cache_callers[i], guess);
+			uint64_t guess = turn < 32 ? i + turn : cprof_mix64((uint64_t)turn << 32 | i);
+			store_relaxed(&rule_cache[i].caller,
+				      guess % RULE_CACHE_ENTRIES * sizeof(rule_cache[0]));
 		}
 		walk(&regs, &bounds, &again);
 		expect_equal_stacks(&known, &again);
