@@ -9,19 +9,12 @@
  * Context: benchmarks.
  */
 #include <stdint.h>
-#include <stdlib.h>
+
+#include "interposer.h"
 
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-extern void *__libc_malloc(size_t size);
-extern void __libc_free(void *block);
-
-extern void *(*volatile next_malloc)(size_t);
-extern void (*volatile next_free)(void *);
 extern uint8_t marks[1u << 16];
-
-void *(*volatile next_malloc)(size_t) = __libc_malloc;
-void (*volatile next_free)(void *) = __libc_free;
 uint8_t marks[1u << 16];
 
 static __thread uint64_t left;
@@ -32,7 +25,7 @@ static __attribute__((noinline, cold)) void *count_again(size_t size)
 	return next_malloc(size);
 }
 
-__attribute__((visibility("default"))) void *malloc(size_t size)
+EXPORTED void *malloc(size_t size)
 {
 	if (unlikely(size >= left))
 		return count_again(size);
@@ -40,7 +33,7 @@ __attribute__((visibility("default"))) void *malloc(size_t size)
 	return next_malloc(size);
 }
 
-__attribute__((visibility("default"))) void free(void *block)
+EXPORTED void free(void *block)
 {
 	if (unlikely(marks[(uint16_t)((uintptr_t)block >> 8)]))
 		abort();
