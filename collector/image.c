@@ -25,6 +25,10 @@
 #include "sigbus_guard.h"
 #include "u64_map.h"
 
+/* A make starts the same compiler again soon. */
+#define IDLE_MS 10000
+#define IDLE_MAX 64
+
 /* A cached answer: lines [first, first + count). */
 struct answer {
 	uint32_t first;
@@ -39,6 +43,9 @@ struct image {
 	char *path;
 	int fd;       /* until it is loaded: then libdwfl's, -1 here */
 	int debug_fd; /* of a debug file in the process's root, or -1; likewise */
+
+	uint32_t holders;
+	int64_t idle_since_ms; /* when it was first seen without a holder, or 0 */
 
 	bool is_loaded;
 	Dwfl *dwfl;
@@ -121,6 +128,37 @@ struct image *image_open(const struct image_source *source)
 		memcpy(image->build_id, source->build_id, source->build_id_bytes);
 	images = image;
 	return image;
+}
+
+void image_hold(struct image *image)
+{
+	if (!image)
+		return;
+	image->holders++;
+	image->idle_since_ms = 0;
+}
+
+void image_release(struct image *image)
+{
+	if (image)
+		image->holders--;
+}
+
+void image_close_idle(int64_t now_ms)
+{
+	size_t idle_count = 0;
+	for (struct image **place = &images; *place;) {
+		struct image *image = *place;
+		if (image->holders == 0 && image->idle_since_ms == 0)
+			image->idle_since_ms = now_ms;
+		if (image->holders == 0 &&
+		    (now_ms - image->idle_since_ms >= IDLE_MS || idle_count++ >= IDLE_MAX)) {
+			*place = image->next;
+			free_image(image);
+		} else {
+			place = &image->next;
+		}
+	}
 }
 
 void image_close_all(void)

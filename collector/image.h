@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ELF objects that the profiled processes have loaded, opened once for the life of
- * the collector and shared by all processes of the tree (by build id, else by
- * device and inode).  Opening keeps the file readable even if it is deleted or
- * replaced afterwards; symbols are read at the first question.
+ * ELF objects that the profiled processes have loaded, opened once and shared by all
+ * processes of the tree (by build id, else by device and inode).  Opening keeps the file
+ * readable even if it is deleted or replaced afterwards; symbols are read at the first
+ * question.  A file that nobody runs any more is let go some time later: it may be on a
+ * file system that somebody wants to unmount, or one of thousands.
  *
  * Context: collector, main thread.
  */
@@ -29,6 +30,16 @@ struct image_source {
  * same device and inode).  The cache owns the image.
  */
 struct image *image_open(const struct image_source *source);
+
+/* While it is held it stays open; both take NULL. */
+void image_hold(struct image *image);
+void image_release(struct image *image);
+
+/*
+ * Closes what nobody has held for a while.  Not while an image is in use that was opened, but is
+ * not held yet.
+ */
+void image_close_idle(int64_t now_ms);
 
 /* Releases all images. */
 void image_close_all(void);

@@ -455,6 +455,7 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 		http_run(loop.http, clock_monotonic_ms());
 		push_run(loop.push, clock_monotonic_ms());
 		release_held(&loop);
+		image_close_idle(clock_monotonic_ms());
 		if (do_one_job(&loop))
 			continue;
 		if (is_finished(&loop))

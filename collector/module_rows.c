@@ -79,6 +79,7 @@ static int insert(struct module_rows *rows, const struct segment_reader *reader,
 				      .build_id_bytes = module.build_id_bytes,
 				      .flags = row->flags};
 	module.image = image_open(&source);
+	image_hold(module.image);
 	memmove(grown + at + 1, grown + at, (rows->count - at) * sizeof *grown);
 	grown[at] = module;
 	rows->count++;
@@ -119,8 +120,10 @@ void module_rows_refresh(struct module_rows *rows, const struct segment_reader *
 
 void module_rows_free(struct module_rows *rows)
 {
-	for (size_t i = 0; i < rows->count; i++)
+	for (size_t i = 0; i < rows->count; i++) {
+		image_release(rows->modules[i].image);
 		free((char *)rows->modules[i].path);
+	}
 	free(rows->modules);
 	*rows = (struct module_rows){0};
 }

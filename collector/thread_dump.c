@@ -230,6 +230,8 @@ static int make_dump(struct work *work)
 		return error;
 	work->dump.modules = work->modules.items;
 	work->dump.module_count = work->modules.count;
+	for (size_t i = 0; i < work->modules.count; i++)
+		image_hold(work->modules.items[i].image);
 	work->dump.samples = arena_array(arena, count, sizeof *work->dump.samples);
 	work->dump.comments = (const char **)arena_pointers(arena, COMMENTS_MAX);
 	work->waits = arena_array(arena, count, sizeof *work->waits);
@@ -285,6 +287,8 @@ struct profile thread_dump_profile(const struct thread_dump *dump)
 
 void thread_dump_free(struct thread_dump *dump)
 {
+	for (size_t i = 0; i < dump->module_count; i++)
+		image_release(dump->modules[i].image);
 	if (dump->memory)
 		arena_fini(&dump->memory->arena);
 	free(dump->memory);

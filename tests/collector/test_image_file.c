@@ -59,6 +59,60 @@ Test(image_file, identifies_files_without_a_build_id_by_inode)
 	cr_expect_null(image_open(&source));
 }
 
+static int count_descriptors(void)
+{
+	int count = 0;
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) != -1;
+	return count;
+}
+
+Test(image_file, is_let_go_a_while_after_its_last_holder)
+{
+	image_probe_build_library();
+	int before = count_descriptors();
+	struct image *image = image_probe_open("full");
+	cr_assert_not_null(image);
+	image_hold(image);
+	image_hold(image);
+	image_close_idle(1000);
+	image_release(image);
+	image_close_idle(100000);
+	cr_expect_str_eq(image_probe_frames_of(image, "full", "exported_one"),
+			 image_probe_frames_of(image_probe_open("full"), "full", "exported_one"));
+	cr_expect_gt(count_descriptors(), before);
+	image_release(image);
+	image_close_idle(200000);
+	image_close_idle(209999);
+	cr_expect_eq(image_probe_open("full"), image, "it may be wanted again");
+	image_hold(image);
+	image_close_idle(300000);
+	image_release(image);
+	image_close_idle(400000);
+	image_close_idle(410000);
+	cr_expect_eq(count_descriptors(), before);
+	image_hold(NULL);
+	image_release(NULL);
+}
+
+Test(image_file, is_let_go_at_once_where_there_are_many)
+{
+	uint8_t id[CPROF_BUILD_ID_MAX];
+	int before = count_descriptors();
+	fixture_write("l.c", image_probe_library_c);
+	fixture_run("gcc -O1 -c -fPIC l.c; for i in $(seq 100 200); do gcc -shared l.o -o full$i "
+		    "-Wl,--build-id=0x12345$i; done");
+	for (int i = 100; i <= 200; i++) {
+		char name[16];
+		snprintf(name, sizeof name, "full%d", i);
+		uint32_t bytes = fixture_build_id(name, id);
+		cr_expect_not_null(image_probe_open_at(fixture_path(name), -1, id, bytes));
+	}
+	cr_expect_eq(count_descriptors(), before + 101);
+	image_close_idle(1);
+	cr_expect_eq(count_descriptors(), before + 64);
+}
+
 Test(image_file, is_opened_once_for_all_processes)
 {
 	image_probe_build_library();
