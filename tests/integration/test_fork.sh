@@ -120,7 +120,7 @@ done | sort -u)"
 
 # A shell tree: first process, builtins in forked subshells, exec'd children.
 fresh_out
-expect_equal "shell: output" "1 2 done 5" "$(profiled bash -c '(echo 1); (exec echo 2); "$1" 100 5; echo $?' bash "$VICTIMS/steady" | xargs)"
+expect_equal "shell: output" "1 2 done 5" "$(profiled bash -c '(echo 1); (exec echo 2); "$1" 300 5; echo $?' bash "$VICTIMS/steady" | xargs)"
 expect "shell: settles" settle
 expect_all_valid shell
 expect_profile steady cpu "shell: child of the shell"
