@@ -12,11 +12,13 @@
 
 #include "process.h"
 #include "record.h"
+#include "safe_read.h"
 #include "sys.h"
 #include "thread.h"
 #include "trace.h"
 
 #define THREAD_NAME_BYTES 16
+#define PAGE_BYTES UINT64_C(4096)
 
 /* A forked child that has not registered is not traced, and is not registered for an event of these. */
 static bool begin(struct guard *out_guard)
@@ -77,13 +79,33 @@ void trace_life_forked(const struct trace_life_call *call, uint32_t child)
 	guard_leave(&guard);
 }
 
+/* As strnlen(); of an address that the call will refuse, which then has no path, 0. */
+static size_t readable_length(const char *path, size_t bytes_max)
+{
+	size_t length = 0;
+	while (length < bytes_max) {
+		uint64_t at = (uint64_t)(uintptr_t)path + length;
+		size_t in_page = PAGE_BYTES - at % PAGE_BYTES;
+		char first;
+		if (in_page > bytes_max - length)
+			in_page = bytes_max - length;
+		if (!safe_read_copy(at, &first, 1))
+			return 0;
+		size_t found = strnlen(path + length, in_page);
+		length += found;
+		if (found < in_page)
+			break;
+	}
+	return length;
+}
+
 void trace_life_execs(const struct trace_life_call *call, const char *path)
 {
 	struct guard guard;
 	bool is_child = process_is_vfork_child();
 	if (!path || !begin(&guard))
 		return;
-	const struct trace_text text = {path, strnlen(path, CPROF_TRACE_TEXT_MAX)};
+	const struct trace_text text = {path, readable_length(path, CPROF_TRACE_TEXT_MAX)};
 	const struct trace_event event = {.kind = is_child ? CPROF_EVENT_FORK : CPROF_EVENT_EXEC,
 					  .stack = stack_of(&guard, call),
 					  .a = is_child ? (uint64_t)sys_call0(SYS_getpid) : 0};

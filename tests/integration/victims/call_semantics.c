@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -286,6 +287,22 @@ static void errors(void)
 }
 
 /* What goes in comes out, whatever the call. */
+/* What cannot be read is the kernel's to refuse. */
+static void bad_paths(void)
+{
+	char *const words[] = {"x", NULL};
+	const size_t page = 4096;
+	char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(pages, 'a', page);
+	mprotect(pages + page, page, PROT_NONE);
+	char *volatile bad = (char *)8;
+	SAY_LONG(execve(bad, words, environ));
+	SAY_LONG(execv(pages + page, words));
+	SAY_LONG(execve(pages + page - 8, words, environ));
+	strcpy(pages + page - 6, "/no/x");
+	SAY_LONG(execv(pages + page - 6, words));
+}
+
 static void transfers(void)
 {
 	int fds[2];
@@ -411,6 +428,7 @@ int main(void)
 	errors();
 	transfers();
 	overflow();
+	bad_paths();
 	printf("interrupted\n");
 	for (size_t i = 0; i < CALLS; i++)
 		if (!calls[i].restarts)
