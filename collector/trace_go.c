@@ -262,8 +262,11 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 			 event->stack);
 		break;
 	case CPROF_EVENT_FORK:
-		snprintf(text, sizeof text, "%" PRIu64 "%s%s", event->a, event->text[0] ? " " : "",
-			 event->text);
+		if (event->a)
+			snprintf(text, sizeof text, "%" PRIu64 "%s%s", event->a, event->text[0] ? " " : "",
+				 event->text);
+		else
+			snprintf(text, sizeof text, "%s", event->text);
 		show_log(writer, step->thread, step->time_ns, 0, "fork", text, event->stack);
 		break;
 	case CPROF_EVENT_SIGNAL:

@@ -305,7 +305,8 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 		break;
 	case CPROF_EVENT_FORK:
 		perfetto_event_begin(packets, on, TYPE_INSTANT, PERFETTO_THREADS, "fork");
-		perfetto_event_uint(packets, "pid", event->a);
+		if (event->a)
+			perfetto_event_uint(packets, "pid", event->a);
 		if (event->text[0])
 			perfetto_event_text(packets, "path", event->text);
 		break;

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What changes the process: fork, the ends of its life, giving up rights, unloading
- * libraries.  exec is passed on, and noted in a trace: a new image registers for itself.
- * So are signals that the program sends.
+ * libraries.  Signals that the program sends are passed on, and noted in a trace.
  *
  * Context: as the real functions.
  */
-#include <alloca.h>
+#include <errno.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "confinement.h"
@@ -42,19 +39,9 @@ static void begin_child(bool parent_may_record)
 	cpu_timer_start_in_child();
 }
 
-/* Tells the trace, if one is taken, by `note` of this call of an interposed function. */
-#define NOTE_CALL(name, note, ...)                                                                       \
-	do {                                                                                             \
-		if (unlikely(trace_is_on())) {                                                           \
-			struct trace_life_call call_ = {.function = (const void *)(uintptr_t)real.name}; \
-			unwind_regs_of_caller(&call_.regs);                                              \
-			note(&call_, __VA_ARGS__);                                                       \
-		}                                                                                        \
-	} while (0)
-
-EXPORT pid_t INTERPOSED(fork)(void)
+/* As `real_fork` does it, which may be of a libc that has none. */
+static pid_t fork_by(pid_t (*real_fork)(void))
 {
-	real_resolve();
 	bool may_record = process_may_record() && process_may_call();
 	/*
 	 * A timer that expires during a long fork makes the kernel begin it again, and
@@ -65,14 +52,35 @@ EXPORT pid_t INTERPOSED(fork)(void)
 	if (may_record)
 		(void)sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&sigprof, (long)&old_mask,
 				KERNEL_SIGSET_BYTES);
-	pid_t pid = real.fork();
+	pid_t pid = real_fork();
 	if (pid == 0)
 		begin_child(may_record);
 	/* Nothing else: the program's fork handlers may have changed the mask. */
 	if (may_record && !(old_mask & sigprof))
 		(void)sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&sigprof, 0, KERNEL_SIGSET_BYTES);
+	return pid;
+}
+
+EXPORT pid_t INTERPOSED(fork)(void)
+{
+	real_resolve();
+	pid_t pid = fork_by(real.fork);
 	if (pid > 0)
-		NOTE_CALL(fork, trace_life_forked, (uint32_t)pid);
+		TRACE_LIFE_NOTE(fork, trace_life_forked, (uint32_t)pid);
+	return pid;
+}
+
+/* Without the program's fork handlers, and to be called from signal handlers too. */
+EXPORT pid_t INTERPOSED(_Fork)(void)
+{
+	real_resolve();
+	if (!real._Fork) {
+		errno = ENOSYS;
+		return -1;
+	}
+	pid_t pid = fork_by(real._Fork);
+	if (pid > 0)
+		TRACE_LIFE_NOTE(_Fork, trace_life_forked, (uint32_t)pid);
 	return pid;
 }
 
@@ -87,71 +95,13 @@ EXPORT int INTERPOSED(daemon)(int keeps_directory, int keeps_files)
 	return result;
 }
 
-#define DEFINE_EXEC(name, parameters, arguments)         \
-	EXPORT int INTERPOSED(name) parameters           \
-	{                                                \
-		real_resolve();                          \
-		NOTE_CALL(name, trace_life_execs, path); \
-		return real.name arguments;              \
-	}
-
-DEFINE_EXEC(execve, (const char *path, char *const *words, char *const *environment),
-	    (path, words, environment))
-DEFINE_EXEC(execv, (const char *path, char *const *words), (path, words))
-DEFINE_EXEC(execvp, (const char *path, char *const *words), (path, words))
-DEFINE_EXEC(execvpe, (const char *path, char *const *words, char *const *environment),
-	    (path, words, environment))
-
-/*
- * These have their words as parameters, and in libc do not go through the symbols of those
- * above.  Like libc's they keep the words on the stack.
- */
-
-/* How many there are, with the NULL that ends them. */
-static size_t count_words(const char *first, va_list list)
-{
-	size_t count = 1;
-	for (const char *word = first; word; word = va_arg(list, const char *))
-		count++;
-	return count;
-}
-
-static void take_words(char **out_words, size_t count, const char *first, va_list list)
-{
-	out_words[0] = (char *)(uintptr_t)first;
-	for (size_t i = 1; i < count; i++)
-		out_words[i] = va_arg(list, char *);
-}
-
-#define DEFINE_EXEC_LIST(name, passed_to, environment, ...)                   \
-	int INTERPOSED(name)(const char *path, const char *first, ...);       \
-	EXPORT int INTERPOSED(name)(const char *path, const char *first, ...) \
-	{                                                                     \
-		va_list list;                                                 \
-		real_resolve();                                               \
-		va_start(list, first);                                        \
-		size_t count = count_words(first, list);                      \
-		va_end(list);                                                 \
-		char **words = alloca(count * sizeof *words);                 \
-		va_start(list, first);                                        \
-		take_words(words, count, first, list);                        \
-		environment;                                                  \
-		va_end(list);                                                 \
-		NOTE_CALL(passed_to, trace_life_execs, path);                 \
-		return real.passed_to(path, words, ##__VA_ARGS__);            \
-	}
-
-DEFINE_EXEC_LIST(execl, execv, (void)0)
-DEFINE_EXEC_LIST(execlp, execvp, (void)0)
-DEFINE_EXEC_LIST(execle, execve, char *const *variables = va_arg(list, char *const *), variables)
-
 /* ---- signals that the program sends ------------------------------------------------------------ */
 
 #define DEFINE_SIGNALLING(name, parameters, arguments, note, number, target) \
 	EXPORT int INTERPOSED(name) parameters                               \
 	{                                                                    \
 		real_resolve();                                              \
-		NOTE_CALL(name, note, number, target);                       \
+		TRACE_LIFE_NOTE(name, note, number, target);                 \
 		return real.name arguments;                                  \
 	}
 

@@ -14,9 +14,11 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h> /* FILE, the type alone */
 #include <sys/types.h>
 #include <threads.h>
 #include <time.h>
@@ -83,6 +85,10 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(void, dallocx, (void *, int))                       \
 	X(void, sdallocx, (void *, size_t, int))
 
+#define REAL_SPAWN_PARAMETERS                                                                  \
+	(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, \
+	 char *const *, char *const *)
+
 /* Resolved when the library is loaded; not called before. */
 #define REAL_SYSTEM_FUNCTIONS(X)                                                                 \
 	X(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *)) \
@@ -94,11 +100,18 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(int, sigaltstack, (const stack_t *, stack_t *))                                        \
 	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                   \
 	X(pid_t, fork, (void))                                                                   \
+	X(pid_t, _Fork, (void)) /* may be NULL, as execveat: since glibc 2.34 */                 \
 	X(int, daemon, (int, int))                                                               \
 	X(int, execve, (const char *, char *const *, char *const *))                             \
 	X(int, execv, (const char *, char *const *))                                             \
 	X(int, execvp, (const char *, char *const *))                                            \
 	X(int, execvpe, (const char *, char *const *, char *const *))                            \
+	X(int, fexecve, (int, char *const *, char *const *))                                     \
+	X(int, execveat, (int, const char *, char *const *, char *const *, int))                 \
+	X(int, posix_spawn, REAL_SPAWN_PARAMETERS)                                               \
+	X(int, posix_spawnp, REAL_SPAWN_PARAMETERS)                                              \
+	X(int, system, (const char *))                                                           \
+	X(FILE *, popen, (const char *, const char *))                                           \
 	X(int, kill, (pid_t, int))                                                               \
 	X(int, killpg, (pid_t, int))                                                             \
 	X(int, sigqueue, (pid_t, int, const union sigval))                                       \

@@ -7,6 +7,7 @@
  */
 #include "trace_life.h"
 
+#include <fcntl.h>
 #include <linux/prctl.h>
 #include <string.h>
 
@@ -14,8 +15,8 @@
 #include "record.h"
 #include "safe_read.h"
 #include "sys.h"
+#include "text.h"
 #include "thread.h"
-#include "trace.h"
 
 #define THREAD_NAME_BYTES 16
 #define PAGE_BYTES UINT64_C(4096)
@@ -111,6 +112,37 @@ void trace_life_execs(const struct trace_life_call *call, const char *path)
 					  .a = is_child ? (uint64_t)sys_call0(SYS_getpid) : 0};
 	trace_event_text(&guard, &event, &text, 1);
 	guard_leave(&guard);
+}
+
+void trace_life_spawned(const struct trace_life_call *call, uint32_t child, const char *path)
+{
+	struct guard guard;
+	if (!begin(&guard))
+		return;
+	const struct trace_text text = {path, strnlen(path, CPROF_TRACE_TEXT_MAX)};
+	const struct trace_event event = {
+		.kind = CPROF_EVENT_FORK, .stack = stack_of(&guard, call), .a = child};
+	trace_event_text(&guard, &event, &text, 1);
+	guard_leave(&guard);
+}
+
+void trace_life_execs_at(const struct trace_life_call *call, int fd, const char *name, int flags)
+{
+	char link[48];
+	char path[CPROF_TRACE_TEXT_MAX];
+	struct text text;
+	if (!(flags & AT_EMPTY_PATH) || (name && name[0])) {
+		trace_life_execs(call, name);
+		return;
+	}
+	if (!process_may_call())
+		return;
+	text_init(&text, link, sizeof link);
+	text_add(&text, "/proc/self/fd/");
+	text_add_u64(&text, (uint32_t)fd);
+	long size = sys_call4(SYS_readlinkat, AT_FDCWD, (long)link, (long)path, sizeof path - 1);
+	path[sys_is_error(size) ? 0 : size] = '\0';
+	trace_life_execs(call, path);
 }
 
 static void add_signal(const struct trace_life_call *call, int number, uint64_t target, uint32_t flags)

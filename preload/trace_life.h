@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "real.h"
+#include "trace.h"
 #include "unwind.h"
 
 /* The program's call: of `function`, with `regs` as its caller's registers. */
@@ -26,11 +28,25 @@ void trace_life_thread_ends(uint64_t joined_as);
 void trace_life_thread_is_named(void);
 
 void trace_life_forked(const struct trace_life_call *call, uint32_t child);
+/* Another program is in a child, which is not known if it is 0. */
+void trace_life_spawned(const struct trace_life_call *call, uint32_t child, const char *path);
 /* In a vfork child it is its parent that has forked. */
 void trace_life_execs(const struct trace_life_call *call, const char *path);
+/* The same as execveat() names it. */
+void trace_life_execs_at(const struct trace_life_call *call, int fd, const char *path, int flags);
 
 /* About to send a signal, which may be its last: to `target`, as kill() takes it, or to a thread. */
 void trace_life_signals(const struct trace_life_call *call, int number, int64_t target);
 void trace_life_signals_thread(const struct trace_life_call *call, int number, uint64_t thread);
+
+/* Tells the trace, if one is taken, by `note` of this call of an interposed function. */
+#define TRACE_LIFE_NOTE(name, note, ...)                                                                 \
+	do {                                                                                             \
+		if (unlikely(trace_is_on())) {                                                           \
+			struct trace_life_call call_ = {.function = (const void *)(uintptr_t)real.name}; \
+			unwind_regs_of_caller(&call_.regs);                                              \
+			note(&call_, __VA_ARGS__);                                                       \
+		}                                                                                        \
+	} while (0)
 
 #endif

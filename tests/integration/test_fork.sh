@@ -50,6 +50,9 @@ parts_in()
 family fork
 part_burnt parent_work
 part_burnt child_work
+family plain-fork
+part_burnt parent_work
+part_burnt child_work
 RATE=1 family raw-clone
 part_burnt child_work
 family tree

@@ -13,8 +13,10 @@ pid=$(truth "$TMP/truth" pid)
 forked=$(truth "$TMP/truth" forked)
 vforked=$(truth "$TMP/truth" vforked)
 thread=$(truth "$TMP/truth" thread)
+traced=$TMP/traced
 expect_traces "of all calls" trace_calls
 perfetto_lines "$(trace_of trace_calls perfetto-trace)" >"$TMP/lines"
+cp "$(trace_of trace_calls trace)" "$traced"
 
 # expect_call FUNCTION WORDS: one line has these words, and the function in its stack.
 expect_call()
@@ -35,6 +37,32 @@ expect_equal "signals that were only asked for are none" 3 "$(grep -c 'send sign
 
 expect_equal "what cprof.h puts into the program is not shown" 0 "$(grep -c 'cprof\.h' "$TMP/lines" || true)"
 
+# Programs that are started: nothing is different for who starts them, and each is there with its stack.
+what="programs that are started"
+LIMIT=60 bounded "$VICTIMS/starts_programs" >"$TMP/plain" 2>/dev/null
+for settings in CPROF_TRACE=off CPROF_TRACE=flight; do
+	LIMIT=60 profiled $settings "$VICTIMS/starts_programs" >"$TMP/stdout" 2>"$TMP/pids"
+	expect_equal "$what, $settings: it says the same" "$(<"$TMP/plain")" "$(<"$TMP/stdout")"
+done
+fresh_out
+LIMIT=60 profiled CPROF_TRACE=full "$VICTIMS/starts_programs" >"$TMP/stdout" 2>"$TMP/pids"
+expect_equal "$what, CPROF_TRACE=full: it says the same" "$(<"$TMP/plain")" "$(<"$TMP/stdout")"
+settle
+file=$(grep -l spawns_nobody_s "$OUT"/starts_programs.*.perfetto-trace)
+expect_forms "$what" "$file" "${file%.perfetto-trace}.trace"
+perfetto_lines "$file" >"$TMP/lines"
+pid_of() { sed -n "s/^$1 //p" "$TMP/pids"; }
+expect_call spawns "instant fork pid=$(pid_of spawned) path=/bin/sh ["
+expect_call spawns_by_name "instant fork pid=$(pid_of 'spawned by name') path=true ["
+expect_call spawns_nobody_s "instant fork pid="
+expect_call asks_shell "instant fork path=/bin/sh ["
+expect_call opens_shell "instant fork path=/bin/sh ["
+expect_call forks_plainly "instant fork pid=$(pid_of forked) ["
+expect_call becomes_file_at "instant fork pid=$(pid_of 'became at') path=true ["
+expect_call becomes_file_at "instant fork pid=$(pid_of 'became empty') path=$(readlink -f /bin/true) ["
+expect_call becomes_file "instant exec path=$(readlink -f /bin/true) ["
+expect_equal "$what: all children" 8 "$(grep -c 'instant fork' "$TMP/lines")"
+
 # serves PATH: what the viewer shows.
 serves()
 {
@@ -49,7 +77,7 @@ listens()
 
 if command -v go >/dev/null && command -v curl >/dev/null; then
 	viewer=
-	BROWSER=true go_trace -http=127.0.0.1:0 "$(trace_of trace_calls trace)" >"$TMP/viewer.log" 2>&1 &
+	BROWSER=true go_trace -http=127.0.0.1:0 "$traced" >"$TMP/viewer.log" 2>&1 &
 	job=$!
 	expect "the viewer listens" wait_until 60 listens
 	listens

@@ -73,9 +73,9 @@ static void child_burns(void)
 
 /* ---- without exec ---- */
 
-static void mode_fork(void)
+static void mode_fork(pid_t (*do_fork)(void))
 {
-	const pid_t child = fork();
+	const pid_t child = do_fork();
 	if (child == 0) {
 		child_burns();
 		_exit(0);
@@ -399,7 +399,9 @@ int main(int argc, char **argv)
 	if (!strcmp(mode, "leaf"))
 		say("leaf_work", leaf_work());
 	else if (!strcmp(mode, "fork"))
-		mode_fork();
+		mode_fork(fork);
+	else if (!strcmp(mode, "plain-fork"))
+		mode_fork(_Fork);
 	else if (!strcmp(mode, "raw-clone"))
 		mode_raw_clone();
 	else if (!strcmp(mode, "tree"))
