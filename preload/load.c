@@ -13,6 +13,7 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <gnu/libc-version.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
@@ -49,6 +50,10 @@
 /* Registration with libc's exit lists, in front of everything the program registers. */
 int __cxa_atexit(void (*function)(void *), void *argument, void *object);
 int __cxa_at_quick_exit(void (*function)(void *), void *object);
+
+/* Programs of another libc (musl) load us too, and must run: they have not all that we name. */
+#pragma weak __cxa_at_quick_exit
+#pragma weak gnu_get_libc_version
 
 static bool is_wanted(void)
 {
@@ -204,8 +209,8 @@ static atomic_u32 *load(void)
 		config.session = NULL;
 	if (!is_wanted() || !config_has_profiles())
 		return NULL;
-	if (!next_executable_has_libraries(next_own_object())) {
-		LOG(LOG_INFO, "the program does not use libc; it runs without profiling");
+	if (!gnu_get_libc_version || !next_executable_has_libraries(next_own_object())) {
+		LOG(LOG_INFO, "the program does not use glibc; it runs without profiling");
 		return NULL;
 	}
 	control_set_heap_state(rebind_malloc());

@@ -16,6 +16,7 @@
 #include "text.h"
 
 #pragma weak _dl_find_object
+#pragma weak dlvsym /* as those in load.c */
 
 #define VERSION_HIDDEN 0x8000u
 /* Below it are those of symbols that have none. */
@@ -161,7 +162,7 @@ static void *ask_for_default(const char *name)
 {
 	void *function = dlsym(RTLD_NEXT, name);
 #if defined(__x86_64__)
-	if (!function || function == dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5"))
+	if (dlvsym && (!function || function == dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5")))
 		function = dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2");
 #endif
 	return function;

@@ -23,6 +23,8 @@
 #include "next_symbol.h"
 #include "sys.h"
 
+#pragma weak dladdr1 /* as those in load.c: only programs of glibc get as far as its calls */
+
 enum { UNRESOLVED, RESOLVING, RESOLVED };
 static atomic_u32 progress;
 

@@ -23,6 +23,8 @@
 #include "real.h"
 #include "sys.h"
 
+#pragma weak dladdr1 /* as those in load.c: only programs of glibc get as far as its calls */
+
 #define PAGE_BYTES UINT64_C(4096)
 
 struct binding {

@@ -77,5 +77,14 @@ fi
 
 same "a pipeline with an early end" bash -c 'set -o pipefail; yes | head -100000 | sort -u; seq 1000000 | head -1; echo "${PIPESTATUS[@]}"'
 same "a static program is not disturbed" bash -c 'ldconfig --version | sed -n 1p | cut -c1-8; ldconfig -p >/dev/null; echo $?'
+if command -v musl-gcc >/dev/null; then
+	musl-gcc -O1 -pthread -o "$TMP/another_libc" "$HERE/victims/another_libc.c"
+	same "a program of another libc is not disturbed" sh -c "'$TMP/another_libc'; echo \$?"
+	expect_equal "a program of another libc: no profile" "" "$(compgen -G "$OUT/another_libc.*" || true)"
+	expect_equal "a program of another libc, first: exit status" 3 "$(status_of profiled CPROF_TRACE=flight "$TMP/another_libc")"
+	expect_equal "a program of another libc, first: nothing said" "" "$(<"$TMP/stderr")"
+else
+	skip_check "no musl-gcc"
+fi
 same "script, dash, awk, sed" sh -c 'awk "BEGIN { for (i = 0; i < 300000; i++) s += i * i % 17; print s }" | sed "s/1/x/g"; exit 200'
 finish
