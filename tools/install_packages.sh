@@ -14,7 +14,7 @@ packages=(
 	gcc g++ make binutils libc6-dev libjemalloc-dev libprotobuf-c-dev protobuf-c-compiler
 	libdw-dev libelf-dev libiberty-dev zlib1g-dev libmicrohttpd-dev libcurl4-openssl-dev
 	# to check
-	libcriterion-dev libunwind-dev clang-format clang-tidy cppcheck shellcheck
+	libcriterion-dev libunwind-dev protobuf-compiler clang-format clang-tidy cppcheck shellcheck
 	# programs to profile, and what the tests look at them with
 	redis-server redis-tools sqlite3 nginx-light wrk python3 libpython3.11-testsuite
 	memcached mariadb-server-core mariadb-client-core python3-yaml

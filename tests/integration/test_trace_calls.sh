@@ -63,33 +63,16 @@ expect_call becomes_file_at "instant fork pid=$(pid_of 'became empty') path=$(re
 expect_call becomes_file "instant exec path=$(readlink -f /bin/true) ["
 expect_equal "$what: all children" 8 "$(grep -c 'instant fork' "$TMP/lines")"
 
-# serves PATH: what the viewer shows.
-serves()
-{
-	curl -fsS --max-time 60 "$viewer$1"
-}
-
-listens()
-{
-	viewer=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' "$TMP/viewer.log")
-	[[ -n $viewer ]] && serves / >/dev/null
-}
-
 if command -v go >/dev/null && command -v curl >/dev/null; then
-	viewer=
-	BROWSER=true go_trace -http=127.0.0.1:0 "$traced" >"$TMP/viewer.log" 2>&1 &
-	job=$!
-	expect "the viewer listens" wait_until 60 listens
-	listens
+	expect "the viewer listens" viewer_open "$traced"
 	# Regions are on the pages of threads and tasks only.
 	for page in "start=0&end=1000000000000" "goid=$pid" "taskid=1" "focustask=1"; do
-		serves "/jsontrace?$page" >>"$TMP/json"
+		page "/jsontrace?$page" >>"$TMP/json"
 	done
 	for function in begins_task ends_task begins_region ends_region logs forks vforks kills raises becomes_true; do
 		expect "Go's form: the stack of $function" grep -q "\"name\":\"$function:" "$TMP/json"
 	done
-	kill $job
-	wait $job 2>/dev/null || true
+	viewer_close
 else
 	skip_check "Go's form: go or curl is not installed"
 fi

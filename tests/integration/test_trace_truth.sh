@@ -7,35 +7,10 @@
 #
 # timeout: 200
 source "$(dirname "$0")/lib.sh"
+source "$HERE/trace_lib.sh"
 
 SUPPORT=$HERE/../support
 ROUNDS=5
-
-# trace_of NAME FORM: the only file of this form.
-trace_of()
-{
-	local found
-	found=$(compgen -G "$OUT/$1.*.$2" || true)
-	[[ -n $found && $found != *$'\n'* ]] && echo "$found" || echo "$OUT/no-single-$2-of-$1"
-}
-
-# The tool itself, so that it can be ended.
-go_trace()
-{
-	exec "$(go tool -n trace | awk '{ print $1 }')" "$@"
-}
-
-# page PATH: what the viewer serves.
-page()
-{
-	curl -fsS --max-time 60 "$viewer$1"
-}
-
-listens()
-{
-	viewer=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' "$TMP/viewer.log")
-	[[ -n $viewer ]] && page / >/dev/null
-}
 
 # arrows NAME: how many begin.
 arrows()
@@ -43,13 +18,36 @@ arrows()
 	grep -o '"name":"[^"]*","ph":"s"' "$TMP/json" | grep -c "\"$1\"" || true
 }
 
+# shows PAGE WORD: it is served, and says that.
+shows()
+{
+	page "$1" >"$TMP/page" && grep -q "$2" "$TMP/page"
+}
+
+# Every page that the tool has for a trace; profiles as pprof reads them.
+check_all_pages()
+{
+	local path thread profile
+	for path in / /trace "/goroutines" /usertasks /userregions /mmu; do
+		expect "page $path" shows "$path" "<html\|<HTML\|<!DOCTYPE"
+	done
+	thread=$(page /goroutines | sed -n 's/.*href="\/goroutine?\([^"]*\)".*/\1/p' | head -1 | sed 's/&amp;/\&/g')
+	expect "page of a thread's function" shows "/goroutine?$thread" "<table"
+	expect "page of a region" shows "/userregion?type=outer" "<table"
+	for profile in io block syscall sched regionio regionblock regionsyscall regionsched; do
+		page "/$profile?raw=1&type=outer" >"$TMP/profile" || true
+		expect "page /$profile is a profile" go tool pprof -raw "$TMP/profile"
+	done
+	page "/block?raw=1" >"$TMP/profile"
+	pprof -traces "$TMP/profile" >"$TMP/block.text" 2>/dev/null
+	expect "page /block: a lock's function" grep -q pthread_mutex_lock "$TMP/block.text"
+}
+
 check_pages()
 {
 	local type
-	BROWSER=true go_trace -http=127.0.0.1:0 "$1" >"$TMP/viewer.log" 2>&1 &
-	local job=$!
-	if wait_until 60 listens; then
-		listens
+	if viewer_open "$1"; then
+		check_all_pages
 		page /goroutines >"$TMP/goroutines"
 		expect "goroutine analysis names threads by what they run" grep -q wait_on_command "$TMP/goroutines"
 		page /usertasks >"$TMP/usertasks"
@@ -70,8 +68,7 @@ check_pages()
 		fail "go tool trace serves its pages"
 		sed 's/^/      | /' "$TMP/viewer.log"
 	fi
-	kill $job 2>/dev/null
-	wait $job 2>/dev/null
+	viewer_close
 }
 
 # ---- the whole run ----------------------------------------------------------------------
@@ -95,6 +92,10 @@ if command -v go >/dev/null; then
 	go_form=$(trace_of trace_truth trace)
 	expect_equal "go tool trace reads it" 0 "$(status_of go tool trace -pprof=sync "$go_form")"
 	cp "$TMP/stdout" "$TMP/sync"
+	for type in net syscall sched; do
+		expect_equal "go tool trace -pprof=$type" 0 "$(status_of go tool trace -pprof=$type "$go_form")"
+		expect "its output is a profile" go tool pprof -raw "$TMP/stdout"
+	done
 	pprof -traces "$TMP/sync" >"$TMP/sync.text" 2>/dev/null
 	for function in pthread_mutex_lock pthread_rwlock_rdlock pthread_cond_wait sem_wait pthread_barrier_wait; do
 		expect "sync blocking profile: $function" grep -q "$function" "$TMP/sync.text"

@@ -22,10 +22,22 @@ perfetto_lines()
 	python3 "$HERE/../support/perfetto_text.py" "$1"
 }
 
+# unknown_fields PERFETTO: how many lines of what protoc decodes are of no field that the public format has there.
+unknown_fields()
+{
+	protoc -I "$HERE/../support" --decode=perfetto.Trace perfetto.proto <"$1" >"$TMP/decoded" || return
+	grep -cE '^ *[0-9]+[:{ ]' "$TMP/decoded" || true
+}
+
 # expect_forms WHAT PERFETTO GO: both forms are right; Go's as Go's own tool sees it.
 expect_forms()
 {
 	expect "$1: Perfetto's form is right" perfetto_lines "$2"
+	if command -v protoc >/dev/null; then
+		expect_equal "$1: protoc knows all of Perfetto's form" 0 "$(unknown_fields "$2")"
+	else
+		skip_check "$1: protoc is not installed"
+	fi
 	if command -v go >/dev/null; then
 		expect "$1: go tool trace takes Go's form" go_trace -pprof=sync "$3"
 	else
@@ -39,16 +51,52 @@ expect_traces()
 	expect_forms "$1" "$(trace_of "$2" perfetto-trace)" "$(trace_of "$2" trace)"
 }
 
+# exec_or_run COMMAND...: a job is the command itself, so that it can be ended.
+exec_or_run()
+{
+	if ((BASHPID != $$)); then
+		exec "$@"
+	fi
+	"$@"
+}
+
 go_trace()
 {
 	if [[ -z ${trace_path:-} ]]; then
 		trace_path=$(go tool -n trace 2>/dev/null | awk '{ print $1 }' || true)
 	fi
 	if [[ -x ${trace_path:-} ]]; then
-		"$trace_path" "$@"
+		exec_or_run "$trace_path" "$@"
 	else
-		go tool trace "$@"
+		exec_or_run go tool trace "$@"
 	fi
+}
+
+# viewer_open GO: the tool serves its pages.
+viewer_open()
+{
+	viewer=
+	BROWSER=true go_trace -http=127.0.0.1:0 "$1" >"$TMP/viewer.log" 2>&1 &
+	viewer_job=$!
+	wait_until 60 viewer_listens && viewer_listens
+}
+
+viewer_listens()
+{
+	viewer=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' "$TMP/viewer.log")
+	[[ -n $viewer ]] && page / >/dev/null
+}
+
+# page PATH: what the viewer serves.
+page()
+{
+	curl -fsS --max-time 60 "$viewer$1"
+}
+
+viewer_close()
+{
+	kill "$viewer_job" 2>/dev/null || true
+	wait "$viewer_job" 2>/dev/null || true
 }
 
 # lines_of PERFETTO: of each thread of the victim trace_logs: "tN first last count", by number of the
