@@ -19,7 +19,7 @@ worker()
 {
 	local pid
 	for pid in $(our_collectors); do
-		[[ $(<"/proc/$pid/comm") == cprof-collector ]] && echo "$pid"
+		[[ $(<"/proc/$pid/comm") != cprof-collector ]] || echo "$pid"
 	done
 }
 resident() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$(worker)/status"; }
