@@ -48,19 +48,9 @@ bool http_has_job(const struct http *http, int64_t now_ms)
 /* Wakes a peer, and with it all who wait for an answer to the same question. */
 static void answer(struct http *http, struct peer *first, struct http_reply *reply)
 {
-	struct answer *shared = malloc(sizeof *shared);
-	unsigned status = reply->status;
 	bool is_for_all = !first->request.is_post && !first->request.span_ms;
-	struct MHD_Response *response = http_peers_make_response(http, reply);
-	if (!shared || !response) {
-		if (response)
-			http->mhd->destroy_response(response);
-		free(shared);
-		http_peer_wake(http, first, NULL);
-		return;
-	}
-	*shared = (struct answer){.references = 1, .status = status, .response = response};
-	for (struct peer *peer = http->peers; peer && is_for_all; peer = peer->next)
+	struct answer *shared = http_peers_make_answer(http, reply);
+	for (struct peer *peer = http->peers; peer && shared && is_for_all; peer = peer->next)
 		if (peer != first && peer->state == PEER_WAITING && !peer->request.is_post &&
 		    strcmp(peer->uri, first->uri) == 0)
 			http_peer_wake(http, peer, shared);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/epoll.h>
 
 #include "http.h"
@@ -129,7 +130,7 @@ static void add_header(const struct http *http, struct MHD_Response *response, c
 	http->mhd->add_response_header(response, name, value);
 }
 
-struct MHD_Response *http_peers_make_response(const struct http *http, struct http_reply *reply)
+static struct MHD_Response *make_response(const struct http *http, struct http_reply *reply)
 {
 	struct MHD_Response *response = http->mhd->create_response_from_buffer(reply->size, reply->body,
 									       MHD_RESPMEM_MUST_FREE);
@@ -163,6 +164,18 @@ struct MHD_Response *http_peers_make_response(const struct http *http, struct ht
 	return response;
 }
 
+struct answer *http_peers_make_answer(const struct http *http, struct http_reply *reply)
+{
+	unsigned status = reply->status;
+	struct MHD_Response *response = make_response(http, reply);
+	struct answer *answer = response ? malloc(sizeof *answer) : NULL;
+	if (answer)
+		*answer = (struct answer){.references = 1, .status = status, .response = response};
+	else if (response)
+		http->mhd->destroy_response(response);
+	return answer;
+}
+
 void http_peer_wake(struct http *http, struct peer *peer, struct answer *answer)
 {
 	stop_watching(http, peer);
@@ -175,11 +188,23 @@ void http_peer_wake(struct http *http, struct peer *peer, struct answer *answer)
 	http->mhd->resume_connection(peer->connection);
 }
 
-/* The same to a peer whose request is being read. */
+/*
+ * By way of a sleep that ends at once: to a peer that has closed its side libmicrohttpd (0.9.75) does not
+ * send what is queued as soon as the request is read.
+ */
+static void answer_after_all(struct http *http, struct peer *peer, struct http_reply *reply)
+{
+	struct answer *answer = http_peers_make_answer(http, reply);
+	http->mhd->suspend_connection(peer->connection);
+	http_peer_wake(http, peer, answer);
+	http_peers_drop_answer(http, answer);
+}
+
+/* At once, while what is left of the request is not read: the connection ends with it. */
 static enum MHD_Result answer_now(struct http *http, struct peer *peer, struct http_reply *reply)
 {
 	unsigned status = reply->status;
-	struct MHD_Response *response = http_peers_make_response(http, reply);
+	struct MHD_Response *response = make_response(http, reply);
 	if (!response)
 		return MHD_NO;
 	http_peer_set_state(http, peer, PEER_REPLYING);
@@ -223,6 +248,24 @@ static bool has_body(const struct http *http, struct peer *peer)
 	return (length && strcmp(length, "0") != 0) || header(http, peer->connection, "Transfer-Encoding");
 }
 
+static enum MHD_Result count_length(void *argument, enum MHD_ValueKind kind, const char *name,
+				    const char *value)
+{
+	unsigned *count = argument;
+	(void)kind;
+	(void)value;
+	*count += strcasecmp(name, "Content-Length") == 0 || strcasecmp(name, "Transfer-Encoding") == 0;
+	return MHD_YES;
+}
+
+/* Who sends two lengths may mean one, and a proxy before us the other. */
+static bool has_one_length(const struct http *http, struct peer *peer)
+{
+	unsigned count = 0;
+	http->mhd->get_connection_values(peer->connection, MHD_HEADER_KIND, count_length, &count);
+	return count <= 1;
+}
+
 /*
  * The headers are there: judges them, and lets the body come.  A refusal waits for the
  * end of the request too, if that is the headers' end: only then the connection stays.
@@ -235,8 +278,11 @@ static enum MHD_Result begin_request(struct http *http, struct peer *peer, const
 	http_peer_set_state(http, peer, PEER_RECEIVING);
 	if (!peer->uri)
 		return MHD_NO;
-	if (may_ask(http, peer, refusal) && http_request_read(method, peer->uri, &peer->request, refusal) &&
-	    length && strtoull(length, NULL, 10) > HTTP_BODY_BYTES_MAX)
+	if (!has_one_length(http, peer))
+		http_reply_error(refusal, 400, "Bad Request: more than one length");
+	else if (may_ask(http, peer, refusal) &&
+		 http_request_read(method, peer->uri, &peer->request, refusal) && length &&
+		 strtoull(length, NULL, 10) > HTTP_BODY_BYTES_MAX)
 		http_reply_error(refusal, 413, "Request Entity Too Large");
 	return refusal->status && has_body(http, peer) ? answer_now(http, peer, refusal) : MHD_YES;
 }
@@ -271,8 +317,10 @@ enum MHD_Result http_peers_on_request(void *argument, struct MHD_Connection *con
 			*upload_data_size = 0;
 			return is_taken ? MHD_YES : MHD_NO;
 		}
-		if (peer->refusal.status)
-			return answer_now(http, peer, &peer->refusal);
+		if (peer->refusal.status) {
+			answer_after_all(http, peer, &peer->refusal);
+			return MHD_YES;
+		}
 		http_peer_set_state(http, peer, PEER_WAITING);
 		http->mhd->suspend_connection(connection);
 		return MHD_YES;

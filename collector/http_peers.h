@@ -59,8 +59,8 @@ void http_peer_shut(struct peer *peer);
 /* Gives a sleeping peer its answer, which it will queue; NULL: there is none, it is dropped. */
 void http_peer_wake(struct http *http, struct peer *peer, struct answer *answer);
 
-/* A response with the reply's headers and body; the body is taken over.  NULL: no memory. */
-struct MHD_Response *http_peers_make_response(const struct http *http, struct http_reply *reply);
+/* The reply as an answer with one reference; the reply's body is taken over.  NULL: no memory. */
+struct answer *http_peers_make_answer(const struct http *http, struct http_reply *reply);
 
 /* Takes off a reference; NULL is accepted. */
 void http_peers_drop_answer(const struct http *http, struct answer *answer);

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Modules of CPython's own test suite: each test has the same result as without cprof.  MODULES of them at
 # random; with PART=2/8 each eighth one from the second on, so that eight runs are all of them; ONLY=test_json:
-# these.  A module that does not pass within PLAIN_LIMIT seconds without cprof says nothing about it.
+# these, or ONLY='test_re/*Ext*': those of its tests.  A module that does not pass within PLAIN_LIMIT seconds without cprof
+# says nothing about it.
 set -euo pipefail
 source "$(dirname "$0")/../integration/lib.sh"
 source "$HERE/hostile.sh"
@@ -50,14 +51,15 @@ else
 	for ((i = 0; i < ${MODULES:-12}; i++)); do chosen+=("${modules[RANDOM % ${#modules[@]}]}"); done
 fi
 for module in "${chosen[@]}"; do
-	plain=$(LIMIT=$PLAIN_LIMIT hostile_run "" "$TMP/plain" "$python" -m test -v "${without[@]}" "$module")
+	command=("$python" -m test -v "${without[@]}" "${module%%/*}")
+	[[ $module != */* ]] || command+=(-m "${module#*/}")
+	plain=$(LIMIT=$PLAIN_LIMIT hostile_run "" "$TMP/plain" "${command[@]}")
 	if ((plain != 0)); then
 		skip_check "CPython $module: status $plain without cprof"
 		continue
 	fi
 	fresh_out
-	seen=$(LIMIT=$((2 * PLAIN_LIMIT)) hostile_run "$CPROF_LIB" "$TMP/seen" CPROF_OUT="$OUT" "${EVERYTHING[@]}" \
-		"$python" -m test -v "${without[@]}" "$module")
+	seen=$(LIMIT=$((2 * PLAIN_LIMIT)) hostile_run "$CPROF_LIB" "$TMP/seen" CPROF_OUT="$OUT" "${EVERYTHING[@]}" "${command[@]}")
 	wrong=
 	LIMIT=120 settle || wrong+="; the collector does not end"
 	wrong+=$(profiles_wrong)
