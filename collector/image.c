@@ -16,24 +16,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "answer_store.h"
 #include "cprof_compiler.h"
 #include "demangle.h"
 #include "image_dwarf.h"
 #include "image_file.h"
 #include "image_names.h"
 #include "image_symtab.h"
+#include "log.h"
 #include "sigbus_guard.h"
 #include "u64_map.h"
 
 /* A make starts the same compiler again soon. */
 #define IDLE_MS 10000
 #define IDLE_MAX 64
-
-/* A cached answer: lines [first, first + count). */
-struct answer {
-	uint32_t first;
-	uint32_t count;
-};
 
 struct image {
 	struct image *next;
@@ -59,9 +55,13 @@ struct image {
 	struct image_line *lines;
 	uint32_t answer_count, answer_capacity;
 	uint32_t line_count, line_capacity;
+	bool is_asked_for; /* what earlier runs have kept is there */
+	uint32_t kept_count;
+	void *kept; /* the strings of their answers, or NULL */
 };
 
 static struct image *images;
+static int kept_dir_fd = -1;
 
 static bool is_same(const struct image *image, const struct image_source *source)
 {
@@ -94,6 +94,7 @@ static void free_image(struct image *image)
 	u64_map_fini(&image->answer_of);
 	free(image->answers);
 	free(image->lines);
+	free(image->kept);
 	free(image->path);
 	free(image);
 }
@@ -130,6 +131,29 @@ struct image *image_open(const struct image_source *source)
 	return image;
 }
 
+void image_keep_answers(int dir_fd)
+{
+	close_fd(&kept_dir_fd);
+	kept_dir_fd = dir_fd;
+}
+
+/*
+ * Only with DWARF: without it there is little to spare, and symbols alone would be believed
+ * when debug information is installed later.
+ */
+static void keep(const struct image *image)
+{
+	if (kept_dir_fd < 0 || !image->dwarf || image->answer_count == image->kept_count)
+		return;
+	const struct answers answers = {.answers = image->answers,
+					.lines = image->lines,
+					.answer_count = image->answer_count,
+					.line_count = image->line_count};
+	int error = answer_store_write(kept_dir_fd, image->build_id, image->build_id_bytes, &answers);
+	if (error)
+		log_info("what %s's addresses mean is not kept: %s", image->path, log_error_text(-error));
+}
+
 void image_hold(struct image *image)
 {
 	if (!image)
@@ -154,6 +178,7 @@ void image_close_idle(int64_t now_ms)
 		if (image->holders == 0 &&
 		    (now_ms - image->idle_since_ms >= IDLE_MS || idle_count++ >= IDLE_MAX)) {
 			*place = image->next;
+			keep(image);
 			free_image(image);
 		} else {
 			place = &image->next;
@@ -166,8 +191,10 @@ void image_close_all(void)
 	while (images) {
 		struct image *image = images;
 		images = image->next;
+		keep(image);
 		free_image(image);
 	}
+	image_keep_answers(-1);
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
@@ -353,8 +380,25 @@ static void remember(struct image *image, uint64_t address, const struct image_l
 	    u64_map_put(&image->answer_of, address, image->answer_count) < 0)
 		return;
 	memcpy(image->lines + image->line_count, lines, count * sizeof(*lines));
-	image->answers[image->answer_count++] = (struct answer){image->line_count, (uint32_t)count};
+	image->answers[image->answer_count++] = (struct answer){address, image->line_count, (uint32_t)count};
 	image->line_count += (uint32_t)count;
+}
+
+/* Takes over what earlier runs have found out. */
+static void ask_kept(struct image *image)
+{
+	struct answers kept;
+	image->is_asked_for = true;
+	if (kept_dir_fd < 0 ||
+	    answer_store_read(kept_dir_fd, image->build_id, image->build_id_bytes, &kept) != 0)
+		return;
+	image->kept = kept.memory;
+	for (uint32_t i = 0; i < kept.answer_count; i++)
+		remember(image, kept.answers[i].address, kept.lines + kept.answers[i].first,
+			 kept.answers[i].count);
+	image->kept_count = image->answer_count;
+	free(kept.answers);
+	free(kept.lines);
 }
 
 size_t image_symbolise(struct image *image, uint64_t address, struct image_line *lines, size_t lines_max)
@@ -363,12 +407,14 @@ size_t image_symbolise(struct image *image, uint64_t address, struct image_line 
 	const struct image_line *found = computed;
 	size_t count;
 	uint32_t index;
-	if (!image->is_loaded)
-		load(image);
+	if (!image->is_asked_for)
+		ask_kept(image);
 	if (u64_map_find(&image->answer_of, address, &index)) {
 		found = image->lines + image->answers[index].first;
 		count = image->answers[index].count;
 	} else {
+		if (!image->is_loaded)
+			load(image);
 		count = compute(image, address, computed);
 		remember(image, address, computed, count);
 	}
@@ -393,6 +439,10 @@ uint64_t image_symbol_start(struct image *image, uint64_t address)
 
 bool image_has_lines(struct image *image)
 {
+	if (!image->is_asked_for)
+		ask_kept(image);
+	if (image->kept_count) /* those of an image without are not kept */
+		return true;
 	if (!image->is_loaded)
 		load(image);
 	return image->dwarf != NULL;

@@ -41,7 +41,13 @@ void image_release(struct image *image);
  */
 void image_close_idle(int64_t now_ms);
 
-/* Releases all images. */
+/*
+ * From now on what images with DWARF have answered is kept in this directory for later
+ * runs, see answer_store.h.  The descriptor is the cache's; -1: nothing is kept.
+ */
+void image_keep_answers(int dir_fd);
+
+/* Releases all images; what is to be kept is written first. */
 void image_close_all(void);
 
 /* More inlined functions than this at one address are cut; the real one is kept. */

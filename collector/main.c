@@ -18,7 +18,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "answer_store.h"
 #include "cprof_version.h"
+#include "image.h"
 #include "log.h"
 #include "loop.h"
 
@@ -165,6 +167,7 @@ static int serve(void)
 	read_interval(&config.interval);
 	config.out_dir = read_out_dir();
 	read_push(&config.push);
+	image_keep_answers(answer_store_open(secure_getenv("XDG_CACHE_HOME"), secure_getenv("HOME")));
 	if (getsockopt(CPROF_COLLECTOR_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) ||
 	    !is_listening) {
 		log_error("cprof-collector: descriptor %d is no listening socket", CPROF_COLLECTOR_LISTEN_FD);

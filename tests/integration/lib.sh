@@ -23,6 +23,10 @@ for variable in $(compgen -e | grep '^CPROF_' || true); do
 done
 unset LD_PRELOAD LD_LIBRARY_PATH MALLOC_CONF MAKEFLAGS MFLAGS MAKELEVEL variable
 export LC_ALL=C
+# Nothing that earlier runs have kept: a directory that anybody may write to is not used.  Go keeps its own.
+export GOCACHE=${GOCACHE:-${XDG_CACHE_HOME:-${HOME:-$TMP}/.cache}/go-build} XDG_CACHE_HOME=$TMP/no-cache
+mkdir -p "$XDG_CACHE_HOME/cprof"
+chmod 777 "$XDG_CACHE_HOME/cprof"
 cd "$TMP"
 mkdir -p "$OUT"
 
