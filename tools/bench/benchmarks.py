@@ -115,9 +115,13 @@ def _symbolise(runner, variants, _, is_quick):
     return found
 
 
+def _to_its_end(runner, variant, _, is_quick):
+    return runner.to_its_end(variant, workloads.to_its_end(0.3 if is_quick else 1))
+
+
 def _server(kind):
     def measure(runner, variants, _, is_quick):
-        found = servers.measure(kind, variants, runner.scratch, 2 if is_quick else 6)
+        found = servers.measure(kind, variants, runner.scratch, 2 if is_quick else kind.bursts)
         runner.scratch.settle()
         return found
     return measure
@@ -188,8 +192,9 @@ BENCHMARKS = (
               points=(29,), point_title="frames"),
     Benchmark("start_first", "start and end of `true`, first process of a tree", ("plain", "cprof", "gperftools_cpu"),
               {"us": Metric("real time", "us")}, each(_start_first)),
-    Benchmark("start_later", "start and end of `true`, later process of a tree", ("plain", "cprof", "gperftools_cpu"),
-              {"us": Metric("real time", "us")}, each(_start_later)),
+    Benchmark("start_later", "start and end of `true`, later process of a tree",
+              ("plain", "cprof", "interposer_jump", "gperftools_cpu"), {"us": Metric("real time", "us")},
+              each(_start_later), rounds=15),
     Benchmark("start_tree", "500 short processes, one after another, all profiles written",
               ("plain", "cprof", "gperftools_cpu"), {"us": Metric("real time of one", "us")}, each(_start_tree),
               rounds=5),
@@ -201,9 +206,12 @@ BENCHMARKS = (
               {"all_ms": Metric("real time", "ms"), "first_ms": Metric("the first one", "ms"),
                "rss_mb": Metric("memory", "MB"), "named": Metric("named", "%", more_is_better=True)},
               _symbolise, rounds=3, quick_rounds=1, needs=lambda: workloads.object_with_debug_information() is not None),
+    Benchmark("exit_wait", "the end of CPython with debug symbols, all profiles written", ("plain", "cprof"),
+              {"ms": Metric("real time", "ms")}, each(_to_its_end), rounds=7,
+              needs=lambda: workloads.to_its_end(1) is not None),
     Benchmark("redis", "redis-server, 20 connections, 16 requests under way each",
-              ("plain", "cprof", "cprof_locks", "cprof_flight", "gperftools_cpu", "jemalloc_own_prof", "perf"),
-              _SERVER_METRICS, _server(servers.Redis), rounds=9, quick_rounds=2, needs=lambda: servers.is_installed(servers.Redis)),
+              ("plain", "plain_again", "cprof", "cprof_locks", "cprof_flight", *_INTERPOSERS, "gperftools_cpu",
+               "jemalloc_own_prof", "perf"), _SERVER_METRICS, _server(servers.Redis), rounds=15, quick_rounds=2, needs=lambda: servers.is_installed(servers.Redis)),
     Benchmark("nginx", "nginx, one worker, 20 connections", ("plain", "cprof", "cprof_locks", "gperftools_cpu", "perf"),
               _SERVER_METRICS, _server(servers.Nginx), rounds=7, quick_rounds=2,
               needs=lambda: servers.is_installed(servers.Nginx)),
@@ -243,9 +251,13 @@ TARGETS = (
     Target("one CPU sample, 29 frames", "handler", "ns", "cprof_handler", "added", 2000, point=29,
            peers=("gperftools_handler",)),
     Target("`true`, first process of a tree", "start_first", "us", "cprof", "added", 2000, peers=("gperftools_cpu",)),
-    Target("`true`, later process", "start_later", "us", "cprof", "added", 300, peers=("gperftools_cpu",)),
+    Target("`true`, later process", "start_later", "us", "cprof", "added", 300, peers=("gperftools_cpu",),
+           floors=("interposer_jump",)),
+    Target("the end of CPython with debug symbols, nothing cached", "exit_wait", "ms", "cprof", "added", 300),
+    Target("naming 20,000 addresses of 100 MB of debug information", "symbolise", "all_ms", "cprof", "value", 1000,
+           peers=("addr2line", "llvm-symbolizer")),
     Target("redis-server, CPU time a request", "redis", "cpu_ns", "cprof", "ratio", 1.01,
-           peers=("gperftools_cpu", "jemalloc_own_prof", "perf")),
+           peers=("gperftools_cpu", "jemalloc_own_prof", "perf"), floors=("plain_again", *_INTERPOSERS)),
     Target("redis-server, block and mutex on as well", "redis", "cpu_ns", "cprof_locks", "ratio", 1.02),
     Target("redis-server, flight recorder on", "redis", "cpu_ns", "cprof_flight", "ratio", 1.02),
     Target("one event of the trace", "trace", "event", "cprof_flight", "value", 60),

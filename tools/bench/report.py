@@ -61,26 +61,48 @@ def _runs(target, unit, seen):
     return ", ".join(_in_form(target.form, figure, unit) for figure in occasions.figures(seen, target.title))
 
 
+def _interval(form, shown, unit):
+    """What is between two figures, the unit behind the second."""
+    low, high = (_in_form(form, figure, unit) for figure in (shown.low, shown.high))
+    return f"{low.removesuffix(' ' + high.split()[-1])} … {high}"
+
+
+def _unit(results, target):
+    return next(b for b in results.benchmarks() if b.name == target.benchmark).metrics[target.metric].unit
+
+
 def _target_rows(results, judged, seen):
+    """The table's rows; the last word of each is the verdict's."""
     for verdict in judged:
-        target = verdict.target
-        unit = next(b for b in results.benchmarks() if b.name == target.benchmark).metrics[target.metric].unit
-        shown = verdict.measured
-        spread = f"{_in_form(target.form, shown.low, unit)} … {_in_form(target.form, shown.high, unit)}"
-        best = f"{verdict.peers[0][0]}: {_in_form(target.form, verdict.peers[0][1].median, unit)}" if verdict.peers else ""
+        target, shown = verdict.target, verdict.measured
+        unit = _unit(results, target)
+        best = f"{_in_form(target.form, verdict.peers[0][1].median, unit)} ({verdict.peers[0][0]})" if verdict.peers else ""
         yield [target.title, f"{_NUMBER(verdict.without.median)} {unit}" if verdict.without else "",
-               f"{_NUMBER(verdict.cprof.median)} {unit}", f"**{_in_form(target.form, shown.median, unit)}**", spread,
-               _runs(target, unit, seen), _limit(target, unit), verdict.word(), best]
+               f"{_NUMBER(verdict.cprof.median)} {unit}", f"**{_in_form(target.form, shown.median, unit)}**",
+               _interval(target.form, shown, unit), _runs(target, unit, seen), _limit(target, unit), verdict.word, best]
+
+
+_COLUMNS = ["", "without", "with cprof", "added", "95 % interval", "last runs", "target", "", "best peer"]
 
 
 def _floor_lines(results, judged):
-    """Beside which verdicts it stands what no preloaded profiler can go below."""
+    """What was measured in the same rounds as a verdict, and cannot be gone below."""
     for verdict in judged:
         target = verdict.target
-        unit = next(b for b in results.benchmarks() if b.name == target.benchmark).metrics[target.metric].unit
-        floors = ", ".join(f"{title}: {_in_form(target.form, value.median, unit)}" for title, value in verdict.floors)
+        unit = _unit(results, target)
+        floors = ", ".join(f"{title} {_in_form(target.form, value.median, unit)} "
+                           f"({_interval(target.form, value, unit)})" for title, value in verdict.floors)
         if floors:
-            yield f"- {target.title} ({verdict.word()}): in the same rounds, {floors}"
+            yield f"- {target.title} ({verdict.word}): {floors}"
+
+
+def _tally(judged):
+    parts = [f"{sum(verdict.word == 'met' for verdict in judged)} of {len(judged)} targets met"]
+    for word, meaning in (("undecided", "undecided, as the limit is within the interval"), ("missed", "missed")):
+        found = [verdict.target.title for verdict in judged if verdict.word == word]
+        if found:
+            parts.append(f"{meaning}: {', '.join(found)}")
+    return "; ".join(parts) + "."
 
 
 def _benchmark_rows(results, benchmark, metric):
@@ -119,14 +141,11 @@ def _plot(results, benchmark, metric, directory):
 def write(results, host, settings, directory, seen):
     """Writes report.md, report.json, cost.md and the plots; `seen` are the occasions."""
     judged = verdicts(results)
-    missed = [verdict.target.title for verdict in judged if not verdict.is_met]
     text = ["# What cprof costs\n", f"{machine_words(host)}; {settings}; the last runs: {occasions.words(seen)}, UTC.\n"]
     if judged:
-        text += [f"{len(judged) - len(missed)} of {len(judged)} targets met"
-                 + (f"; missed: {', '.join(missed)}" if missed else "") + ".\n",
-                 markdown_table(["what", "without", "with cprof", "added", "quartiles", "last runs", "target", "", "best peer"],
-                        _target_rows(results, judged, seen)),
-                 "\n".join(_floor_lines(results, judged)) + "\n"]
+        floors = list(_floor_lines(results, judged))
+        text += [_tally(judged) + "\n", markdown_table(_COLUMNS, _target_rows(results, judged, seen)),
+                 "\n".join(["In the same rounds:\n", *floors, ""]) if floors else ""]
     for benchmark in results.benchmarks():
         text.append(f"## {benchmark.title}\n")
         text.append(f"![{benchmark.title}]({_plot(results, benchmark, next(iter(benchmark.metrics)), directory)})\n")
@@ -150,7 +169,7 @@ def _write(directory, name, text):
 def _as_json(results, judged, host, settings, seen):
     rows = [{"what": v.target.title, "benchmark": v.target.benchmark, "point": v.target.point,
              "variant": v.target.variant, "metric": v.target.metric, "form": v.target.form, "limit": v.target.limit,
-             "median": v.measured.median, "low": v.measured.low, "high": v.measured.high, "verdict": v.word(),
+             "median": v.measured.median, "low": v.measured.low, "high": v.measured.high, "verdict": v.word,
              "peers": {title: value.median for title, value in v.peers},
              "floors": {title: value.median for title, value in v.floors}} for v in judged]
     measured = [{"benchmark": name, "point": point, "variant": variant, "metric": metric, "values": values}
@@ -160,18 +179,10 @@ def _as_json(results, judged, host, settings, seen):
 
 def _cost(results, judged, host, settings, seen):
     """What the README says of it."""
-    rows = []
-    for verdict in judged:
-        target = verdict.target
-        unit = next(b for b in results.benchmarks() if b.name == target.benchmark).metrics[target.metric].unit
-        peer = "" if not verdict.peers else \
-            f"{_in_form(target.form, verdict.peers[0][1].median, unit)} ({verdict.peers[0][0]})"
-        rows.append([target.title, f"{_NUMBER(verdict.without.median)} {unit}" if verdict.without else "",
-                     f"{_NUMBER(verdict.cprof.median)} {unit}", _in_form(target.form, verdict.measured.median, unit),
-                     _runs(target, unit, seen), _limit(target, unit), peer])
-    return "\n".join([_BEGIN, "", f"On {machine_words(host)}; {settings};", f"the last runs: {occasions.words(seen)}, UTC.", "",
-                      markdown_table(["", "without", "with cprof", "added", "last runs", "target", "best peer"], rows),
-                      _END, ""])
+    floors = list(_floor_lines(results, [verdict for verdict in judged if verdict.word != "met"]))
+    why = ["What cannot be gone below, in the same rounds as what is not met:", "", *floors, ""] if floors else []
+    return "\n".join([_BEGIN, "", f"On {machine_words(host)}; {settings};", f"the last runs: {occasions.words(seen)}, UTC.",
+                      _tally(judged), "", markdown_table(_COLUMNS, _target_rows(results, judged, seen)), *why, _END, ""])
 
 
 def replace_marked(path, begin, end, text):

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What was measured, as medians with quartiles, against baselines and targets.
 
-A difference or ratio is taken within each round first, and its median after: what the
-machine did in that round is in both.
+A difference or ratio is taken within each round first: what the machine did in that round
+is in both.  Of these there is the Hodges-Lehmann estimate, the median of the averages of
+all pairs, with its 95 % interval from Wilcoxon's signed ranks: it asks nothing of how the
+noise is distributed but that it is as often above as below.  A target is met or missed
+when the whole interval is on one side of it.
 """
 
 import json
@@ -21,11 +24,43 @@ class Spread:
     high: float
 
 
+@dataclass
+class Estimate:
+    """What rounds say together, and between what it lies in 95 of 100 such measurements."""
+    median: float
+    low: float
+    high: float
+
+
 def spread(values):
     if len(values) == 1:
         return Spread(values[0], values[0], values[0])
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return Spread(statistics.median(values), low, high)
+
+
+def _left_out(count):
+    """How many of the lowest averages of pairs may be left out of a 95 % interval, of so many rounds."""
+    ways = [1]  # of which sum of ranks, when each is taken or not
+    for rank in range(1, count + 1):
+        longer = ways + [0] * rank
+        for total, number in enumerate(ways):
+            longer[total + rank] += number
+        ways = longer
+    below, left = 0, -1
+    for number in ways:
+        below += number
+        if below > 0.025 * 2 ** count:
+            break
+        left += 1
+    return max(left, 0)
+
+
+def estimate(values):
+    averages = sorted((a + b) / 2 for i, a in enumerate(values) for b in values[i:])
+    # With fewer than six rounds the whole range is less than 95 %.
+    left = min(_left_out(len(values)), (len(averages) - 1) // 2)
+    return Estimate(statistics.median(averages), averages[left], averages[-1 - left])
 
 
 @dataclass
@@ -76,12 +111,12 @@ class Results:
         return name if any(key[0] == benchmark and key[2] == name for key in self.values) else None
 
     def against(self, form, benchmark, point, variant, metric):
-        """The spread of a variant's figure in the form of a target."""
+        """The estimate of a variant's figure in the form of a target."""
         values = self.get(benchmark, point, variant, metric)
         if not values:
             return None
         if form == "value":
-            return spread(values)
+            return estimate(values)
         if form == "scaling":
             base = self.get(benchmark, by_name[benchmark].points[0], variant, metric)
         else:
@@ -90,8 +125,8 @@ class Results:
             return None
         pairs = list(zip(values, base))
         if form == "added":
-            return spread([value - plain for value, plain in pairs])
-        return spread([value / plain for value, plain in pairs if plain])
+            return estimate([value - plain for value, plain in pairs])
+        return estimate([value / plain for value, plain in pairs if plain])
 
 
 @dataclass
@@ -99,17 +134,22 @@ class Verdict:
     target: object
     without: Spread
     cprof: Spread
-    measured: Spread  # in the target's form
-    is_met: bool
-    peers: list  # (title, Spread in the target's form), best first
+    measured: Estimate  # in the target's form
+    word: str
+    peers: list  # (title, Estimate in the target's form), best first
     floors: list  # the same, in the target's order
 
-    def word(self):
-        return "met" if self.is_met else "missed"
+
+def _judge(target, measured):
+    """Whether all of the interval is where it has to be, or none of it."""
+    more_is_better = target.form in ("share", "scaling")
+    worst, best = (measured.low, measured.high) if more_is_better else (-measured.high, -measured.low)
+    limit = target.limit if more_is_better else -target.limit
+    return "met" if worst >= limit else "missed" if best < limit else "undecided"
 
 
 def _titled(results, target, variants):
-    """(title, Spread in the target's form) of the variants that were measured."""
+    """(title, Estimate in the target's form) of the variants that were measured."""
     found = []
     for variant in variants:
         value = results.against(target.form, target.benchmark, target.point, variant, target.metric)
@@ -127,11 +167,10 @@ def verdicts(results):
         if not measured:
             continue
         more_is_better = target.form in ("share", "scaling")
-        is_met = measured.median >= target.limit if more_is_better else measured.median <= target.limit
         peers = _titled(results, target, target.peers)
         peers.sort(key=lambda peer: peer[1].median, reverse=more_is_better)
         base = results.baseline(target.benchmark, target.variant)
         found.append(Verdict(target, results.spread(*where, base, target.metric) if base else None,
-                             results.spread(*where, target.variant, target.metric), measured, is_met, peers,
-                             _titled(results, target, target.floors)))
+                             results.spread(*where, target.variant, target.metric), measured,
+                             _judge(target, measured), peers, _titled(results, target, target.floors)))
     return found

@@ -51,9 +51,10 @@ class Scratch:
 
 
 def clean_environment():
-    """Ours, without what would profile or steer allocators."""
+    """Ours, without what would profile or steer allocators, or what earlier runs have kept."""
     steering = ("CPROF_", "MALLOC_", "LD_PRELOAD", "TCMALLOC_", "HEAPPROFILE", "CPUPROFILE", "MAKE", "MFLAGS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(steering)} | {"LC_ALL": "C"}
+    return {name: value for name, value in os.environ.items() if not name.startswith(steering)} | {
+        "LC_ALL": "C", "XDG_CACHE_HOME": "/nonexistent"}
 
 
 def figures(text):
@@ -89,6 +90,16 @@ class Runner:
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: status {done.returncode}: {done.stderr[-400:]}")
         return figures(done.stdout)
+
+    def to_its_end(self, variant, command):
+        """Runs a command that prints the time when it has nothing more to do; milliseconds from then until it is gone."""
+        out = self.scratch.fresh()
+        settings = clean_environment() | variant.environment_in(out) | {"XDG_CACHE_HOME": out}
+        with subprocess.Popen(command, env=settings, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True, cwd=self.scratch.path) as child:
+            done = float(child.stdout.readline() or "nan")
+            child.wait(60)
+            return {"ms": (time.monotonic() - done) * 1e3}
 
     def command(self, variant, command, stdin=None):
         """Runs any command; returns CPU and real time of it and its children in milliseconds."""

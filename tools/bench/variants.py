@@ -47,6 +47,8 @@ def _preloaded(name, title, library, baseline="plain", **settings):
 
 _ALL = (
     Variant("plain", "without"),
+    # What is measured of it is chance.
+    Variant("plain_again", "a second one without"),
     _cprof("cprof", "cprof"),
     _cprof("cprof_exact", "cprof, every allocation", CPROF_HEAP_RATE="1"),
     _cprof("cprof_locks", "cprof, block and mutex on", CPROF_BLOCK_RATE="10us"),
@@ -54,9 +56,9 @@ _ALL = (
     # One timer, so that its mark can be found, but hardly a signal of its own.
     _cprof("cprof_handler", "cprof", CPROF_CPU_HZ="1", CPROF_HEAP_RATE="0"),
     # Not profilers, but what a preloaded one cannot go below.
-    Variant("interposer_jump", "an interposer that only jumps on",
+    Variant("interposer_jump", "a library that only jumps on",
             {"LD_PRELOAD": os.path.join(BUILD, "bench", "interposer_jump")}),
-    Variant("interposer_count", "one that counts and looks up",
+    Variant("interposer_count", "one that counts and looks up as well",
             {"LD_PRELOAD": os.path.join(BUILD, "bench", "interposer_count")}),
     _preloaded("jemalloc", "jemalloc", "libjemalloc.so.2"),
     _preloaded("jemalloc_prof", "jemalloc prof, 512 KiB", "libjemalloc.so.2", "jemalloc",

@@ -93,9 +93,29 @@ def command(name, size):
             _file(f"program{units}.cc", program)], None
 
 
-def _debian_debug_file():
-    """A large program of Debian's whose -dbgsym package is installed, or None."""
-    for name in ("gdb", "clang-14", "clang"):
+_PYTHON_TO_ITS_END = """
+import json, random, re, sys, time
+random.seed(1)
+end = time.monotonic() + {seconds}
+while time.monotonic() < end:
+    rows = [{{"name": "n%d" % random.randrange(1000), "size": random.random()}} for _ in range(1000)]
+    text = json.dumps(sorted(rows, key=lambda row: row["size"]), indent=1)
+    names = re.findall(r'"name": "(n[0-9]+)"', text)
+    total = sum(row["size"] for row in json.loads(text) if row["name"] in set(names))
+print(time.monotonic(), flush=True)
+"""
+
+
+def to_its_end(seconds):
+    """A program of Debian's whose debug symbols are installed, which prints when it has done all but ended; or None."""
+    if not _debian_debug_file("/usr/bin/python3"):
+        return None
+    return ["/usr/bin/python3", _file(f"end{seconds}.py", _PYTHON_TO_ITS_END.format(seconds=seconds))]
+
+
+def _debian_debug_file(*names):
+    """The first program of Debian's whose debug symbols are installed, or None."""
+    for name in names:
         path = shutil.which(name)
         notes = subprocess.run(["readelf", "-n", path], capture_output=True, text=True, check=False).stdout if path else ""
         found = re.search(r"Build ID: (..)([0-9a-f]+)", notes)
@@ -110,7 +130,7 @@ def object_with_debug_information():
     thirty-five times, each time under other names: a compiler would take minutes for as much.
     """
     made = os.path.join(BUILD, "bench", "debug.so")
-    found = _debian_debug_file() or (made if os.path.exists(made) else None)
+    found = _debian_debug_file("gdb", "clang-14", "clang") or (made if os.path.exists(made) else None)
     if found:
         return found
     source = _file("debug.cc", _CXX_HEAD + "".join(_CXX_UNIT.format(number=number) for number in range(10)))
