@@ -254,7 +254,7 @@ TARGETS = (
     Target("`true`, later process", "start_later", "us", "cprof", "added", 300, peers=("gperftools_cpu",),
            floors=("interposer_jump",)),
     Target("the end of CPython with debug symbols, nothing cached", "exit_wait", "ms", "cprof", "added", 300),
-    Target("naming 20,000 addresses of 100 MB of debug information", "symbolise", "all_ms", "cprof", "value", 1000,
+    Target("naming 20,000 addresses of 100 MB of debug information", "symbolise", "all_ms", "cprof", "value", 2000,
            peers=("addr2line", "llvm-symbolizer")),
     Target("redis-server, CPU time a request", "redis", "cpu_ns", "cprof", "ratio", 1.01,
            peers=("gperftools_cpu", "jemalloc_own_prof", "perf"), floors=("plain_again", *_INTERPOSERS)),
