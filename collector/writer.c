@@ -91,8 +91,8 @@ void writer_init(struct writer *writer, const struct segment_reader *reader, str
 
 static void report(struct writer *writer, const char *what, const char *noun, int error)
 {
-	/* A thousand processes hit the same full disk. */
-	if (error == writer->dir->last_error)
+	/* A thousand processes hit the same full disk; of no directory at all it was said when it was opened. */
+	if (error == writer->dir->last_error || writer->dir->fd < 0)
 		return;
 	writer->dir->last_error = error;
 	log_error("cannot write the %s%s of %s (%u) to %.*s: %s", what, noun, writer->name, writer->pid,

@@ -62,6 +62,8 @@ unharmed "$what" 1 CPROF_OUT="$TMP/file/below"
 expect "$what: the line names the directory" grep -q "$TMP/file/below" "$TMP/stderr"
 what="out where nothing can be made"
 unharmed "$what" 1 CPROF_OUT=/proc/self/nowhere
+what="out where nothing can be made, with a trace"
+unharmed "$what" 1 CPROF_OUT=/proc/self/nowhere CPROF_TRACE=full
 if [[ $(id -u) == 0 ]]; then
 	what="out not writable"
 	mkdir -p "$TMP/locked" && chmod 555 "$TMP/locked"
