@@ -135,7 +135,7 @@ def _workload(name):
 
 
 _INTERPOSERS = ("interposer_jump", "interposer_count")
-_MALLOC = ("plain", "cprof", "cprof_exact", *_INTERPOSERS, "jemalloc", "jemalloc_prof", "jemalloc_exact", "tcmalloc",
+_MALLOC = ("plain", "cprof", "cprof_exact", *_INTERPOSERS, "interposer_record", "jemalloc", "jemalloc_prof", "jemalloc_exact", "tcmalloc",
            "tcmalloc_sampling", "gperftools_heap", "heaptrack")
 _PROGRAM = ("plain", "cprof", "cprof_locks", "cprof_exact", "gperftools_cpu", "heaptrack")
 _SERVER_METRICS = {
@@ -157,7 +157,8 @@ BENCHMARKS = (
     Benchmark("malloc_pair", "malloc(64) and free", _MALLOC, {"ns": NS}, _program("malloc", "pair"), rounds=11),
     Benchmark("malloc_mixed", "malloc and free, mixed sizes, 1024 in use", _MALLOC, {"ns": NS},
               _program("malloc", "mixed"), rounds=11),
-    Benchmark("malloc_few", "malloc and free, mixed sizes, 16 in use", ("plain", "cprof", "cprof_exact", *_INTERPOSERS),
+    Benchmark("malloc_few", "malloc and free, mixed sizes, 16 in use",
+              ("plain", "cprof", "cprof_exact", *_INTERPOSERS, "interposer_record"),
               {"ns": NS}, _program("malloc", "few"), rounds=11),
     Benchmark("malloc_deep", "malloc(64) and free, 10 frames deep",
               ("plain", "cprof_exact", "jemalloc", "jemalloc_exact", "heaptrack"), {"ns": NS},
@@ -235,8 +236,10 @@ TARGETS = (
            floors=_INTERPOSERS),
     Target("malloc and free, mixed sizes, 1024 in use", "malloc_mixed", "ns", "cprof", "added", 1.0, peers=_SAMPLERS,
            floors=_INTERPOSERS),
-    Target("malloc(64) and free, every allocation", "malloc_pair", "ns", "cprof_exact", "added", 50, peers=_EXACT),
-    Target("mixed sizes, every allocation", "malloc_mixed", "ns", "cprof_exact", "added", 50, peers=_EXACT),
+    Target("malloc(64) and free, every allocation", "malloc_pair", "ns", "cprof_exact", "added", 50, peers=_EXACT,
+           floors=("interposer_record",)),
+    Target("mixed sizes, every allocation", "malloc_mixed", "ns", "cprof_exact", "added", 50, peers=_EXACT,
+           floors=("interposer_record",)),
     Target("malloc(64) and free, 64 threads", "malloc_threads", "ns", "cprof", "added", 0.8, point=64,
            floors=_INTERPOSERS),
     Target("every allocation, two threads' throughput", "malloc_threads", "pairs", "cprof_exact", "scaling", 1.8,
