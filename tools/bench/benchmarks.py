@@ -206,7 +206,7 @@ BENCHMARKS = (
               ("cprof", "addr2line", "llvm-symbolizer"),
               {"all_ms": Metric("real time", "ms"), "first_ms": Metric("the first one", "ms"),
                "rss_mb": Metric("memory", "MB"), "named": Metric("named", "%", more_is_better=True)},
-              _symbolise, rounds=3, quick_rounds=1, needs=lambda: workloads.object_with_debug_information() is not None),
+              _symbolise, rounds=5, quick_rounds=1, needs=lambda: workloads.object_with_debug_information() is not None),
     Benchmark("exit_wait", "the end of CPython with debug symbols, all profiles written", ("plain", "cprof"),
               {"ms": Metric("real time", "ms")}, each(_to_its_end), rounds=7,
               needs=lambda: workloads.to_its_end(1) is not None),

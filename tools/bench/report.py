@@ -98,7 +98,7 @@ def _floor_lines(results, judged):
 
 def _tally(judged):
     parts = [f"{sum(verdict.word == 'met' for verdict in judged)} of {len(judged)} targets met"]
-    for word, meaning in (("undecided", "undecided, as the limit is within the interval"), ("missed", "missed")):
+    for word, meaning in (("undecided", "undecided, as the limit is within the interval or the rounds are few"), ("missed", "missed")):
         found = [verdict.target.title for verdict in judged if verdict.word == word]
         if found:
             parts.append(f"{meaning}: {', '.join(found)}")

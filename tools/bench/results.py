@@ -30,6 +30,7 @@ class Estimate:
     median: float
     low: float
     high: float
+    rounds: int
 
 
 def spread(values):
@@ -37,6 +38,10 @@ def spread(values):
         return Spread(values[0], values[0], values[0])
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return Spread(statistics.median(values), low, high)
+
+
+# The range of fewer is no interval.
+_ROUNDS_MIN = 5
 
 
 def _left_out(count):
@@ -60,7 +65,7 @@ def estimate(values):
     averages = sorted((a + b) / 2 for i, a in enumerate(values) for b in values[i:])
     # With fewer than six rounds the whole range is less than 95 %.
     left = min(_left_out(len(values)), (len(averages) - 1) // 2)
-    return Estimate(statistics.median(averages), averages[left], averages[-1 - left])
+    return Estimate(statistics.median(averages), averages[left], averages[-1 - left], len(values))
 
 
 @dataclass
@@ -142,6 +147,8 @@ class Verdict:
 
 def _judge(target, measured):
     """Whether all of the interval is where it has to be, or none of it."""
+    if measured.rounds < _ROUNDS_MIN:
+        return "undecided"
     more_is_better = target.form in ("share", "scaling")
     worst, best = (measured.low, measured.high) if more_is_better else (-measured.high, -measured.low)
     limit = target.limit if more_is_better else -target.limit
