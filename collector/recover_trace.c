@@ -55,7 +55,8 @@ static bool is_spool_of(int fd, struct image_key key)
 {
 	struct trace_spool spool;
 	struct cprof_control control;
-	return trace_spool_read(fd, &spool, &control) == 0 && is_same(&control, key);
+	/* A part is a file of its own. */
+	return trace_spool_read(fd, &spool, &control) == 0 && is_same(&control, key) && !spool.note.until_ns;
 }
 
 static bool is_segment_of(int fd, struct image_key key)
@@ -162,7 +163,9 @@ static int write_spooled(struct trace_spool *spool, struct writer *writer, const
 		return error;
 	}
 	assembly.input.from_ns = spool->note.from_ns;
-	if (!has_segment)
+	if (spool->note.until_ns)
+		assembly.input.live_heap_bytes = spool->note.live_heap_bytes;
+	else if (!has_segment)
 		assembly.input.live_heap_bytes = sum_heap(&assembly.input);
 	error = trace_file_write(writer, &assembly.input, out_files);
 	trace_assembly_free(&assembly);
@@ -198,7 +201,7 @@ static int write_from(struct trace_spool *spool, struct segment_reader *reader, 
 	struct cprof_control *control = segment_reader_control(reader);
 	struct module_rows rows = {0};
 	struct writer writer;
-	struct trace_files trace = {0};
+	struct trace_files trace = {.number = (uint32_t)spool->note.number};
 	int error = writer_dir_open(&dir, out_dir);
 	if (error)
 		return error;
@@ -249,7 +252,8 @@ int recover_trace_file(const char *path, const char *out_dir, struct recovered *
 		return refuse_spool(path, error);
 	}
 	snprintf(copy, sizeof copy, "%s", path);
-	bool has_segment = find_file(dirname(copy), ".cprof", is_segment_of, key_of(&control), segment) &&
+	bool has_segment = !spool.note.until_ns &&
+			   find_file(dirname(copy), ".cprof", is_segment_of, key_of(&control), segment) &&
 			   recover_segment_open(segment, &reader) == 0;
 	if (!has_segment) {
 		error = restore_segment(&spool, &control, &reader);

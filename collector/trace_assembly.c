@@ -64,6 +64,8 @@ static int list_gaps(const struct trace_spool *spool, const struct writer *write
 	const struct trace_spool_map *map = &assembly->map;
 	/* Relaxed: orders nothing here. */
 	uint64_t since_ns = load_relaxed(&segment_reader_control(writer->reader)->trace_gap_since_ns);
+	if (spool->note.until_ns)
+		since_ns = 0;
 	if (assembly->input.until_ns < since_ns)
 		assembly->input.until_ns = since_ns;
 	uint64_t until_ns = assembly->input.until_ns;
@@ -96,10 +98,12 @@ int trace_assembly_make(const struct trace_spool *spool, uint32_t first_page, ui
 				    &assembly.map);
 	if (error)
 		return error;
-	assembly.mark = add_open(spool, writer, &assembly.map);
+	/* One that is closed has all that it is about. */
+	if (!spool->note.until_ns)
+		assembly.mark = add_open(spool, writer, &assembly.map);
 	error = trace_file_surround(writer, moment, visible_pid, &assembly.surroundings, &assembly.input);
-	assembly.input.until_ns = moment->end_monotonic_ns;
-	if (!error && !moment->end_monotonic_ns)
+	assembly.input.until_ns = spool->note.until_ns ? spool->note.until_ns : moment->end_monotonic_ns;
+	if (!error && !spool->note.until_ns && !moment->end_monotonic_ns)
 		assembly.input.until_ns = last_of(&assembly.map);
 	if (!error)
 		error = list_gaps(spool, writer, lost, &assembly);

@@ -23,7 +23,7 @@
 #include "sigbus_guard.h"
 
 #define PAGE CPROF_TRACE_CHUNK_BYTES
-#define SPOOL_MAGIC UINT64_C(0x324c4f4f50535043) /* "CPSPOOL2" in memory */
+#define SPOOL_MAGIC UINT64_C(0x334c4f4f50535043) /* "CPSPOOL3" in memory */
 /* What a page without a claim, which no chunk that was copied is, has in the place of a slot. */
 #define PAGE_OF_GAP 1u
 #define PAGE_OF_TABLES 2u
@@ -194,6 +194,21 @@ int trace_spool_open(const struct writer *writer, const struct trace_spool_note 
 	return 0;
 }
 
+int trace_spool_open_part(const struct writer *writer, const char *name, struct trace_spool *out_spool)
+{
+	struct trace_spool spool = {.is_open = true};
+	spool.fd = openat(writer->dir->fd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (spool.fd < 0)
+		return -errno;
+	if (!is_own(writer, spool.fd, &spool)) {
+		close(spool.fd);
+		return -EPERM;
+	}
+	snprintf(spool.name, sizeof spool.name, "%s", name);
+	*out_spool = spool;
+	return 0;
+}
+
 bool trace_spool_is_one(int fd)
 {
 	uint64_t magic;
@@ -308,12 +323,17 @@ int trace_spool_write_note(const struct trace_spool *spool)
 	return write_at(spool->fd, &spool->note, sizeof spool->note, offsetof(union head, says.note));
 }
 
+void trace_spool_cut_to(struct trace_spool *spool, uint32_t page_count)
+{
+	if (ftruncate(spool->fd, (off_t)offset_of(page_count)) == 0)
+		spool->page_count = page_count;
+}
+
 void trace_spool_empty(struct trace_spool *spool)
 {
 	spool->note.is_given_up = 1;
 	(void)trace_spool_write_note(spool); /* in place: it has its room */
-	if (ftruncate(spool->fd, (off_t)offset_of(0)) == 0)
-		spool->page_count = 0;
+	trace_spool_cut_to(spool, 0);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------- */

@@ -25,6 +25,10 @@ struct trace_spool_note {
 	uint64_t lost_before; /* the counter CPROF_LOST_TRACE_EVENTS at that time */
 	uint64_t cut_ns;      /* not 0: nothing more could be written */
 	uint64_t is_given_up; /* not 0: a trace was made of it, and its pages are gone */
+	/* Of one that is closed, a part of a trace (trace_parts.h), else 0. */
+	uint64_t until_ns;
+	uint64_t number;
+	uint64_t live_heap_bytes; /* then */
 };
 
 struct trace_spool {
@@ -47,6 +51,12 @@ struct trace_spool {
  */
 int trace_spool_open(const struct writer *writer, const struct trace_spool_note *note, bool is_kept,
 		     struct trace_spool *out_spool);
+
+/* Opens a file of the output's directory that may be a part of this image's trace.  0 or -errno. */
+int trace_spool_open_part(const struct writer *writer, const char *name, struct trace_spool *out_spool);
+
+/* Gives up the pages behind so many. */
+void trace_spool_cut_to(struct trace_spool *spool, uint32_t page_count);
 
 /* Whether a file says that it is a spool. */
 bool trace_spool_is_one(int fd);

@@ -177,9 +177,12 @@ static int open_spool(struct trace_stream *stream, struct writer *writer, bool i
 /* CPROF_TRACE=full: from the start, or on where another collector was. */
 static void begin_whole(struct trace_stream *stream, struct writer *writer)
 {
-	int error = writer->dir->fd < 0
-			    ? -EBADF
-			    : open_spool(stream, writer, true, control_of(writer)->start_monotonic_ns, 0);
+	/* A former one may have died between two parts. */
+	uint64_t part_ns = writer->dir->fd < 0 ? 0 : trace_parts_end_ns(writer);
+	uint64_t from_ns = part_ns ? part_ns : control_of(writer)->start_monotonic_ns;
+	uint64_t lost = part_ns ? trace_assembly_lost(writer) : 0;
+	int error = writer->dir->fd < 0 ? -EBADF : open_spool(stream, writer, true, from_ns, lost);
+	stream->parts.may_wait = part_ns != 0;
 	if (!error) {
 		stream->is_whole = true;
 		return;
@@ -252,22 +255,6 @@ static int assemble(struct trace_stream *stream, struct writer *writer, const st
 				   out_assembly);
 }
 
-/* Whether a child that makes a part is still at it. */
-static bool is_part_made(struct trace_stream *stream, int options)
-{
-	int status = 0;
-	if (!stream->part_pid)
-		return false;
-	pid_t ended = waitpid(stream->part_pid, &status, options);
-	if (ended == 0 || (ended < 0 && errno == EINTR))
-		return true;
-	stream->part_pid = 0;
-	if (ended > 0 && status)
-		log_error("a part of a trace is lost: %s",
-			  WIFSIGNALED(status) ? "who made it was killed" : "it could not be written");
-	return false;
-}
-
 /*
  * The disk is full, and most of it may be the spool: what it holds is in memory, as a trace,
  * before it is given up.  Nothing will be added to it any more.
@@ -303,8 +290,7 @@ int trace_stream_write(struct trace_stream *stream, struct writer *writer, const
 	/* Nobody has looked yet at a process that ends at once. */
 	trace_stream_tick(stream, writer);
 	/* Who waits for the files waits for all of them; and two traces at a time take twice the memory. */
-	while (is_part_made(stream, 0))
-		continue;
+	trace_parts_finish(&stream->parts, writer, moment, visible_pid);
 	if (!stream->is_whole)
 		return 0;
 	int error = assemble(stream, writer, moment, visible_pid, 0, &assembly);
@@ -328,41 +314,25 @@ int trace_stream_write(struct trace_stream *stream, struct writer *writer, const
 	return error;
 }
 
-bool trace_stream_has_part(struct trace_stream *stream)
+static bool is_part(const struct trace_stream *stream)
 {
 	return stream->is_whole && !stream->watch && !is_cut(stream) &&
-	       stream->spool.page_count >= PART_PAGES && !is_part_made(stream, WNOHANG);
+	       stream->spool.page_count >= PART_PAGES;
 }
 
-/* The child: whatever becomes of it, the collector goes on. */
-static _Noreturn void make_part(struct writer *writer, const struct trace_input *input, uint32_t number)
+bool trace_stream_has_part(struct trace_stream *stream)
 {
-	struct trace_files files = {.number = number};
-	/* Where memory is scarce, rather this than the program. */
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0 && write(fd, "1000", 4) < 0)
-		log_debug("a trace's part is not the first that the OOM killer takes");
-	_exit(trace_file_write(writer, input, &files) != 0);
+	return (is_part(stream) || stream->parts.may_wait) && !trace_parts_are_made(&stream->parts, WNOHANG);
 }
 
 void trace_stream_write_part(struct trace_stream *stream, struct writer *writer,
 			     const struct writer_moment *moment, pid_t visible_pid)
 {
-	struct cprof_control *control = control_of(writer);
-	uint32_t number = trace_file_next_number(writer);
-	struct trace_assembly assembly;
-	if (assemble(stream, writer, moment, visible_pid, 0, &assembly))
-		return;
-	assembly.input.from_ns = stream->spool.note.from_ns;
-	pid_t pid = fork();
-	if (pid == 0)
-		make_part(writer, &assembly.input, number);
-	if (pid > 0) {
-		uint64_t lost = stream->lost;
-		stream->part_pid = pid;
-		/* Its number and its pages are the child's now: it has them mapped. */
-		store_release(&control->snapshots_done, number);
-		remove_spool(stream, writer);
+	uint64_t lost = stream->lost;
+	drain(stream, writer);
+	if (is_part(stream) &&
+	    !trace_parts_close_spool(&stream->parts, writer, &stream->spool, &stream->tables, moment)) {
+		trace_tables_free(&stream->tables);
 		int error = open_spool(stream, writer, true, moment->end_monotonic_ns, lost);
 		if (error) {
 			stream->is_whole = false;
@@ -370,7 +340,7 @@ void trace_stream_write_part(struct trace_stream *stream, struct writer *writer,
 			writer_report_trace(writer, error);
 		}
 	}
-	trace_assembly_free(&assembly);
+	trace_parts_make_next(&stream->parts, writer, moment, visible_pid);
 }
 
 int trace_stream_watch(struct trace_stream *stream, struct writer *writer, struct trace_watch **out_watch)
@@ -422,7 +392,7 @@ void trace_stream_close(struct trace_stream *stream, struct writer *writer)
 {
 	if (stream->watch)
 		end_watch(stream, writer);
-	while (is_part_made(stream, 0))
+	while (trace_parts_are_made(&stream->parts, 0))
 		continue;
 	if (stream->is_whole && !stream->written_mark && stream->spool.name[0] && stream->spool.page_count) {
 		log_error("the trace of %s (%u) could not be written; recover with: cprof recover %s/%s",

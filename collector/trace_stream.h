@@ -9,7 +9,7 @@
 #ifndef COLLECTOR_TRACE_STREAM_H
 #define COLLECTOR_TRACE_STREAM_H
 
-#include "trace_file.h"
+#include "trace_parts.h"
 #include "trace_spool.h"
 #include "trace_tables.h"
 
@@ -38,7 +38,7 @@ struct trace_stream {
 	uint64_t gap_count;         /* such gaps */
 	uint64_t claims;            /* the program's counter when chunks were last looked at */
 	uint64_t written_mark;      /* what there was when the files were written */
-	pid_t part_pid;             /* of the child that makes a part's files, 0: none */
+	struct trace_parts parts;
 	struct trace_files files;
 };
 

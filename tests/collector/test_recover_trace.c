@@ -126,6 +126,21 @@ Test(recover_trace, adds_what_a_kept_segment_holds)
 	cr_expect(recovered.files[PROFILE_HEAP][0] != 0, "with profiles");
 }
 
+/* Also what threads had in open chunks is in it: the fifth is. */
+Test(recover_trace, reads_a_part_of_a_long_trace)
+{
+	const struct writer_moment now = {.owner = RING_OWNER_RUNNING,
+					  .root_fd = -1,
+					  .end_monotonic_ns = files.control->start_monotonic_ns + 1000000};
+	record_and_die();
+	cr_assert(zero(
+		trace_parts_close_spool(&stream.parts, &files.writer, &stream.spool, &stream.tables, &now)));
+	keep_segment();
+	cr_assert(zero(recover(".fake.7.1.trace-spool")));
+	cr_expect(eq(str, recovered.trace.names[TRACE_GO], "fake.7.1.trace"));
+	cr_expect(eq(int, count_samples(), 4 * FULL));
+}
+
 /* The worst moment: the chunks are in the file, and still marked. */
 Test(recover_trace, shows_nothing_twice)
 {

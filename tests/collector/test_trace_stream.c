@@ -8,9 +8,11 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -348,6 +350,48 @@ Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
 	cr_expect(fake_files_inode(&files, "fake.7.1.trace") != 0);
 	cr_expect(fake_files_inode(&files, "fake.7.1.perfetto-trace") != 0);
 	cr_expect(fake_files_inode(&files, "fake.7.trace") != 0);
+}
+
+/* A spool becomes a part, and everybody dies before its files are made. */
+static void leave_part(void)
+{
+	fake_tracer_events(&thread, 4 * FULL, now_ns());
+	tick();
+	const struct writer_moment now = moment();
+	cr_assert(zero(
+		trace_parts_close_spool(&stream.parts, &files.writer, &stream.spool, &stream.tables, &now)));
+	cr_assert(fake_files_inode(&files, ".fake.7.1.trace-spool") != 0);
+	die();
+}
+
+Test(trace_stream, makes_the_part_that_a_dead_collector_left)
+{
+	leave_part();
+	tick();
+	cr_expect(stream.spool.note.from_ns != files.control->start_monotonic_ns,
+		  "it goes on behind the part");
+	cr_assert(trace_stream_has_part(&stream));
+	const struct writer_moment now = moment();
+	trace_stream_write_part(&stream, &files.writer, &now, 0);
+	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
+	cr_expect(fake_files_inode(&files, "fake.7.1.trace") != 0);
+	cr_expect(fake_files_inode(&files, "fake.7.1.perfetto-trace") != 0);
+	cr_expect(eq(ulong, fake_files_inode(&files, ".fake.7.1.trace-spool"), 0));
+	cr_expect(not(trace_stream_has_part(&stream)));
+}
+
+/* Who makes it may outlive the collector that started it. */
+Test(trace_stream, leaves_a_part_alone_that_somebody_makes)
+{
+	leave_part();
+	int fd = open(fixture_path(".fake.7.1.trace-spool"), O_RDWR | O_CLOEXEC);
+	cr_assert(zero(flock(fd, LOCK_EX)));
+	tick();
+	const struct writer_moment now = moment();
+	trace_stream_write_part(&stream, &files.writer, &now, 0);
+	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
+	cr_expect(eq(ulong, fake_files_inode(&files, "fake.7.1.trace"), 0));
+	close(fd);
 }
 
 /* The disk is full: what the spool took of it is given back first. */
