@@ -9,7 +9,7 @@ command -v curl python3 >/dev/null || skip_test "curl or python3 is not installe
 
 port=$(free_ports)
 mkfifo "$TMP/in"
-LIMIT=250 profiled CPROF_HTTP=$port CPROF_BLOCK_RATE=1 "$VICTIMS/http_steps" >/dev/null 2>"$TMP/err" <"$TMP/in" &
+LIMIT=250 profiled CPROF_HTTP="$port" CPROF_BLOCK_RATE=1 "$VICTIMS/http_steps" >/dev/null 2>"$TMP/err" <"$TMP/in" &
 steps_pid=$!
 exec {steps}>"$TMP/in"
 printf 'alloc 20000 1000\nthreads 20\n' >&"$steps"
@@ -294,7 +294,7 @@ for case in (connection_close, keep_alive, head, pipelined, byte_by_byte, half_c
     except (Wrong, OSError) as error:
         print("FAIL ", case.__name__.replace("_", " ") + ":", error)
 PY
-bounded python3 "$TMP/wire.py" $port >"$TMP/wire.out" 2>&1 || fail "the reader: $(tail -1 "$TMP/wire.out")"
+bounded python3 "$TMP/wire.py" "$port" >"$TMP/wire.out" 2>&1 || fail "the reader: $(tail -1 "$TMP/wire.out")"
 while read -r verdict what; do
 	if [[ $verdict == ok ]]; then pass "$what"; else fail "$what"; fi
 done <"$TMP/wire.out"
