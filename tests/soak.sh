@@ -7,7 +7,8 @@
 #     BUILD=dir tests/soak.sh SECONDS [NAME...]
 #
 # NAME: only scripts whose name contains one of them.  A script gets SEED, from which its random
-# moments follow; the report names the seeds of failures.  The logs stay in BUILD/tests/soak.
+# moments follow; the report ends with what failed, and the command that runs it again with the same seed.  The logs
+# stay in BUILD/tests/soak; `make reliability-readme` reads them.
 set -uo pipefail
 : "${BUILD:?the absolute build directory}"
 cd "$(dirname "$0")/.." || exit 2
@@ -37,8 +38,12 @@ done
 
 declare -A runs=() failures=() seconds=() checks=() skips=()
 until=$((SECONDS + duration))
+failed=()
+rounds=0
+began=$(date -u '+%Y-%m-%d %H:%M:%S UTC')
 total_failures=0
 while ((SECONDS < until)); do
+	rounds=$((rounds + 1))
 	mapfile -t round < <(printf '%s\n' "${scripts[@]}" | shuf)
 	for script in "${round[@]}"; do
 		((SECONDS < until)) || break
@@ -60,6 +65,7 @@ while ((SECONDS < until)); do
 		*)
 			failures[$name]=$((${failures[$name]:-0} + 1))
 			total_failures=$((total_failures + 1))
+			failed+=("$script $seed $log")
 			echo "FAIL  $name, seed $seed, status $status: $(grep -a '^FAIL' "$log" | head -n 3 | cut -c 1-200 | paste -sd '|')"
 			;;
 		esac
@@ -70,6 +76,16 @@ printf '%-28s %6s %8s %8s %8s\n' script runs failed checks seconds
 for name in $(printf '%s\n' "${!runs[@]}" | sort); do
 	printf '%-28s %6d %8d %8d %8d%s\n' "$name" "${runs[$name]}" "${failures[$name]:-0}" "${checks[$name]}" "${seconds[$name]}" \
 		"${skips[$name]:+  skipped}"
+done
+never=0
+for script in "${scripts[@]}"; do [[ -n ${runs[$(basename "$script" .sh)]:-} ]] || never=$((never + 1)); done
+echo
+echo "began $began, Linux $(uname -r), glibc $(getconf GNU_LIBC_VERSION | cut -d ' ' -f 2), $(nproc) processors, $("$BUILD/cprof-collector" --version)"
+echo "$rounds rounds of ${#scripts[@]} scripts begun; $never scripts never had their turn"
+for entry in "${failed[@]}"; do
+	read -r script seed log <<<"$entry"
+	echo "failed: $log"
+	echo "  again: BUILD='$BUILD' TMP=\$(mktemp -d) SEED=$seed bash $script"
 done
 echo "soak: $duration s, $total_failures failures"
 ((total_failures == 0))

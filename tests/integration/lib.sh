@@ -79,8 +79,8 @@ skip_check()
 finish()
 {
 	echo "$checks_made checks, $checks_failed failed"
-	((checks_made > 0 && checks_failed == 0))
-	exit
+	if ((checks_made > 0 && checks_failed == 0)); then exit 0; fi
+	exit 1
 }
 
 # expect WHAT COMMAND...: the command succeeds.

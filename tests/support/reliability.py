@@ -24,7 +24,7 @@ PYTHON_UNFIT = re.compile(r"skip +CPython (\S+): status \d+ without cprof$")
 STRESS = re.compile(r"ok +stress-ng (\S+) +status (\d+).* same$")
 TALLY = re.compile(r"tally (.*): (\d+)$")
 FUZZ = re.compile(r"ok +((?:collector|preload)_\w+) .*?(\d+) runs in")
-FAIL = re.compile(r"FAIL +(?! |ended at )(.*)")
+FAIL = re.compile(r"FAIL +(?! )(.*)")
 
 
 class Logs:
