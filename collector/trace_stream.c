@@ -22,9 +22,13 @@
 #include "trace_assembly.h"
 #include "trace_reader.h"
 
-/* Of a spool: making a trace of it takes some six times as much.  From the first on it becomes a part. */
-#define PART_PAGES (UINT32_C(64) << 20 >> 12)
-#define PAGES_MAX (PART_PAGES * 4)
+/*
+ * Of a spool.  Making a trace of it takes some six times as much memory, which is to stay below
+ * 150 MB: from the first on it becomes a part.
+ */
+#define PART_PAGES (UINT32_C(24) << 20 >> 12)
+/* While parts are made more slowly than events come. */
+#define PAGES_MAX (UINT32_C(256) << 20 >> 12)
 
 static struct cprof_control *control_of(const struct writer *writer)
 {
@@ -314,9 +318,10 @@ int trace_stream_write(struct trace_stream *stream, struct writer *writer, const
 	return error;
 }
 
+/* Not of what is written as the whole run's already. */
 static bool is_part(const struct trace_stream *stream)
 {
-	return stream->is_whole && !stream->watch && !is_cut(stream) &&
+	return stream->is_whole && !stream->watch && !is_cut(stream) && !stream->written_mark &&
 	       stream->spool.page_count >= PART_PAGES;
 }
 

@@ -329,7 +329,7 @@ Test(trace_stream, rewrites_what_a_dead_collector_had_written)
 	cr_expect(eq(sz, fake_files_count(&files), 2), "no third one");
 }
 
-/* 64 MB of chunks: a child makes a trace of them, and the stream goes on. */
+/* 24 MB of chunks: a child makes a trace of them, and the stream goes on. */
 Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
 {
 	uint64_t at_ns = now_ns();
@@ -350,6 +350,23 @@ Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
 	cr_expect(fake_files_inode(&files, "fake.7.1.trace") != 0);
 	cr_expect(fake_files_inode(&files, "fake.7.1.perfetto-trace") != 0);
 	cr_expect(fake_files_inode(&files, "fake.7.trace") != 0);
+}
+
+/* The end comes while there is much that no part was made of yet. */
+Test(trace_stream, makes_no_part_of_what_is_written_already)
+{
+	uint64_t at_ns = now_ns();
+	tick();
+	while (!trace_stream_has_part(&stream)) {
+		cr_assert(eq(u32, fake_tracer_events(&thread, 7 * FULL, at_ns), 7 * FULL));
+		tick();
+	}
+	const struct writer_moment now = moment();
+	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
+	cr_expect(not(trace_stream_has_part(&stream)));
+	trace_stream_close(&stream, &files.writer);
+	cr_expect(eq(ulong, fake_files_inode(&files, SPOOL), 0));
+	cr_expect(eq(sz, fake_files_count(&files), 2));
 }
 
 /* A spool becomes a part, and everybody dies before its files are made. */
