@@ -6,19 +6,24 @@
  *     trace           nanoseconds of CPU time for one event, the best of several parts:
  *                     event     without a stack
  *                     stack     with one of 10 frames, seen before
- *     trace handoff   two threads that wake each other by semaphores, each time:
+ *     trace handoff CPUS  two threads that wake each other by semaphores, each time:
  *                     ns        CPU time of both; a wait and a wake, each with its stack
- *     trace queue     one thread works and puts what it has done into a queue, from which
- *                     another one takes it: some 100,000 waits and wakes in a second
+ *     trace queue CPUS    one thread works and puts what it has done into a queue, from which
+ *                     another one takes it: some 100,000 events in a second
  *                     cpu_ms    CPU time of both, for a fixed amount of work
- *                     events    waits and wakes in a second
+ *                     events    in a second: a wait of the taker is one, the signal that ends it
+ *                               another; items that it finds without a wait are none
  *
  * The first is the library's own code, in this process; the others are programs like any
- * other, to be run with the library and without.
+ * other, to be run with the library and without.  CPUS is how many they get: on one, each
+ * wake is a switch; on two, each thread has its own, which sleeps between two items, and
+ * what the thread needs next is in no cache.  Left to the scheduler they would be moved
+ * between these, by how it happens to go, and differ by more than what is to be measured.
  *
  * Context: benchmarks.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
@@ -119,10 +124,47 @@ static NOINLINE void measure_deep(int depth)
 	__asm__ volatile("" : : : "memory"); /* no tail call */
 }
 
+static int cpu_count;
+
+/* To one of the CPUs that this process may use: the thread's own, if it gets as many as there are threads. */
+static void pin_thread(int thread)
+{
+	cpu_set_t allowed, one;
+	int wanted = cpu_count > 1 ? thread : 0, cpu = 0;
+	if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+		exit(1);
+	for (; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &allowed) && wanted-- == 0)
+			break;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (pthread_setaffinity_np(pthread_self(), sizeof one, &one) != 0)
+		exit(1);
+}
+
+/* The first thread is pinned once the other, which would inherit that, has begun. */
+static pthread_barrier_t both_begin;
+
+static void start_other(void *(*run)(void *), pthread_t *out_thread)
+{
+	pthread_barrier_init(&both_begin, NULL, 2);
+	if (pthread_create(out_thread, NULL, run, NULL) != 0)
+		exit(1);
+	pthread_barrier_wait(&both_begin);
+	pin_thread(0);
+}
+
+static void other_begins(void)
+{
+	pin_thread(1);
+	pthread_barrier_wait(&both_begin);
+}
+
 static sem_t turns[2];
 
 static void *wake_the_other(void *unused)
 {
+	other_begins();
 	for (int i = 0; i < HANDOFFS; i++) {
 		sem_wait(&turns[1]);
 		sem_post(&turns[0]);
@@ -135,8 +177,8 @@ static void measure_handoff(void)
 	pthread_t other;
 	sem_init(&turns[0], 0, 0);
 	sem_init(&turns[1], 0, 0);
+	start_other(wake_the_other, &other);
 	uint64_t start = bench_ns(CLOCK_PROCESS_CPUTIME_ID);
-	pthread_create(&other, NULL, wake_the_other, NULL);
 	for (int i = 0; i < HANDOFFS; i++) {
 		sem_post(&turns[1]);
 		sem_wait(&turns[0]);
@@ -147,13 +189,14 @@ static void measure_handoff(void)
 
 static pthread_mutex_t queue_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t queue_filled = PTHREAD_COND_INITIALIZER;
-static unsigned queued; /* under the mutex */
+static unsigned queued, waits; /* under the mutex */
 
 static void *take_items(void *unused)
 {
+	other_begins();
 	for (unsigned taken = 0; taken < ITEMS; taken++) {
 		pthread_mutex_lock(&queue_mutex);
-		while (queued == 0)
+		for (; queued == 0; waits++)
 			pthread_cond_wait(&queue_filled, &queue_mutex);
 		queued--;
 		pthread_mutex_unlock(&queue_mutex);
@@ -180,8 +223,8 @@ static void measure_queue(void)
 {
 	pthread_t taker;
 	uint64_t x = 1;
+	start_other(take_items, &taker);
 	uint64_t start = bench_ns(CLOCK_PROCESS_CPUTIME_ID), wall = bench_wall_ns();
-	pthread_create(&taker, NULL, take_items, NULL);
 	for (int i = 0; i < ITEMS; i++) {
 		x = make_item(x);
 		pthread_mutex_lock(&queue_mutex);
@@ -191,16 +234,17 @@ static void measure_queue(void)
 	}
 	pthread_join(taker, NULL);
 	printf("cpu_ms %.2f\n", (double)(bench_ns(CLOCK_PROCESS_CPUTIME_ID) - start) / 1e6);
-	printf("events %.0f\n", 2.0 * ITEMS * 1e9 / (double)(bench_wall_ns() - wall));
+	printf("events %.0f\n", 2.0 * waits * 1e9 / (double)(bench_wall_ns() - wall));
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && strcmp(argv[1], "queue") == 0) {
+	cpu_count = argc == 3 ? atoi(argv[2]) : 0;
+	if (cpu_count > 0 && strcmp(argv[1], "queue") == 0) {
 		measure_queue();
 		return 0;
 	}
-	if (argc == 2 && strcmp(argv[1], "handoff") == 0) {
+	if (cpu_count > 0 && strcmp(argv[1], "handoff") == 0) {
 		measure_handoff();
 		return 0;
 	}
