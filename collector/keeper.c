@@ -37,7 +37,7 @@ static pid_t keeper; /* written and read by the worker's main thread */
 /* Whether it was accepted on a session's address; what listens there is the supervisor's as well. */
 static bool is_peer(int fd)
 {
-	struct sockaddr_un address;
+	struct sockaddr_un address = {.sun_family = AF_UNSPEC};
 	socklen_t size = sizeof address;
 	int is_listening = 1;
 	socklen_t flag_size = sizeof is_listening;

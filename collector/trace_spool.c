@@ -106,7 +106,7 @@ static int read_head(int fd, struct trace_spool *spool, union head *out_head)
 /* Whether a file is this image's spool; then where it stands. */
 static bool is_own(const struct writer *writer, int fd, struct trace_spool *spool)
 {
-	union head head;
+	union head head = {.bytes = {0}};
 	struct stat st;
 	struct trace_spool found = *spool;
 	if (fstat(fd, &st) || st.st_uid != geteuid() || st.st_nlink != 1 ||
@@ -218,7 +218,7 @@ bool trace_spool_is_one(int fd)
 int trace_spool_read(int fd, struct trace_spool *out_spool, struct cprof_control *out_control)
 {
 	struct trace_spool spool = {.is_open = true, .fd = fd};
-	union head head;
+	union head head = {.bytes = {0}};
 	int error = read_head(fd, &spool, &head);
 	if (error)
 		return error;
@@ -377,7 +377,7 @@ void trace_spool_unmap(struct trace_spool_map *map)
 
 int trace_spool_sum_gaps(const struct trace_spool *spool, uint64_t *out_count, uint64_t *out_events)
 {
-	struct trace_spool_map map;
+	struct trace_spool_map map = {0};
 	struct trace_gap gap;
 	uint64_t count = 0, events = 0;
 	int error = trace_spool_map(spool, 0, 0, &map);
