@@ -10,13 +10,13 @@ RANDOM=${SEED:-4711}
 KILLS=${KILLS:-4}
 THREADS=2
 
-# begin DIRECTORY SETTING: a program that logs; its pid is in $PID.
+# begin DIRECTORY SETTING [MICROSECONDS]: a program that logs, as often as that; its pid is in $PID.
 begin()
 {
 	mkdir -p "$1"
 	rm -f "$TMP/table"
 	env LD_PRELOAD="$CPROF_LIB" CPROF_OUT="$1" CPROF_TRACE=full CPROF_CPU_HZ=1000 CPROF_SEGMENT="$2" \
-		"$VICTIMS/trace_logs" $THREADS 1000000 400 exit "$TMP/table" >/dev/null 2>"$TMP/stderr" &
+		"$VICTIMS/trace_logs" $THREADS 1000000 "${3:-400}" exit "$TMP/table" >/dev/null 2>"$TMP/stderr" &
 	PID=$!
 	wait_until 20 test -e "$TMP/table" || fail "it starts"
 }
@@ -74,11 +74,11 @@ expect_equal "of $KILLS kills of everybody, with something unreadable or missing
 # The program goes on, starts another collector, and that goes on with the spool.
 what="all of the collector killed"
 fresh_out
-begin "$OUT" memfd
+begin "$OUT" memfd 50
 wait_until 20 eval "(( \$(logged_lines '$TMP/table' 0) >= 500 ))" || fail "$what: it logs"
 our_collectors "$OUT" | xargs kill -9
 has_collector() { [[ -n $(our_collectors "$OUT") ]]; }
-wait_until 30 has_collector || fail "$what: another one comes"
+wait_until 60 has_collector || fail "$what: another one comes"
 before=$(logged_lines "$TMP/table" 0)
 wait_until 20 eval "(( \$(logged_lines '$TMP/table' 0) >= $before + 500 ))" || fail "$what: it goes on"
 kill "$PID"
