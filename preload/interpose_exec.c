@@ -5,6 +5,7 @@
  *
  * Context: as the real functions.
  */
+#include <alloca.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -67,7 +68,7 @@ static void take_words(char **out_words, size_t count, const char *first, va_lis
 		va_start(list, first);                                        \
 		size_t count = count_words(first, list);                      \
 		va_end(list);                                                 \
-		char **words = __builtin_alloca(count * sizeof *words);       \
+		char **words = alloca(count * sizeof *words);                 \
 		va_start(list, first);                                        \
 		take_words(words, count, first, list);                        \
 		environment;                                                  \

@@ -65,7 +65,7 @@ check_cppcheck()
 	cppcheck --quiet --error-exitcode=1 --std=c11 --platform=unix64 --inline-suppr -j 2 \
 		--enable=warning,performance,portability --max-configs=4 \
 		--suppress=missingIncludeSystem --suppress=shiftTooManyBitsSigned \
-		--suppress=allocaCalled:preload/interpose_process.c -Iinclude \
+		--suppress=allocaCalled:preload/interpose_exec.c -Iinclude \
 		preload collector tools
 }
 
