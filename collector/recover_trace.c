@@ -172,6 +172,18 @@ static int write_spooled(struct trace_spool *spool, struct writer *writer, const
 	return error;
 }
 
+/* To be closed by trace_spool_close(), if there is no error. */
+static int open_spool(const char *path, struct trace_spool *out_spool, struct cprof_control *out_control)
+{
+	int fd = open_for_reading(path);
+	if (fd < 0)
+		return fd;
+	int error = trace_spool_read(fd, out_spool, out_control);
+	if (error)
+		close(fd);
+	return error;
+}
+
 int recover_trace_beside(struct writer *writer, const struct writer_moment *moment, const char *directory,
 			 struct trace_files *out_files)
 {
@@ -181,13 +193,9 @@ int recover_trace_beside(struct writer *writer, const struct writer_moment *mome
 	if (!find_file(directory, ".trace-spool", is_spool_of, key_of(segment_reader_control(writer->reader)),
 		       path))
 		return -ENOENT;
-	int fd = open_for_reading(path);
-	int error = fd < 0 ? fd : trace_spool_read(fd, &spool, &control);
-	if (error) {
-		if (fd >= 0)
-			close(fd);
+	int error = open_spool(path, &spool, &control);
+	if (error)
 		return recover_fail(path, error);
-	}
 	error = write_spooled(&spool, writer, moment, true, out_files);
 	trace_spool_close(&spool);
 	return error;
@@ -244,13 +252,9 @@ int recover_trace_file(const char *path, const char *out_dir, struct recovered *
 	struct trace_spool spool;
 	struct cprof_control control;
 	struct segment_reader reader = {0};
-	int fd = open_for_reading(path);
-	int error = fd < 0 ? fd : trace_spool_read(fd, &spool, &control);
-	if (error) {
-		if (fd >= 0)
-			close(fd);
+	int error = open_spool(path, &spool, &control);
+	if (error)
 		return refuse_spool(path, error);
-	}
 	snprintf(copy, sizeof copy, "%s", path);
 	bool has_segment = !spool.note.until_ns &&
 			   find_file(dirname(copy), ".cprof", is_segment_of, key_of(&control), segment) &&

@@ -329,8 +329,7 @@ Test(trace_stream, rewrites_what_a_dead_collector_had_written)
 	cr_expect(eq(sz, fake_files_count(&files), 2), "no third one");
 }
 
-/* 24 MB of chunks: a child makes a trace of them, and the stream goes on. */
-Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
+static void fill_a_part(void)
 {
 	uint64_t at_ns = now_ns();
 	tick();
@@ -338,6 +337,12 @@ Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
 		cr_assert(eq(u32, fake_tracer_events(&thread, 7 * FULL, at_ns), 7 * FULL));
 		tick();
 	}
+}
+
+/* 24 MB of chunks: a child makes a trace of them, and the stream goes on. */
+Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
+{
+	fill_a_part();
 	const struct writer_moment now = moment();
 	trace_stream_write_part(&stream, &files.writer, &now, 0);
 	cr_expect(eq(u32, stream.spool.page_count, 0));
@@ -355,12 +360,7 @@ Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
 /* The end comes while there is much that no part was made of yet. */
 Test(trace_stream, makes_no_part_of_what_is_written_already)
 {
-	uint64_t at_ns = now_ns();
-	tick();
-	while (!trace_stream_has_part(&stream)) {
-		cr_assert(eq(u32, fake_tracer_events(&thread, 7 * FULL, at_ns), 7 * FULL));
-		tick();
-	}
+	fill_a_part();
 	const struct writer_moment now = moment();
 	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
 	cr_expect(not(trace_stream_has_part(&stream)));
