@@ -25,9 +25,12 @@ for source in fuzz_*.c; do
 	if (($#)) && [[ " $* " != *" $name "* && $name != *"$1"* ]]; then continue; fi
 	mkdir -p "$work/corpus/$name"
 	log=$work/$name.log
+	start=$SECONDS
 	if (cd "$work/findings" && "$BUILD/san-fuzz/tests/fuzz/fuzz_$name" -max_total_time="$duration" -timeout=20 -rss_limit_mb=1500 \
 		-max_len=32768 -close_fd_mask=2 -artifact_prefix="$work/findings/$name-" "$work/corpus/$name" "$work/seeds/$name") >"$log" 2>&1; then
-		printf 'ok    %-24s %s\n' "$name" "$(grep -aE '^#[0-9]+.*DONE|^Done ' "$log" | tail -n 1)" | tee -a "$sums"
+		# What is fuzzed may have written to the log meanwhile, without a newline.
+		runs=$(sed -nE 's/^.*Done ([0-9]+) runs in.*$/\1/p; s/^#([0-9]+)\tDONE.*$/\1/p' "$log" | tail -n 1)
+		printf 'ok    %-24s %s runs in %d seconds\n' "$name" "${runs:-0}" $((SECONDS - start)) | tee -a "$sums"
 	else
 		failed=1
 		printf 'FAIL  %-24s %s\n' "$name" "$(grep -aE 'ERROR|runtime error|SUMMARY' "$log" | head -n 1)" | tee -a "$sums"

@@ -56,7 +56,9 @@ for object in collector_elf/dwarf4 collector_elf/cxx collector_elf/stripped; do
 	sections=$(readelf -SW "$object" | sed 's/\[ */[/')
 	read -r header < <(awk '$2 == ".eh_frame_hdr" { print $5 }' <<<"$sections")
 	read -r frames bytes < <(awk '$2 == ".eh_frame" { print $5, $6 }' <<<"$sections")
-	tail -c "+$((16#$header + 1))" "$object" | head -c $((16#$frames + 16#$bytes - 16#$header)) >"preload_cfi/$(basename "$object")"
+	# Not head: who writes into it may be killed by SIGPIPE.
+	dd if="$object" of="preload_cfi/$(basename "$object")" iflag=skip_bytes,count_bytes status=none \
+		skip=$((16#$header)) count=$((16#$frames + 16#$bytes - 16#$header))
 done
 
 # ---- the environment: what the README says of each variable, and what is wrong with it
@@ -104,7 +106,8 @@ done
 # ---- messages: flags (token is right, descriptors), then a registration, and each command
 version=$(sed -nE 's/^#define CPROF_SHM_VERSION ([0-9]+).*/\1/p' "$root/include/cprof_shm.h")
 for flags in 01 03 05 00; do
-	{ text "$flags" | head -c 1 && printf PROFSHM1 && little 32 "$version" 4711 && head -c 16 /dev/zero && little 32 1 0; } >"collector_message/hello-$flags"
+	# shellcheck disable=SC2059 # the format is the byte
+	{ printf "\\x$flags" && printf PROFSHM1 && little 32 "$version" 4711 && head -c 16 /dev/zero && little 32 1 0; } >"collector_message/hello-$flags"
 done
 for command in 1 2 3 4; do
 	{ printf '\x02CPRFCMD1' && little 32 "$version" $command 4711 63 15 100 && little 64 1 1 && little 32 1 0 && little 64 0; } \
