@@ -8,6 +8,7 @@ source "$HERE/trace_lib.sh"
 
 RANDOM=${SEED:-4711}
 KILLS=${KILLS:-4}
+PAUSE=${PAUSE:--500}
 THREADS=2
 
 # begin DIRECTORY SETTING [MICROSECONDS]: a program that logs, as often as that; its pid is in $PID.
@@ -71,10 +72,11 @@ done
 ((wrong)) || tally "kill -9 of everybody while a whole run is traced" "$KILLS"
 expect_equal "of $KILLS kills of everybody, with something unreadable or missing" 0 "$wrong"
 
-# The program goes on, starts another collector, and that goes on with the spool.
+# The program goes on, starts another collector, and that goes on with the spool.  It looks for one after so many CPU
+# samples: a program that works between its lines has another soon, one that rests writes more than there is room for.
 what="all of the collector killed"
 fresh_out
-begin "$OUT" memfd 50
+begin "$OUT" memfd "$PAUSE"
 wait_until 20 eval "(( \$(logged_lines '$TMP/table' 0) >= 500 ))" || fail "$what: it logs"
 our_collectors "$OUT" | xargs kill -9
 has_collector() { [[ -n $(our_collectors "$OUT") ]]; }
@@ -85,9 +87,9 @@ kill "$PID"
 wait "$PID" 2>/dev/null || true
 settle
 expect_traces "$what" trace_logs
-file=$(trace_of trace_logs perfetto-trace)
-perfetto_lines "$file" | sed -nE 's/.* instant t([0-9]+) n([0-9]+) category=count.*/\1 \2/p' >"$TMP/seen"
-read -r gaps dropped <<<"$(gaps_of "$file")"
+perfetto_lines "$(trace_of trace_logs perfetto-trace)" >"$TMP/text"
+sed -nE 's/.* instant t([0-9]+) n([0-9]+) category=count.*/\1 \2/p' "$TMP/text" >"$TMP/seen"
+read -r gaps dropped <<<"$(gaps_in <"$TMP/text")"
 missing=0
 for ((thread = 0; thread < THREADS; thread++)); do
 	logged=$(logged_lines "$TMP/table" $thread)

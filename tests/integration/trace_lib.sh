@@ -117,11 +117,16 @@ lines_in()
 		sort -V
 }
 
-# gaps_of PERFETTO: how many gaps, and how many events they say were dropped.
+# gaps_in: of a trace as text, how many gaps, and how many events they say were dropped.
+gaps_in()
+{
+	sed -nE 's/.* gaps begin .*events=([0-9]+).*/\1/p' | awk '{ sum += $1 } END { print NR, sum + 0 }'
+}
+
+# gaps_of PERFETTO: the same of a file.
 gaps_of()
 {
-	perfetto_lines "$1" | sed -nE 's/.* gaps begin .*events=([0-9]+).*/\1/p' |
-		awk '{ sum += $1 } END { print NR, sum + 0 }'
+	perfetto_lines "$1" | gaps_in
 }
 
 # logged_lines TABLE THREAD: how many lines the thread of trace_logs has logged.

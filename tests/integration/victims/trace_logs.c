@@ -3,6 +3,7 @@
 /*
  * trace_logs THREADS LINES PAUSE_US END [FILE]: each thread logs its lines, "t0 n0" and so
  * on, with cprof_log(), and says in FILE, a table of 64-bit numbers, how many it has logged.
+ * A pause with a minus sign is spent working: of CPU samples there are as many as can be.
  *
  * END: exit; raw (exit_group, past libc); segv, abort, term (by itself); memory (takes
  * 512 MB, or is killed before); hang (until it is killed); forked (a child does the same, and both
@@ -17,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cprof.h"
@@ -25,7 +27,22 @@
 
 static volatile unsigned long *logged;
 static unsigned long line_count;
-static unsigned pause_us;
+static long pause_us;
+
+static long cpu_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void pause_between_lines(void)
+{
+	if (pause_us > 0)
+		usleep((unsigned)pause_us);
+	for (long until = cpu_us() - pause_us; pause_us < 0 && cpu_us() < until;)
+		;
+}
 
 static void *log_lines(void *argument)
 {
@@ -33,8 +50,7 @@ static void *log_lines(void *argument)
 	for (unsigned long i = 0; i < line_count; i++) {
 		cprof_logf("count", "t%lu n%lu", number, i);
 		logged[number] = i + 1;
-		if (pause_us)
-			usleep(pause_us);
+		pause_between_lines();
 	}
 	return NULL;
 }
@@ -83,7 +99,7 @@ int main(int argc, char **argv)
 		return 2;
 	unsigned long thread_count = strtoul(argv[1], NULL, 10);
 	line_count = strtoul(argv[2], NULL, 10);
-	pause_us = (unsigned)strtoul(argv[3], NULL, 10);
+	pause_us = strtol(argv[3], NULL, 10);
 	logged = map_table(argc > 5 ? argv[5] : NULL);
 	pid_t child = strcmp(argv[4], "forked") == 0 ? fork() : 0;
 	log_all(thread_count);
