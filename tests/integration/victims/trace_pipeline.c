@@ -201,7 +201,9 @@ static void *help(void *unused)
 	pause_ms(5);
 	sem_post(&semaphore);
 	pause_ms(5);
+	struct stopwatch watch = start();
 	pthread_barrier_wait(&barrier);
+	stop(watch, "barrier", getpid()); /* for the main thread, if that could not run for so long */
 	pthread_rwlock_wrlock(&rwlock);
 	sem_post(&semaphore);
 	pause_ms(10);
