@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Condition variables.  A wait gives its mutex up first, which is charged like an
- * unlock, at this function; that it gets it back is part of the wait.
+ * unlock, at this function; that it gets it back is part of the wait.  Who sleeps for it
+ * is looked at last: others come while the wait is walked.
  *
  * Those of POSIX but one are exported with a version, see exports.map.
  *
@@ -17,10 +18,10 @@
 		struct contention_wait wait;                                                            \
 		struct unwind_regs regs;                                                                \
 		unwind_regs_of_caller(&regs);                                                           \
-		charge_mutex((const pthread_mutex_t *)(const void *)mutex,                              \
-			     (const void *)(uintptr_t)real.name, &regs);                                \
 		contention_wait_begin(&wait, CPROF_WAIT_COND, cond, (const void *)(uintptr_t)real.name, \
 				      &regs);                                                           \
+		charge_mutex((const pthread_mutex_t *)(const void *)mutex,                              \
+			     (const void *)(uintptr_t)real.name, &regs);                                \
 		int result = real.name arguments;                                                       \
 		contention_wait_end(&wait, end_of(result));                                             \
 		return result;                                                                          \

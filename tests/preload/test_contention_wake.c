@@ -20,6 +20,7 @@
 #include "contention.h"
 #include "contention_wake.h"
 #include "own_segment.h"
+#include "real.h"
 #include "shown_wait.h"
 #include "trace.h"
 
@@ -180,6 +181,48 @@ Test(contention_wake, signal_wakes_who_waits_for_the_condition)
 	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_COND, &cond).last.a, 1);
 	cprof_test_pthread_cond_broadcast(&cond);
 	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_COND, &cond).count, 1, "nobody waits any more");
+}
+
+/* A clock that another thread overtakes: when it is first read there, that one sleeps for the mutex. */
+static int (*true_clock)(clockid_t clock, struct timespec *out_now);
+static _Thread_local bool is_overtaken;
+static atomic_u32 has_begun;
+
+static int read_late(clockid_t clock, struct timespec *out_now)
+{
+	if (is_overtaken) {
+		is_overtaken = false;
+		store_release(&has_begun, 1);            /* nothing but itself */
+		while (((volatile int *)&mutex)[0] != 2) /* glibc's word: see above */
+			sched_yield();
+	}
+	return true_clock(clock, out_now);
+}
+
+static void *overtake_and_signal(void *unused)
+{
+	while (!load_acquire(&has_begun))
+		sched_yield();
+	cprof_test_pthread_mutex_lock(&mutex);
+	is_ready = true;
+	pthread_cond_signal(&cond);
+	cprof_test_pthread_mutex_unlock(&mutex);
+	return unused;
+}
+
+Test(contention_wake, wait_for_a_condition_wakes_who_came_for_its_mutex_meanwhile)
+{
+	pthread_t thread;
+	true_clock = real.clock_gettime;
+	real.clock_gettime = read_late;
+	pthread_create(&thread, NULL, overtake_and_signal, NULL);
+	cprof_test_pthread_mutex_lock(&mutex);
+	is_overtaken = true;
+	while (!is_ready)
+		cprof_test_pthread_cond_wait(&cond, &mutex);
+	cprof_test_pthread_mutex_unlock(&mutex);
+	pthread_join(thread, NULL);
+	expect_pair(CPROF_WAIT_MUTEX, &mutex, thread_id());
 }
 
 static int wait_for_c11_cond(void *unused)
