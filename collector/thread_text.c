@@ -63,7 +63,8 @@ static void describe_call(const struct thread_wait *wait, char out_text[THREAD_T
 {
 	const char *name = thread_waits_name(wait->what);
 	int32_t number = (int32_t)wait->object;
-	bool has_number = wait->what != CPROF_WAIT_POLL && wait->what != CPROF_WAIT_SLEEP && number >= 0;
+	bool has_number = wait->what != CPROF_WAIT_POLL && wait->what != CPROF_WAIT_SLEEP &&
+			  wait->what != CPROF_WAIT_SIGNAL && number >= 0;
 	if (!has_number)
 		snprintf(out_text, THREAD_TEXT_WAIT_BYTES, "%s", name);
 	else if (wait->what == CPROF_WAIT_CHILD)

@@ -41,6 +41,7 @@ static const char *const names[CPROF_WAIT_COUNT] = {
 	[CPROF_WAIT_CONNECT] = "connect",
 	[CPROF_WAIT_SLEEP] = "sleep",
 	[CPROF_WAIT_CHILD] = "end of process",
+	[CPROF_WAIT_SIGNAL] = "signal",
 };
 
 /* By their beginnings: variants end in _np, _ex, 64, @version and the like. */

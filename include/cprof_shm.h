@@ -291,8 +291,9 @@ enum cprof_wait {
 		12, /* poll, select, epoll: object: number of descriptors, or the epoll descriptor */
 	CPROF_WAIT_ACCEPT = 13,  /* object: the descriptor */
 	CPROF_WAIT_CONNECT = 14, /* likewise */
-	CPROF_WAIT_SLEEP = 15,   /* nanosleep and its like, pause, sigwait: object: 0 */
+	CPROF_WAIT_SLEEP = 15,   /* nanosleep and its like: object: 0 */
 	CPROF_WAIT_CHILD = 16,   /* the wait family: object: the pid asked for */
+	CPROF_WAIT_SIGNAL = 17,  /* pause, sigsuspend, sigwait and its like: object: 0 */
 	CPROF_WAIT_COUNT
 };
 

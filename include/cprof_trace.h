@@ -87,6 +87,11 @@ enum cprof_event_kind {
 	 * or a pthread_t; flags; stack.
 	 */
 	CPROF_EVENT_SIGNAL = 16,
+	/*
+	 * Has taken a signal that it asked for (sigwait and its like): what: its number; a: pid of who
+	 * sent it, 0: not known; b: the thread as pthread_kill names it; stack.  Lies within its wait.
+	 */
+	CPROF_EVENT_SIGNAL_TAKEN = 17,
 	CPROF_EVENT_COUNT
 };
 

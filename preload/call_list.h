@@ -123,12 +123,8 @@
 	  (clock, flags, time, out_left), SLEEP, 0, ERROR)                                                   \
 	X(int, usleep, (unsigned int us), (us), SLEEP, 0, COUNT)                                             \
 	X(unsigned int, sleep, (unsigned int seconds), (seconds), SLEEP, 0, ERROR)                           \
-	X(int, pause, (void), (), SLEEP, 0, SIGNAL)                                                          \
-	X(int, sigsuspend, (const sigset_t *mask), (mask), SLEEP, 0, SIGNAL)                                 \
-	X(int, sigwait, (const sigset_t *set, int *out_number), (set, out_number), SLEEP, 0, ERROR)          \
-	X(int, sigwaitinfo, (const sigset_t *set, siginfo_t *out_info), (set, out_info), SLEEP, 0, COUNT)    \
-	X(int, sigtimedwait, (const sigset_t *set, siginfo_t *out_info, const struct timespec *timeout),     \
-	  (set, out_info, timeout), SLEEP, 0, COUNT)                                                         \
+	X(int, pause, (void), (), SIGNAL, 0, SIGNAL)                                                         \
+	X(int, sigsuspend, (const sigset_t *mask), (mask), SIGNAL, 0, SIGNAL)                                \
 	X(pid_t, wait, (void *out_status), (out_status), CHILD, -1, COUNT)                                   \
 	X(pid_t, wait3, (void *out_status, int flags, void *out_usage), (out_status, flags, out_usage),      \
 	  CHILD, -1, COUNT)                                                                                  \
@@ -139,8 +135,20 @@
 	X(int, waitid, (unsigned int what, unsigned int id, void *out_info, int flags),                      \
 	  (what, id, out_info, flags), CHILD, id, COUNT)
 
+/*
+ * Those that take a signal: X(return type, name, parameters, arguments, number, info).  number:
+ * of the signal, below 1: none was taken; info: what is known of it, NULL: nothing.
+ */
+#define CALL_LIST_SIGNAL(X)                                                                                \
+	X(int, sigwait, (const sigset_t *set, int *out_number), (set, out_number),                         \
+	  result == 0 ? *out_number : 0, NULL)                                                             \
+	X(int, sigwaitinfo, (const sigset_t *set, siginfo_t *out_info), (set, out_info), result, out_info) \
+	X(int, sigtimedwait, (const sigset_t *set, siginfo_t *out_info, const struct timespec *timeout),   \
+	  (set, out_info, timeout), result, out_info)
+
 /* What every libc has. */
-#define CALL_LIST(X) CALL_LIST_READ(X) CALL_LIST_WRITE(X) CALL_LIST_POLL(X) CALL_LIST_SLEEP(X)
+#define CALL_LIST_TIMED(X) CALL_LIST_READ(X) CALL_LIST_WRITE(X) CALL_LIST_POLL(X) CALL_LIST_SLEEP(X)
+#define CALL_LIST(X) CALL_LIST_TIMED(X) CALL_LIST_SIGNAL(X)
 
 /* Since glibc 2.28 and 2.35. */
 #define CALL_LIST_LATE(X)                                                                              \

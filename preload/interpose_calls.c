@@ -14,11 +14,20 @@
 #include "contention.h"
 #include "real.h"
 #include "trace.h"
+#include "trace_life.h"
 
 #define END_COUNT(result) ((result) < 0 ? CONTENTION_GAVE_UP : CONTENTION_ACQUIRED)
 #define END_READY(result) ((result) <= 0 ? CONTENTION_GAVE_UP : CONTENTION_ACQUIRED)
 #define END_ERROR(result) ((result) != 0 ? CONTENTION_GAVE_UP : CONTENTION_ACQUIRED)
 #define END_SIGNAL(result) ((void)(result), CONTENTION_ACQUIRED)
+
+#define DEFINE_WATCHED(type, name, parameters, arguments) \
+	EXPORT HOT type INTERPOSED(name) parameters       \
+	{                                                 \
+		if (unlikely(trace_is_on()))              \
+			return traced_##name arguments;   \
+		return real.name arguments;               \
+	}
 
 #define DEFINE_CALL(type, name, parameters, arguments, what, object, end)                         \
 	type INTERPOSED(name) parameters;                                                         \
@@ -33,12 +42,26 @@
 		contention_wait_end(&wait, END_##end(result));                                    \
 		return result;                                                                    \
 	}                                                                                         \
-	EXPORT HOT type INTERPOSED(name) parameters                                               \
-	{                                                                                         \
-		if (unlikely(trace_is_on()))                                                      \
-			return traced_##name arguments;                                           \
-		return real.name arguments;                                                       \
-	}
+	DEFINE_WATCHED(type, name, parameters, arguments)
 
-CALL_LIST(DEFINE_CALL)
+CALL_LIST_TIMED(DEFINE_CALL)
 CALL_LIST_LATE(DEFINE_CALL)
+
+/* What was taken is told before the wait's end: that it lies within shows which wait it ended. */
+#define DEFINE_SIGNAL_CALL(type, name, parameters, arguments, number, info)                       \
+	type INTERPOSED(name) parameters;                                                         \
+	static NOINLINE type traced_##name parameters                                             \
+	{                                                                                         \
+		struct contention_wait wait;                                                      \
+		struct trace_life_call call = {.function = (const void *)(uintptr_t)real.name};   \
+		unwind_regs_of_caller(&call.regs);                                                \
+		contention_wait_begin(&wait, CPROF_WAIT_SIGNAL, NULL, call.function, &call.regs); \
+		type result = real.name arguments;                                                \
+		int taken = number;                                                               \
+		trace_life_takes_signal(&call, taken, info);                                      \
+		contention_wait_end(&wait, taken > 0 ? CONTENTION_ACQUIRED : CONTENTION_GAVE_UP); \
+		return result;                                                                    \
+	}                                                                                         \
+	DEFINE_WATCHED(type, name, parameters, arguments)
+
+CALL_LIST_SIGNAL(DEFINE_SIGNAL_CALL)

@@ -9,6 +9,8 @@
 
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 #include "process.h"
@@ -167,4 +169,24 @@ void trace_life_signals(const struct trace_life_call *call, int number, int64_t 
 void trace_life_signals_thread(const struct trace_life_call *call, int number, uint64_t thread)
 {
 	add_signal(call, number, thread, CPROF_EVENT_TO_THREAD);
+}
+
+/* Who sent it; 0: the kernel did, or it is not known. */
+static uint32_t sender_of(const siginfo_t *info)
+{
+	bool is_sent = info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_QUEUE;
+	return is_sent && info->si_pid > 0 ? (uint32_t)info->si_pid : 0;
+}
+
+void trace_life_takes_signal(const struct trace_life_call *call, int number, const siginfo_t *info)
+{
+	struct guard guard;
+	if (number <= 0 || number > UINT8_MAX || !begin(&guard))
+		return;
+	trace_event(&guard, &(struct trace_event){.kind = CPROF_EVENT_SIGNAL_TAKEN,
+						  .what = (uint32_t)number,
+						  .stack = stack_of(&guard, call),
+						  .a = info ? sender_of(info) : 0,
+						  .b = (uint64_t)pthread_self()});
+	guard_leave(&guard);
 }

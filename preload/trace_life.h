@@ -8,6 +8,7 @@
 #ifndef PRELOAD_TRACE_LIFE_H
 #define PRELOAD_TRACE_LIFE_H
 
+#include <signal.h>
 #include <stdint.h>
 
 #include "real.h"
@@ -38,6 +39,9 @@ void trace_life_execs_at(const struct trace_life_call *call, int fd, const char 
 /* About to send a signal, which may be its last: to `target`, as kill() takes it, or to a thread. */
 void trace_life_signals(const struct trace_life_call *call, int number, int64_t target);
 void trace_life_signals_thread(const struct trace_life_call *call, int number, uint64_t thread);
+
+/* The call has taken a signal that it waited for (number 0 or less: none), of which `info`, if any, tells. */
+void trace_life_takes_signal(const struct trace_life_call *call, int number, const siginfo_t *info);
 
 /* Tells the trace, if one is taken, by `note` of this call of an interposed function. */
 #define TRACE_LIFE_NOTE(name, note, ...)                                                                 \

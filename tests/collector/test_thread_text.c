@@ -29,6 +29,7 @@ Test(thread_text, a_call_is_named_by_its_descriptor_or_process)
 	expect("accept (descriptor 12)", CPROF_WAIT_ACCEPT, 12);
 	expect("poll", CPROF_WAIT_POLL, 3);
 	expect("sleep", CPROF_WAIT_SLEEP, 0);
+	expect("signal", CPROF_WAIT_SIGNAL, 0);
 	expect("end of process 77", CPROF_WAIT_CHILD, 77);
 	expect("end of process", CPROF_WAIT_CHILD, UINT64_MAX);
 }

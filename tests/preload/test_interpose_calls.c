@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +18,9 @@ int cprof_test_poll(void *fds, unsigned long count, int timeout_ms);
 int cprof_test_clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
 			       struct timespec *out_left);
 int cprof_test_pause(void);
+int cprof_test_sigwait(const sigset_t *set, int *out_number);
+int cprof_test_sigwaitinfo(const sigset_t *set, siginfo_t *out_info);
+int cprof_test_sigtimedwait(const sigset_t *set, siginfo_t *out_info, const struct timespec *timeout);
 
 static int ends[2]; /* of a pipe */
 
@@ -28,18 +32,22 @@ static void open_segment(void)
 
 TestSuite(interpose_calls, .init = open_segment, .timeout = 60);
 
-/* The last wait that this thread's trace tells of; NULL: none. */
-static const struct cprof_event *last_wait(void)
+/* The last event of a kind that this thread's trace has; NULL: none. */
+static const struct cprof_event *last_of(enum cprof_event_kind kind)
 {
 	const struct cprof_trace_chunk *chunk = segment_trace_chunk(0);
 	const struct cprof_event *last = NULL;
-	for (uint32_t e = 0; e < load_acquire(&chunk->used); e++) {
-		uint32_t kind = cprof_event_kind_of(load_acquire(&chunk->events[e].head));
-		if (kind != CPROF_EVENT_WAIT)
-			continue;
-		last = &chunk->events[e];
+	for (uint32_t e = 0; e < load_acquire(&chunk->used); e++)
+		if (cprof_event_kind_of(load_acquire(&chunk->events[e].head)) == kind)
+			last = &chunk->events[e];
+	return last;
+}
+
+static const struct cprof_event *last_wait(void)
+{
+	const struct cprof_event *last = last_of(CPROF_EVENT_WAIT);
+	if (last)
 		cr_expect_geq(last->a, CONTENTION_CALL_NS_MIN);
-	}
 	return last;
 }
 
@@ -106,29 +114,80 @@ static void on_signal(int number)
 	(void)number;
 }
 
-static void *interrupt(void *thread)
+struct interruption {
+	pthread_t thread;
+	enum cprof_wait what; /* in which it is to be */
+};
+
+static void *interrupt(void *argument)
 {
-	await_shown(segment_thread(0), CPROF_WAIT_SLEEP);
-	pthread_kill(*(pthread_t *)thread, SIGUSR2);
+	const struct interruption *interruption = argument;
+	await_shown(segment_thread(0), interruption->what);
+	pthread_kill(interruption->thread, SIGUSR2);
 	return NULL;
 }
 
 Test(interpose_calls, a_signal_ends_a_sleep_in_vain_and_a_pause_as_it_should)
 {
 	const struct timespec long_time = {.tv_sec = 1000};
-	pthread_t self = pthread_self(), other;
+	struct interruption interruption = {pthread_self(), CPROF_WAIT_SLEEP};
+	pthread_t other;
 	struct sigaction action = {.sa_handler = on_signal};
 	sigaction(SIGUSR2, &action, NULL);
 	cr_assert_eq(own_slot(), segment_thread(0));
-	pthread_create(&other, NULL, interrupt, &self);
+	pthread_create(&other, NULL, interrupt, &interruption);
 	cr_expect_eq(cprof_test_clock_nanosleep(CLOCK_MONOTONIC, 0, &long_time, NULL), EINTR);
 	pthread_join(other, NULL);
 	expect_wait(CPROF_WAIT_SLEEP, CPROF_EVENT_GAVE_UP, 0);
-	pthread_create(&other, NULL, interrupt, &self);
+	interruption.what = CPROF_WAIT_SIGNAL;
+	pthread_create(&other, NULL, interrupt, &interruption);
 	cr_expect_eq(cprof_test_pause(), -1);
 	cr_expect_eq(errno, EINTR);
 	pthread_join(other, NULL);
-	expect_wait(CPROF_WAIT_SLEEP, 0, 0);
+	expect_wait(CPROF_WAIT_SIGNAL, 0, 0);
+	cr_expect_null(last_of(CPROF_EVENT_SIGNAL_TAKEN), "nobody knows what ended a pause");
+}
+
+static void expect_taken(int number, uint32_t sender)
+{
+	const struct cprof_event *taken = last_of(CPROF_EVENT_SIGNAL_TAKEN);
+	cr_assert_not_null(taken);
+	cr_expect_eq(cprof_event_what_of(load_acquire(&taken->head)), number);
+	cr_expect_eq(taken->a, sender);
+	cr_expect_eq(taken->b, (uint64_t)pthread_self());
+	cr_expect_neq(taken->stack, 0);
+}
+
+Test(interpose_calls, who_waits_for_a_signal_tells_which_it_took)
+{
+	struct interruption interruption = {pthread_self(), CPROF_WAIT_SIGNAL};
+	pthread_t other;
+	sigset_t set;
+	siginfo_t info;
+	int number = 0;
+	const struct timespec short_time = {.tv_nsec = 2000000};
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	cr_assert_eq(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+	cr_assert_eq(own_slot(), segment_thread(0));
+	pthread_create(&other, NULL, interrupt, &interruption);
+	cr_expect_eq(cprof_test_sigwait(&set, &number), 0);
+	cr_expect_eq(number, SIGUSR2);
+	pthread_join(other, NULL);
+	expect_wait(CPROF_WAIT_SIGNAL, 0, 0);
+	expect_taken(SIGUSR2, 0);
+	const struct cprof_event *taken = last_of(CPROF_EVENT_SIGNAL_TAKEN);
+	cr_expect_leq(taken->time_ns, last_wait()->time_ns);
+	cr_expect_geq(taken->time_ns, last_wait()->time_ns - last_wait()->a);
+	raise(SIGUSR2); /* does not wait, but takes */
+	cr_expect_eq(cprof_test_sigwaitinfo(&set, &info), SIGUSR2);
+	expect_taken(SIGUSR2, (uint32_t)getpid());
+	taken = last_of(CPROF_EVENT_SIGNAL_TAKEN);
+	errno = 0;
+	cr_expect_eq(cprof_test_sigtimedwait(&set, NULL, &short_time), -1);
+	cr_expect_eq(errno, EAGAIN);
+	expect_wait(CPROF_WAIT_SIGNAL, CPROF_EVENT_GAVE_UP, 0);
+	cr_expect_eq(last_of(CPROF_EVENT_SIGNAL_TAKEN), taken);
 }
 
 Test(interpose_calls, without_a_trace_nothing_is_told)
