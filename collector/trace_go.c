@@ -270,8 +270,10 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 		show_log(writer, step->thread, step->time_ns, 0, "fork", text, event->stack);
 		break;
 	case CPROF_EVENT_SIGNAL:
+	case CPROF_EVENT_SIGNAL_TAKEN:
 		trace_signal_text(event, text);
-		show_log(writer, step->thread, step->time_ns, 0, "signal", text, event->stack);
+		show_log(writer, step->thread, step->time_ns, 0,
+			 event->kind == CPROF_EVENT_SIGNAL ? "signal" : "signal taken", text, event->stack);
 		break;
 	case CPROF_EVENT_EXEC:
 		show_log(writer, step->thread, step->time_ns, 0, "exec", event->text, event->stack);

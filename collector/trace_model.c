@@ -24,6 +24,7 @@ struct pass_thread {
 	uint64_t last_ns;     /* of its events so far, 0: none */
 	uint32_t open_region; /* the innermost; TRACE_NONE: none */
 	uint32_t gaps_seen;
+	struct trace_event *taken; /* the signal that it took last, NULL: none */
 };
 
 struct pass {
@@ -187,12 +188,26 @@ static void look_for_cuts(struct pass *pass, const struct trace_event *event)
 
 /* ---- the pass ----------------------------------------------------------------------------------- */
 
-static void add_wait(struct trace_model *model, const struct trace_event *event)
+/* A wait for signals says not what it took: another event does, which lies within.  It is shown at the end. */
+static void name_signal(struct pass *pass, struct trace_wait *wait)
 {
+	struct trace_event *taken = pass->threads[wait->thread].taken;
+	if (!taken || taken->time_ns < wait->begin_ns)
+		return;
+	wait->object = taken->what;
+	wait->is_foreign = taken->a != 0 && taken->a != pass->model->input->pid;
+	taken->time_ns = wait->end_ns;
+	taken->order = pass->order++;
+	pass->threads[wait->thread].taken = NULL;
+}
+
+static void add_wait(struct pass *pass, const struct trace_event *event)
+{
+	struct trace_model *model = pass->model;
 	const struct trace_input *input = model->input;
 	struct trace_wait wait = {.begin_ns = event->time_ns - (event->a ? event->a : 1),
 				  .end_ns = event->time_ns,
-				  .object = event->b,
+				  .object = event->what == CPROF_WAIT_SIGNAL ? 0 : event->b,
 				  .thread = event->thread,
 				  .stack = event->stack,
 				  .waker = TRACE_NONE,
@@ -203,6 +218,8 @@ static void add_wait(struct trace_model *model, const struct trace_event *event)
 	if (wait.end_ns > input->until_ns) {
 		wait.end_ns = input->until_ns;
 		wait.is_open = true;
+	} else if (event->what == CPROF_WAIT_SIGNAL) {
+		name_signal(pass, &wait);
 	}
 	if (wait.begin_ns < wait.end_ns)
 		model->waits[model->wait_count++] = wait;
@@ -218,6 +235,21 @@ static void add_wake(struct trace_model *model, const struct trace_event *event,
 								.stack = event->stack,
 								.first_woken = TRACE_NONE,
 								.what = (uint8_t)what};
+}
+
+/* A signal wakes who waits for it, if it is to come here. */
+static void add_signal(struct trace_model *model, const struct trace_event *event)
+{
+	bool is_to_thread = event->flags & CPROF_EVENT_TO_THREAD;
+	if (is_to_thread ? event->a == 0 : event->a != model->input->pid && event->a != 0)
+		return;
+	model->wakes[model->wake_count++] = (struct trace_wake){.time_ns = event->time_ns,
+								.object = event->what,
+								.target = is_to_thread ? event->a : 0,
+								.thread = event->thread,
+								.stack = event->stack,
+								.first_woken = TRACE_NONE,
+								.what = CPROF_WAIT_SIGNAL};
 }
 
 static int take_event(struct pass *pass, struct trace_event *event)
@@ -240,10 +272,17 @@ static int take_event(struct pass *pass, struct trace_event *event)
 	int error = 0;
 	switch ((enum cprof_event_kind)event->kind) {
 	case CPROF_EVENT_WAIT:
-		add_wait(model, event);
+		add_wait(pass, event);
 		break;
 	case CPROF_EVENT_WAKE:
 		add_wake(model, event, event->what, event->a);
+		break;
+	case CPROF_EVENT_SIGNAL:
+		add_signal(model, event);
+		break;
+	case CPROF_EVENT_SIGNAL_TAKEN:
+		model->threads[event->thread].self = event->b;
+		pass->threads[event->thread].taken = event;
 		break;
 	case CPROF_EVENT_THREAD_START:
 		start_thread(pass, event);
@@ -354,7 +393,8 @@ static int make_room(struct trace_model *model, struct pass *pass)
 	model->thread_count = threads;
 	model->threads = calloc(threads + 1, sizeof *model->threads);
 	model->waits = calloc(counts[CPROF_EVENT_WAIT] + threads + 1, sizeof *model->waits);
-	model->wakes = calloc(counts[CPROF_EVENT_WAKE] + counts[CPROF_EVENT_THREAD_END] + 1,
+	model->wakes = calloc(counts[CPROF_EVENT_WAKE] + counts[CPROF_EVENT_THREAD_END] +
+				      counts[CPROF_EVENT_SIGNAL] + 1,
 			      sizeof *model->wakes);
 	model->regions = calloc(regions + 1, sizeof *model->regions);
 	model->tasks = calloc(counts[CPROF_EVENT_TASK_BEGIN] + counts[CPROF_EVENT_TASK_END] + 1,

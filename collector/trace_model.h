@@ -23,6 +23,7 @@ struct trace_model_thread {
 	uint32_t created_by; /* stack, 0: not known */
 	uint32_t wait_count; /* that are not nested */
 	const char *name;    /* its last one, "": not known */
+	uint64_t self;       /* as pthread_kill names it, 0: not known */
 	uint64_t begin_ns;   /* its start, or the window's begin */
 	uint64_t end_ns;     /* its end, or the window's */
 	bool is_shown;       /* it lived in the window; of others there are no steps */
@@ -33,7 +34,7 @@ struct trace_model_thread {
 struct trace_wait {
 	uint64_t begin_ns;
 	uint64_t end_ns;
-	uint64_t object;
+	uint64_t object; /* of a SIGNAL: the number that it took, 0: not known */
 	uint32_t thread;
 	uint32_t stack;
 	uint32_t waker;      /* wake that ended it; TRACE_NONE: not known */
@@ -41,14 +42,18 @@ struct trace_wait {
 	uint32_t order;      /* of its end, among what happened at the same time */
 	uint8_t what;        /* enum cprof_wait */
 	bool gave_up;
-	bool is_open;   /* still waited when the trace ended */
-	bool is_nested; /* in a handler that ran during another wait of the thread */
+	bool is_open : 1;    /* still waited when the trace ended */
+	bool is_nested : 1;  /* in a handler that ran during another wait of the thread */
+	bool is_foreign : 1; /* another process ended it */
 };
 
 struct trace_wake {
 	uint64_t time_ns;
-	uint64_t object;
-	uint64_t count; /* how many it frees, 0: all */
+	uint64_t object; /* of a SIGNAL: its number */
+	union {
+		uint64_t count;  /* how many it frees, 0: all */
+		uint64_t target; /* of a SIGNAL: the thread that it is for, 0: any of the process */
+	};
 	uint32_t thread;
 	uint32_t stack;
 	uint32_t first_woken; /* wait; TRACE_NONE: none */

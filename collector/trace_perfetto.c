@@ -105,7 +105,7 @@ static void begin_wait(struct writer *writer, const struct trace_step *step)
 	perfetto_event_stack(packets, wait->stack);
 	if (wait->object >= 4096)
 		perfetto_event_pointer(packets, "object", wait->object);
-	else if (wait->object)
+	else if (wait->object && wait->what != CPROF_WAIT_SIGNAL)
 		perfetto_event_uint(packets, "object", wait->object);
 	if (wait->begin_ns < step->time_ns)
 		perfetto_event_uint(packets, "ns before the trace", step->time_ns - wait->begin_ns);
@@ -118,6 +118,7 @@ static void end_wait(struct writer *writer, const struct trace_step *step)
 	const struct trace_wait *wait = &model->waits[step->index];
 	struct perfetto_packets *packets = &writer->packets;
 	char waker[64];
+	char signal[TRACE_SIGNAL_NAME_BYTES];
 	perfetto_event_begin(packets,
 			     perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_WAITS),
 			     TYPE_SLICE_END, NULL, NULL);
@@ -125,6 +126,10 @@ static void end_wait(struct writer *writer, const struct trace_step *step)
 		perfetto_event_true(packets, "gave up");
 	if (wait->is_open)
 		perfetto_event_true(packets, "not over");
+	if (wait->what == CPROF_WAIT_SIGNAL && wait->object) {
+		trace_signal_name((uint8_t)wait->object, signal);
+		perfetto_event_text(packets, "signal", signal);
+	}
 	if (wait->waker != TRACE_NONE) {
 		thread_text(writer, model->wakes[wait->waker].thread, waker, sizeof waker);
 		perfetto_event_text(packets, "woken by", waker);
@@ -154,7 +159,8 @@ static void show_wake(struct writer *writer, const struct trace_step *step)
 	for (uint32_t i = wake->first_woken; i != TRACE_NONE; i = writer->model->waits[i].next_woken)
 		proto_fixed64(&packets->body, EVENT_FLOW, wait_flow(writer, i));
 	perfetto_event_stack(packets, wake->stack);
-	perfetto_event_pointer(packets, "object", wake->object);
+	if (wake->what != CPROF_WAIT_SIGNAL)
+		perfetto_event_pointer(packets, "object", wake->object);
 	perfetto_event_end(packets, step->time_ns);
 }
 
@@ -315,8 +321,10 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 		perfetto_event_text(packets, "path", event->text);
 		break;
 	case CPROF_EVENT_SIGNAL:
+	case CPROF_EVENT_SIGNAL_TAKEN:
 		trace_signal_text(event, text);
-		perfetto_event_begin(packets, on, TYPE_INSTANT, PERFETTO_THREADS, "send signal");
+		perfetto_event_begin(packets, on, TYPE_INSTANT, PERFETTO_THREADS,
+				     event->kind == CPROF_EVENT_SIGNAL ? "send signal" : "take signal");
 		perfetto_event_text(packets, "signal", text);
 		break;
 	default:

@@ -130,6 +130,7 @@ static void add_events(struct trace_model *model)
 		case CPROF_EVENT_FORK:
 		case CPROF_EVENT_EXEC:
 		case CPROF_EVENT_SIGNAL:
+		case CPROF_EVENT_SIGNAL_TAKEN:
 		case CPROF_EVENT_LOG:
 			if (is_in_window(model, event->time_ns))
 				add(model, TRACE_STEP_EVENT, event->time_ns, event->thread, i, RANK_OTHER,

@@ -9,6 +9,8 @@
  *   semaphore                        a post may serve a thread that never waited.  There are
  *                                    as many of the last posts left as there are waiters, at
  *                                    most, and the one that goes on first took the first of these
+ *   signal                           the first one that was sent to it, if no other can have been
+ *                                    before it: see find_sent()
  *
  * Waits and wakes are sorted by object and time, and then met in that order.
  *
@@ -39,9 +41,20 @@ struct sweep {
 	uint32_t *wakes; /* of the object since somebody waits for it, in the order of time */
 	uint32_t wake_count;
 	uint32_t waiters;
-	uint64_t *left; /* by wake: how many it may still free */
+	uint64_t took_ns; /* begin of the last wait that took the signal which is the object */
+	uint64_t *left;   /* by wake: how many it may still free */
 	struct trace_holds holds;
 };
+
+/*
+ * A signal that was pending when a wait began ended it at once: one that was sent so much later
+ * found nothing pending.
+ */
+#define PENDING_NS 1000000
+
+/* What may be left of a signal that was sent. */
+#define SENT 1u
+#define IN_QUESTION 2u
 
 /* Causes whose objects are the same. */
 static uint32_t same_object(uint32_t what)
@@ -111,6 +124,52 @@ static uint32_t find_token(const struct sweep *sweep, const struct trace_wait *w
 	return found;
 }
 
+/*
+ * The kernel does not tell which kill() the signal is of that a waiter gets; so an arrow is drawn
+ * where no other is in question.  Signals of one number that are sent while one is pending may
+ * become one with it, or stay: those since the begin of the last wait that took one, unless they are
+ * known to have ended a wait.  Several threads may send in another order than they say.  Of several
+ * who wait any may take any of several: then all of these stay in question.
+ */
+static uint32_t find_sent(struct sweep *sweep, const struct trace_wait *wait)
+{
+	const struct trace_wake *wakes = sweep->model->wakes;
+	uint64_t self = sweep->model->threads[wait->thread].self;
+	uint32_t found = TRACE_NONE;
+	uint32_t first = sweep->wake_count;
+	uint32_t count = 0;
+	bool may_be_pending = false;
+	bool may_be_others = wait->is_foreign;
+	while (first > 0 && sweep->wake_count - first < LOOK_AT_MAX) {
+		uint32_t index = sweep->wakes[first - 1];
+		const struct trace_wake *wake = &wakes[index];
+		if (wake->time_ns < sweep->took_ns)
+			break;
+		first--;
+		if (!sweep->left[index] || (wake->target && wake->target != self))
+			continue;
+		if (wake->time_ns < wait->begin_ns) {
+			may_be_pending = true;
+			continue;
+		}
+		may_be_others |= sweep->left[index] == IN_QUESTION ||
+				 (count && wakes[found].thread != wake->thread);
+		found = index;
+		count++;
+	}
+	sweep->took_ns = wait->begin_ns;
+	if (count > 1 && sweep->waiters > 1) {
+		may_be_others = true;
+		for (uint32_t i = first; i < sweep->wake_count; i++)
+			if (sweep->left[sweep->wakes[i]] && wakes[sweep->wakes[i]].time_ns >= wait->begin_ns)
+				sweep->left[sweep->wakes[i]] = IN_QUESTION;
+	}
+	if (count == 0 || may_be_others || wakes[found].thread == wait->thread ||
+	    (may_be_pending && wakes[found].time_ns - wait->begin_ns < PENDING_NS))
+		return TRACE_NONE;
+	return found;
+}
+
 static void end_wait(struct sweep *sweep, uint32_t index)
 {
 	struct trace_wait *wait = &sweep->model->waits[index];
@@ -123,6 +182,9 @@ static void end_wait(struct sweep *sweep, uint32_t index)
 	case CPROF_WAIT_SEMAPHORE:
 		wake = find_token(sweep, wait);
 		break;
+	case CPROF_WAIT_SIGNAL:
+		wake = find_sent(sweep, wait);
+		break;
 	default:
 		wake = find_last(sweep, wait);
 		break;
@@ -131,8 +193,10 @@ static void end_wait(struct sweep *sweep, uint32_t index)
 		return;
 	struct trace_wake *by = &sweep->model->wakes[wake];
 	/* Whoever holds a lock lets go of it once; it needs no count. */
-	if (by->count && (wait->what == CPROF_WAIT_COND || wait->what == CPROF_WAIT_FUTEX ||
-			  wait->what == CPROF_WAIT_SEMAPHORE))
+	if (wait->what == CPROF_WAIT_SIGNAL)
+		sweep->left[wake] = 0;
+	else if (by->count && (wait->what == CPROF_WAIT_COND || wait->what == CPROF_WAIT_FUTEX ||
+			       wait->what == CPROF_WAIT_SEMAPHORE))
 		sweep->left[wake]--;
 	wait->waker = wake;
 	wait->next_woken = by->first_woken;
@@ -161,11 +225,12 @@ static void meet(struct sweep *sweep, const struct meeting *meeting)
 		meet_mutex(sweep, meeting);
 	switch ((enum meeting_kind)meeting->kind) {
 	case WAIT_BEGINS:
-		if (sweep->waiters++ == 0)
+		/* A signal stays pending when nobody waits. */
+		if (sweep->waiters++ == 0 && meeting->what != CPROF_WAIT_SIGNAL)
 			sweep->wake_count = 0;
 		break;
 	case WAKES:
-		if (sweep->waiters)
+		if (sweep->waiters || meeting->what == CPROF_WAIT_SIGNAL)
 			sweep->wakes[sweep->wake_count++] = meeting->index;
 		break;
 	case WAIT_ENDS:
@@ -206,6 +271,21 @@ static size_t make_meetings(const struct trace_model *model, struct meeting *out
 	return count;
 }
 
+/* How many waits a wake may end. */
+static uint64_t freed_by(const struct trace_wake *wake)
+{
+	if (wake->what == CPROF_WAIT_SIGNAL)
+		return SENT;
+	return wake->count ? wake->count : UINT64_MAX;
+}
+
+static void begin_object(struct sweep *sweep)
+{
+	sweep->wake_count = 0;
+	sweep->took_ns = 0;
+	trace_holds_new_object(&sweep->holds);
+}
+
 int trace_build_wakers(struct trace_model *model)
 {
 	struct meeting *meetings = calloc(2 * model->wait_count + model->wake_count + 1, sizeof *meetings);
@@ -217,11 +297,12 @@ int trace_build_wakers(struct trace_model *model)
 		error = -ENOMEM;
 	if (!error) {
 		for (size_t i = 0; i < model->wake_count; i++)
-			sweep.left[i] = model->wakes[i].count ? model->wakes[i].count : UINT64_MAX;
+			sweep.left[i] = freed_by(&model->wakes[i]);
 		size_t count = make_meetings(model, meetings);
 		for (size_t i = 0; i < count; i++) {
-			if (i && meetings[i].object != meetings[i - 1].object)
-				trace_holds_new_object(&sweep.holds);
+			if (i && (meetings[i].object != meetings[i - 1].object ||
+				  meetings[i].what != meetings[i - 1].what))
+				begin_object(&sweep);
 			meet(&sweep, &meetings[i]);
 		}
 	}

@@ -32,6 +32,8 @@ expect_call vforks "instant fork pid=$vforked path=/bin/true ["
 expect_call kills "instant send signal signal=SIGWINCH to process $pid ["
 expect_call raises "instant send signal signal=SIGURG to thread $thread ["
 expect_call kills_thread "instant send signal signal=SIGCHLD to thread $thread ["
+expect_call takes "instant take signal signal=SIGUSR2 from process $(truth "$TMP/truth" sender) ["
+expect "a wait says which signal ended it" grep -q '/waits end.* signal=SIGUSR2$' "$TMP/lines"
 expect_call becomes_true "instant exec path=/bin/true ["
 expect_equal "signals that were only asked for are none" 3 "$(grep -c 'send signal' "$TMP/lines")"
 
@@ -70,7 +72,7 @@ if command -v go >/dev/null && command -v curl >/dev/null; then
 	for page in "start=0&end=1000000000000" "goid=$pid" "taskid=1" "focustask=1"; do
 		page "/jsontrace?$page" >>"$TMP/json"
 	done
-	for function in begins_task ends_task begins_region ends_region logs forks vforks kills raises becomes_true; do
+	for function in begins_task ends_task begins_region ends_region logs forks vforks kills raises takes becomes_true; do
 		expect "Go's form: the stack of $function" grep -q "\"name\":\"$function:" "$TMP/json"
 	done
 	viewer_close

@@ -61,7 +61,7 @@ check_pages()
 		page "/jsontrace?start=0&end=1000000000000" >"$TMP/json"
 		expect_range "arrows of the timeline: condition variables" $((3 * ROUNDS)) \
 			"$(arrows 'unblock (sync.(\*Cond).Wait)')" 1000
-		expect_range "arrows of the timeline: locks, semaphores, barriers, joins" $((6 * ROUNDS)) \
+		expect_range "arrows of the timeline: locks, semaphores, barriers, joins, signals" $((8 * ROUNDS)) \
 			"$(arrows 'unblock (sync)')" 1000
 		expect_equal "no arrows for what nobody ends" 0 "$(arrows 'unblock (sleep)')"
 	else
@@ -74,16 +74,20 @@ check_pages()
 # ---- the whole run ----------------------------------------------------------------------
 
 profiled CPROF_TRACE=full "$VICTIMS/trace_truth" $ROUNDS >"$TMP/log"
-expect_equal "waits that are known" $((ROUNDS * 11)) "$(grep -c ^wait "$TMP/log")"
+expect_equal "waits that are known" $((ROUNDS * 13)) "$(grep -c ^wait "$TMP/log")"
 perfetto=$(trace_of trace_truth perfetto-trace)
 expect "every wait, region and task is in the trace, as it was" \
 	python3 "$SUPPORT/trace_truth.py" "$TMP/log" "$perfetto"
 python3 "$SUPPORT/trace_truth.py" "$TMP/log" "$perfetto" | head -2
 
+perfetto_lines "$perfetto" >"$TMP/lines"
+expect_equal "which signal ended a wait" $((2 * ROUNDS)) "$(grep -c '/waits end.* signal=SIGUSR2 ' "$TMP/lines")"
+
 "$CPROF" trace "$perfetto" >"$TMP/text"
 expect "text: a thread and its causes" grep -qE '^  waiter [0-9]+ .* [a-z]+\)? [0-9.]+[mu]?s \([0-9]+\)' "$TMP/text"
 expect "text: a wait" grep -qE '^  10\. +[0-9.]+[mu]?s  .*, after [0-9.]+[mu]?s' "$TMP/text"
 expect "text: who ended waits" grep -qE ' trace_truth [0-9]+ -> waiter [0-9]+, condition variable$' "$TMP/text"
+expect "text: who sent signals" grep -qE " $((2 * ROUNDS)) .* trace_truth [0-9]+ -> waiter [0-9]+, signal$" "$TMP/text"
 expect "text: a frame" grep -qE ' trace_truth.c:[0-9]+$' "$TMP/text"
 expect "text: tasks" grep -qE "^  checkout: $ROUNDS; mean " "$TMP/text"
 expect "text: regions" grep -qE "^  inner: $ROUNDS; mean " "$TMP/text"
@@ -97,7 +101,7 @@ if command -v go >/dev/null; then
 		expect "its output is a profile" go tool pprof -raw "$TMP/stdout"
 	done
 	pprof -traces "$TMP/sync" >"$TMP/sync.text" 2>/dev/null
-	for function in pthread_mutex_lock pthread_rwlock_rdlock pthread_cond_wait sem_wait pthread_barrier_wait; do
+	for function in pthread_mutex_lock pthread_rwlock_rdlock pthread_cond_wait sem_wait pthread_barrier_wait sigwait; do
 		expect "sync blocking profile: $function" grep -q "$function" "$TMP/sync.text"
 	done
 	check_pages "$go_form"
@@ -135,7 +139,7 @@ expect_rejected()
 	expect_equal "$1: one line" 1 "$(wc -l <"$TMP/stderr")"
 	expect "$1: says what it is" grep -q "$3" "$TMP/stderr"
 }
-head -c 4000 "$perfetto" >"$TMP/cut"
+head -c -1 "$perfetto" >"$TMP/cut"
 : >"$TMP/empty"
 expect_rejected "cut off" "$TMP/cut" "is cut off"
 expect_rejected "empty" "$TMP/empty" "is empty"

@@ -77,6 +77,18 @@ APART static void kills_thread(void)
 	pthread_kill(pthread_self(), SIGCHLD);
 }
 
+/* Sent by a child. */
+APART static pid_t takes(const sigset_t *set)
+{
+	siginfo_t info;
+	pid_t child = fork();
+	if (child == 0) {
+		execl("/bin/sh", "sh", "-c", "sleep 0.02; kill -USR2 $PPID", (char *)NULL);
+		_exit(1);
+	}
+	return sigwaitinfo(set, &info) == SIGUSR2 && info.si_pid == child ? child : -1;
+}
+
 APART static int becomes_true(void)
 {
 	char *const variables[] = {NULL};
@@ -99,6 +111,15 @@ int main(void)
 	kills();
 	raises();
 	kills_thread();
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return 1;
+	pid_t sender = takes(&set);
+	if (waitpid(sender, &status, 0) != sender)
+		return 1;
+	printf("sender %d\n", (int)sender);
 	printf("pid %d\nforked %d\nvforked %d\nthread 0x%lx\n", (int)getpid(), (int)child, (int)other,
 	       (unsigned long)pthread_self());
 	fflush(stdout);

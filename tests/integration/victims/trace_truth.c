@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,7 +30,21 @@
 
 #define WAITERS 2
 
-enum kind { MUTEX, READ_LOCK, WRITE_LOCK, SIGNAL, BROADCAST, SEMAPHORE, BARRIER, JOIN, PIPE, SLEEP, KINDS };
+enum kind {
+	MUTEX,
+	READ_LOCK,
+	WRITE_LOCK,
+	SIGNAL,
+	BROADCAST,
+	SEMAPHORE,
+	BARRIER,
+	JOIN,
+	PIPE,
+	SIGWAIT,
+	SIGWAITINFO,
+	SLEEP,
+	KINDS
+};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
@@ -41,6 +56,7 @@ static pthread_barrier_t barrier;
 static pthread_t joined;
 static _Atomic int may_end, joined_tid;
 static int pipe_ends[2];
+static sigset_t awaited;
 
 static struct waiter {
 	pthread_t thread;
@@ -86,6 +102,8 @@ static int sleeps(int tid)
 static __attribute__((noinline)) void wait_for(enum kind kind)
 {
 	char byte;
+	int number;
+	siginfo_t info;
 	switch (kind) {
 	case MUTEX:
 		pthread_mutex_lock(&mutex);
@@ -112,6 +130,14 @@ static __attribute__((noinline)) void wait_for(enum kind kind)
 		break;
 	case PIPE:
 		if (read(pipe_ends[0], &byte, 1) != 1)
+			abort();
+		break;
+	case SIGWAIT:
+		if (sigwait(&awaited, &number) != 0 || number != SIGUSR2)
+			abort();
+		break;
+	case SIGWAITINFO:
+		if (sigwaitinfo(&awaited, &info) != SIGUSR2 || info.si_pid != getpid())
 			abort();
 		break;
 	default:
@@ -208,6 +234,12 @@ static __attribute__((noinline)) void let_go(enum kind kind)
 		if (write(pipe_ends[1], "x", 1) != 1)
 			abort();
 		break;
+	case SIGWAIT:
+		kill(getpid(), SIGUSR2);
+		break;
+	case SIGWAITINFO:
+		pthread_kill(waiters[0].thread, SIGUSR2);
+		break;
 	default:
 		break;
 	}
@@ -226,6 +258,8 @@ static const struct {
 	[BARRIER] = {"barrier", &barrier},
 	[JOIN] = {"end of thread", NULL},
 	[PIPE] = {"input", NULL},
+	[SIGWAIT] = {"signal", NULL},
+	[SIGWAITINFO] = {"signal", NULL},
 	[SLEEP] = {"sleep", NULL},
 };
 
@@ -303,7 +337,9 @@ int main(int argc, char **argv)
 	int rounds = argc > 1 ? atoi(argv[1]) : 1;
 	sem_init(&semaphore, 0, 0);
 	pthread_barrier_init(&barrier, NULL, 2);
-	if (pipe(pipe_ends) != 0)
+	sigemptyset(&awaited);
+	sigaddset(&awaited, SIGUSR2);
+	if (pipe(pipe_ends) != 0 || pthread_sigmask(SIG_BLOCK, &awaited, NULL) != 0)
 		return 1;
 	for (int i = 0; i < WAITERS; i++)
 		pthread_create(&waiters[i].thread, NULL, wait_on_command, &waiters[i]);
