@@ -20,13 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sigbus_guard.h"
-
 #define PAGE CPROF_TRACE_CHUNK_BYTES
 #define SPOOL_MAGIC UINT64_C(0x334c4f4f50535043) /* "CPSPOOL3" in memory */
-/* What a page without a claim, which no chunk that was copied is, has in the place of a slot. */
-#define PAGE_OF_GAP 1u
-#define PAGE_OF_TABLES 2u
 #define FILE_MODE 0600
 #define NAMES_TRIED 100u
 
@@ -64,11 +59,6 @@ static int write_at(int fd, const void *bytes, size_t size, uint64_t offset)
 static bool read_at(int fd, void *bytes, size_t size, uint64_t offset)
 {
 	return pread(fd, bytes, size, (off_t)offset) == (ssize_t)size;
-}
-
-static uint64_t offset_of(uint32_t page)
-{
-	return TRACE_SPOOL_HEAD_BYTES + (uint64_t)page * PAGE;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------- */
@@ -123,7 +113,7 @@ static void read_taken(struct trace_spool *spool)
 	uint32_t first = spool->page_count > TRACE_SPOOL_BATCH ? spool->page_count - TRACE_SPOOL_BATCH : 0;
 	for (uint32_t page = first; page < spool->page_count; page++) {
 		uint64_t state;
-		if (read_at(spool->fd, &state, sizeof state, offset_of(page)))
+		if (read_at(spool->fd, &state, sizeof state, trace_spool_offset(page)))
 			spool->taken_claims[spool->taken_count++] = state >> CPROF_CHUNK_CLAIM_SHIFT;
 	}
 }
@@ -248,53 +238,12 @@ void trace_spool_keep(struct trace_spool *spool)
 	spool->pending_count++;
 }
 
-static uint32_t kind_of(const struct cprof_trace_chunk *page)
-{
-	bool is_chunk = load_relaxed(&page->state) >> CPROF_CHUNK_CLAIM_SHIFT; /* a private copy */
-	return is_chunk ? 0 : page->slot;
-}
-
-void trace_spool_put_gap(struct cprof_trace_chunk *page, const struct trace_gap *gap)
-{
-	memset(page, 0, sizeof *page);
-	page->slot = PAGE_OF_GAP;
-	page->events[0].time_ns = gap->from_ns;
-	page->events[0].a = gap->until_ns;
-	page->events[0].b = gap->events;
-}
-
-bool trace_spool_get_gap(const struct cprof_trace_chunk *page, struct trace_gap *out_gap)
-{
-	if (kind_of(page) != PAGE_OF_GAP)
-		return false;
-	*out_gap = (struct trace_gap){.from_ns = page->events[0].time_ns,
-				      .until_ns = page->events[0].a,
-				      .events = page->events[0].b};
-	return true;
-}
-
-void trace_spool_put_tables(struct cprof_trace_chunk *page)
-{
-	memset(page, 0, sizeof *page);
-	page->slot = PAGE_OF_TABLES;
-}
-
-size_t trace_spool_payload_size(const struct cprof_trace_chunk *page)
-{
-	return kind_of(page) == PAGE_OF_TABLES ? page->generation : 0;
-}
-
-void trace_spool_set_payload_size(struct cprof_trace_chunk *page, size_t size)
-{
-	page->generation = size;
-}
-
 int trace_spool_append(struct trace_spool *spool, const struct cprof_trace_chunk *pages, uint32_t count)
 {
-	int error = write_at(spool->fd, pages, count * sizeof *pages, offset_of(spool->page_count));
+	int error = write_at(spool->fd, pages, count * sizeof *pages, trace_spool_offset(spool->page_count));
 	if (!error)
 		spool->page_count += count;
-	else if (ftruncate(spool->fd, (off_t)offset_of(spool->page_count)))
+	else if (ftruncate(spool->fd, (off_t)trace_spool_offset(spool->page_count)))
 		error = -errno;
 	return error;
 }
@@ -325,7 +274,7 @@ int trace_spool_write_note(const struct trace_spool *spool)
 
 void trace_spool_cut_to(struct trace_spool *spool, uint32_t page_count)
 {
-	if (ftruncate(spool->fd, (off_t)offset_of(page_count)) == 0)
+	if (ftruncate(spool->fd, (off_t)trace_spool_offset(page_count)) == 0)
 		spool->page_count = page_count;
 }
 
@@ -334,65 +283,6 @@ void trace_spool_empty(struct trace_spool *spool)
 	spool->note.is_given_up = 1;
 	(void)trace_spool_write_note(spool); /* in place: it has its room */
 	trace_spool_cut_to(spool, 0);
-}
-
-/* ---- reading ----------------------------------------------------------------------------------- */
-
-int trace_spool_map(const struct trace_spool *spool, uint32_t first_page, uint32_t extra,
-		    struct trace_spool_map *out_map)
-{
-	uint32_t count = spool->page_count > first_page ? spool->page_count - first_page : 0;
-	size_t in_file = (size_t)count * PAGE;
-	size_t size = in_file + (size_t)extra * PAGE;
-	struct trace_spool_map map = {.byte_count = size ? size : PAGE, .page_count = count};
-	map.base = mmap(NULL, map.byte_count, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (map.base == MAP_FAILED)
-		return -errno;
-	if (in_file &&
-	    mmap(map.base, in_file, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-		 spool->fd, (off_t)offset_of(first_page)) == MAP_FAILED) {
-		int error = -errno;
-		munmap(map.base, map.byte_count);
-		return error;
-	}
-	/* Somebody may cut the file short. */
-	map.guard = sigbus_guard_add(map.base, map.byte_count);
-	if (map.guard < 0) {
-		munmap(map.base, map.byte_count);
-		return map.guard;
-	}
-	map.pages = map.base;
-	map.capacity = count + (size_t)extra;
-	*out_map = map;
-	return 0;
-}
-
-void trace_spool_unmap(struct trace_spool_map *map)
-{
-	sigbus_guard_remove(map->guard);
-	munmap(map->base, map->byte_count);
-	*map = (struct trace_spool_map){0};
-}
-
-int trace_spool_sum_gaps(const struct trace_spool *spool, uint64_t *out_count, uint64_t *out_events)
-{
-	struct trace_spool_map map = {0};
-	struct trace_gap gap;
-	uint64_t count = 0, events = 0;
-	int error = trace_spool_map(spool, 0, 0, &map);
-	if (error)
-		return error;
-	for (size_t i = 0; i < map.page_count; i++) {
-		if (!trace_spool_get_gap(&map.pages[i], &gap))
-			continue;
-		count++;
-		events += gap.events;
-	}
-	trace_spool_unmap(&map);
-	*out_count = count;
-	*out_events = events;
-	return 0;
 }
 
 /* ---- closing ----------------------------------------------------------------------------------- */

@@ -19,6 +19,12 @@
 /* In front of the pages: the note, and a copy of the control block. */
 #define TRACE_SPOOL_HEAD_BYTES (UINT64_C(3) * CPROF_TRACE_CHUNK_BYTES)
 
+/* Where a page is in the file. */
+static inline uint64_t trace_spool_offset(uint32_t page)
+{
+	return TRACE_SPOOL_HEAD_BYTES + (uint64_t)page * CPROF_TRACE_CHUNK_BYTES;
+}
+
 /* What is said about a spool in its first page. */
 struct trace_spool_note {
 	uint64_t from_ns;     /* the stream's begin */

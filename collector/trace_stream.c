@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every chunk that was closed since the begin is in the spool, or marked UNREAD in the
- * segment, or both if a collector died in between; see trace_spool.c.  What is open is
- * copied for a trace, but never put into the spool: it will be closed.
- *
- * A full disk ends a stream: what it has stays, and the rest of the run is one gap.
+ * When a stream begins and ends, and what is made of it.  What is open is copied for a
+ * trace from where it is: it will be closed.
  *
  * Context: see trace_stream.h.
  */
@@ -20,6 +17,7 @@
 #include "log.h"
 #include "rates.h"
 #include "trace_assembly.h"
+#include "trace_drain.h"
 #include "trace_reader.h"
 
 /*
@@ -27,129 +25,10 @@
  * 150 MB: from the first on it becomes a part.
  */
 #define PART_PAGES (UINT32_C(24) << 20 >> 12)
-/* While parts are made more slowly than events come. */
-#define PAGES_MAX (UINT32_C(256) << 20 >> 12)
 
 static struct cprof_control *control_of(const struct writer *writer)
 {
 	return segment_reader_control(writer->reader);
-}
-
-/* ---- copying --------------------------------------------------------------------------------- */
-
-/* Nothing more can be written; whatever comes now is in a gap without end. */
-static void cut(struct trace_stream *stream, struct writer *writer, const char *why)
-{
-	struct cprof_control *control = control_of(writer);
-	log_error("the trace of %s (%u) is cut here: %s", writer->name, writer->pid, why);
-	stream->spool.note.cut_ns = clock_ns(CLOCK_MONOTONIC);
-	(void)trace_spool_write_note(&stream->spool); /* in place: it has its room */
-	rates_set_trace(control, load_relaxed(&control->trace) & ~CPROF_TRACE_STREAM); /* ours */
-}
-
-static bool is_cut(const struct trace_stream *stream)
-{
-	return stream->spool.note.cut_ns != 0;
-}
-
-/* The program may have the chunk again. */
-static void unmark(struct cprof_trace_chunk *chunk)
-{
-	uint64_t state = load_relaxed(&chunk->state); /* nobody else stores it while it is marked */
-	if (state & CPROF_CHUNK_UNREAD)
-		(void)cas_acq_rel(&chunk->state, &state, state & ~CPROF_CHUNK_UNREAD);
-}
-
-static bool is_unread(const struct cprof_trace_chunk *chunk)
-{
-	uint64_t state = load_relaxed(&chunk->state); /* it is loaded again, with order, to be copied */
-	return state & CPROF_CHUNK_UNREAD && !(state & CPROF_CHUNK_OPEN);
-}
-
-/* Writes what is pending, the chunks at these indices; only then they are the program's again. */
-static bool flush(struct trace_stream *stream, struct writer *writer, const uint32_t *indices, uint32_t count)
-{
-	int error = 0;
-	if (stream->spool.name[0] && stream->spool.pending_count)
-		error = trace_tables_save(&stream->tables, writer->reader, &stream->spool);
-	if (error)
-		trace_spool_drop(&stream->spool);
-	else
-		error = trace_spool_flush(&stream->spool);
-	for (uint32_t i = 0; !error && i < count; i++)
-		unmark(trace_reader_chunk(writer->reader, indices[i]));
-	if (error)
-		cut(stream, writer, log_error_text(-error));
-	else if (stream->spool.page_count >= PAGES_MAX)
-		cut(stream, writer, "it is as large as a trace may be");
-	return !is_cut(stream);
-}
-
-/* Copies all chunks that are closed and not read.  Their number. */
-static uint32_t copy_unread(struct trace_stream *stream, struct writer *writer)
-{
-	struct trace_spool *spool = &stream->spool;
-	uint32_t indices[TRACE_SPOOL_BATCH];
-	uint32_t end = trace_reader_chunk_count(writer->reader);
-	uint32_t found = 0, count = 0, first, stop;
-	for (uint32_t at = 0; trace_reader_next_run(writer->reader, at, end, &first, &stop); at = stop) {
-		for (uint32_t i = first; i < stop; i++) {
-			struct cprof_trace_chunk *chunk = trace_reader_chunk(writer->reader, i);
-			if (!is_unread(chunk))
-				continue;
-			found++;
-			if (trace_spool_has_taken(spool, load_relaxed(&chunk->state))) { /* as above */
-				unmark(chunk);
-				continue;
-			}
-			if (!trace_spool_room(spool)) {
-				if (!flush(stream, writer, indices, count))
-					return found;
-				count = 0;
-			}
-			if (!trace_reader_copy_chunk(chunk, trace_spool_room(spool)))
-				continue;
-			trace_spool_keep(spool);
-			indices[count++] = i;
-		}
-	}
-	(void)flush(stream, writer, indices, count);
-	return found;
-}
-
-/* Everything is read: threads may record again. */
-static void end_gap(struct trace_stream *stream, struct writer *writer, uint64_t since_ns)
-{
-	/* Release: the marks were taken away before. */
-	store_release(&control_of(writer)->trace_gap_since_ns, UINT64_C(0));
-	/* Taken now: until they see it, threads drop what happens. */
-	uint64_t lost = trace_assembly_lost(writer);
-	const struct trace_gap gap = {since_ns, clock_ns(CLOCK_MONOTONIC), lost - stream->lost};
-	stream->lost = lost;
-	stream->gap_count++;
-	trace_spool_put_gap(trace_spool_room(&stream->spool), &gap);
-	trace_spool_keep(&stream->spool);
-	(void)flush(stream, writer, NULL, 0);
-	log_debug("%s (%u): a gap of %llu us in its trace", writer->name, writer->pid,
-		  (unsigned long long)(gap.until_ns - gap.from_ns) / 1000);
-}
-
-/* Reads along; in thousandths of the area. */
-static unsigned drain(struct trace_stream *stream, struct writer *writer)
-{
-	struct cprof_control *control = control_of(writer);
-	uint32_t end = trace_reader_chunk_count(writer->reader);
-	/* Acquire: what was recorded before the gap is seen as closed. */
-	uint64_t gap_since_ns = load_acquire(&control->trace_gap_since_ns);
-	/* Relaxed: who takes a chunk closes one; those that are closed besides can wait. */
-	uint64_t claims = load_relaxed(&control->trace_claims);
-	if (!end || is_cut(stream) || (claims == stream->claims && !gap_since_ns))
-		return 0;
-	uint32_t found = copy_unread(stream, writer);
-	stream->claims = claims;
-	if (gap_since_ns && !is_cut(stream))
-		end_gap(stream, writer, gap_since_ns);
-	return (unsigned)((uint64_t)found * 1000 / end);
 }
 
 /* ---- begin and end --------------------------------------------------------------------------- */
@@ -206,7 +85,7 @@ static void stop(struct trace_stream *stream, struct writer *writer)
 	rates_set_trace(control, asked & ~(stream->is_refused ? CPROF_TRACE_STREAM : 0u));
 	for (uint32_t at = 0; trace_reader_next_run(writer->reader, at, end, &first, &last); at = last)
 		for (uint32_t i = first; i < last; i++)
-			unmark(trace_reader_chunk(writer->reader, i));
+			trace_drain_unmark(trace_reader_chunk(writer->reader, i));
 	store_release(&control->trace_gap_since_ns, UINT64_C(0)); /* after the marks */
 }
 
@@ -241,7 +120,7 @@ unsigned trace_stream_tick(struct trace_stream *stream, struct writer *writer)
 	if (stream->watch && stream->watch->is_left)
 		end_watch(stream, writer);
 	if (stream->is_whole || stream->watch)
-		return drain(stream, writer);
+		return trace_drain(stream, writer);
 	/* Left by a collector that died, or a thread was late to see that the stream is over. */
 	if (load_relaxed(&control->trace) & CPROF_TRACE_STREAM || load_relaxed(&control->trace_gap_since_ns))
 		stop(stream, writer);
@@ -254,7 +133,7 @@ unsigned trace_stream_tick(struct trace_stream *stream, struct writer *writer)
 static int assemble(struct trace_stream *stream, struct writer *writer, const struct writer_moment *moment,
 		    pid_t visible_pid, uint32_t first_page, struct trace_assembly *out_assembly)
 {
-	drain(stream, writer);
+	trace_drain(stream, writer);
 	return trace_assembly_make(&stream->spool, first_page, stream->lost, writer, moment, visible_pid,
 				   out_assembly);
 }
@@ -283,7 +162,7 @@ static int write_whole(struct trace_stream *stream, struct writer *writer, struc
 		trace_assembly_free(assembly);
 		return error;
 	}
-	cut(stream, writer, log_error_text(-error));
+	trace_drain_cut(stream, writer, log_error_text(-error));
 	return write_cut(stream, writer, assembly);
 }
 
@@ -312,8 +191,8 @@ int trace_stream_write(struct trace_stream *stream, struct writer *writer, const
 	if (!is_due)
 		trace_assembly_free(&assembly);
 	else
-		error = is_cut(stream) ? write_cut(stream, writer, &assembly)
-				       : write_whole(stream, writer, &assembly);
+		error = trace_drain_is_cut(stream) ? write_cut(stream, writer, &assembly)
+						   : write_whole(stream, writer, &assembly);
 	stream->written_mark = error ? 0 : mark;
 	return error;
 }
@@ -321,7 +200,7 @@ int trace_stream_write(struct trace_stream *stream, struct writer *writer, const
 /* Not of what is written as the whole run's already. */
 static bool is_part(const struct trace_stream *stream)
 {
-	return stream->is_whole && !stream->watch && !is_cut(stream) && !stream->written_mark &&
+	return stream->is_whole && !stream->watch && !trace_drain_is_cut(stream) && !stream->written_mark &&
 	       stream->spool.page_count >= PART_PAGES;
 }
 
@@ -334,7 +213,7 @@ void trace_stream_write_part(struct trace_stream *stream, struct writer *writer,
 			     const struct writer_moment *moment, pid_t visible_pid)
 {
 	uint64_t lost = stream->lost;
-	drain(stream, writer);
+	trace_drain(stream, writer);
 	if (is_part(stream) &&
 	    !trace_parts_close_spool(&stream->parts, writer, &stream->spool, &stream->tables, moment)) {
 		trace_tables_free(&stream->tables);
@@ -366,7 +245,7 @@ int trace_stream_watch(struct trace_stream *stream, struct writer *writer, struc
 		return error;
 	}
 	watch->first_page = stream->spool.page_count;
-	if (!is_cut(stream))
+	if (!trace_drain_is_cut(stream))
 		rates_set_trace(control, load_relaxed(&control->trace) | CPROF_TRACE_STREAM); /* ours */
 	watch->from_ns = clock_ns(CLOCK_MONOTONIC); /* from now on nothing is missed */
 	stream->watch = *out_watch = watch;
