@@ -23,6 +23,9 @@
 #include "log.h"
 #include "process_end.h"
 
+/* How much of a trace may be lost when everybody is killed at once. */
+#define SAVE_OPEN_MS 250
+
 /* ---- the process ------------------------------------------------------------------------- */
 
 /* Whether the process still can be named: it runs, or nobody has waited for it yet. */
@@ -191,7 +194,13 @@ void client_drain(struct client *client, struct ring_drained *out_drained)
 
 unsigned client_read_trace(struct client *client)
 {
-	return trace_stream_tick(&client->trace, &client->writer);
+	unsigned unread = trace_stream_tick(&client->trace, &client->writer);
+	int64_t now_ms = clock_monotonic_ms();
+	if (now_ms - client->open_saved_ms >= SAVE_OPEN_MS) {
+		trace_stream_save_open(&client->trace, &client->writer);
+		client->open_saved_ms = now_ms;
+	}
+	return unread;
 }
 
 void client_update_modules(struct client *client)

@@ -28,9 +28,10 @@ struct client {
 	struct metrics_switches switches;
 	struct window top; /* since the last `cprof top` command */
 	struct trace_stream trace;
-	uint32_t held_final; /* answered, but its process is to wait on; 0: none */
-	bool holds_final;    /* it is not told that its files are there before client_release_final() */
-	bool is_inherited;   /* a worker before this one served it */
+	int64_t open_saved_ms; /* when what was open was copied last */
+	uint32_t held_final;   /* answered, but its process is to wait on; 0: none */
+	bool holds_final;      /* it is not told that its files are there before client_release_final() */
+	bool is_inherited;     /* a worker before this one served it */
 	bool is_corrupt_reported;
 	bool is_damage_reported;
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Chunks that are open, or were closed a moment ago, are copied behind those of the spool
- * in memory only: they will come to the spool when they are whole.
+ * in memory only: they will come to the spool when they are whole.  Their beginnings may be
+ * there already.
  *
  * Context: see trace_assembly.h.
  */
@@ -43,6 +44,33 @@ static uint64_t add_open(const struct trace_spool *spool, const struct writer *w
 		}
 	}
 	return mark;
+}
+
+/*
+ * A chunk that was copied open may be there again, longer: the shorter one is emptied.  Without
+ * memory for that, -ENOMEM.
+ */
+static int drop_beginnings(struct trace_spool_map *map)
+{
+	struct u64_map pages = {0};
+	int error = 0;
+	for (uint32_t i = 0; i < map->page_count && !error; i++) {
+		/* Relaxed: private copies. */
+		uint64_t claim = load_relaxed(&map->pages[i].state) >> CPROF_CHUNK_CLAIM_SHIFT;
+		uint32_t earlier;
+		if (claim == 0)
+			continue;
+		if (!u64_map_find(&pages, claim, &earlier)) {
+			error = u64_map_put(&pages, claim, i);
+		} else if (load_relaxed(&map->pages[earlier].used) > load_relaxed(&map->pages[i].used)) {
+			store_relaxed(&map->pages[i].used, UINT32_C(0));
+		} else {
+			store_relaxed(&map->pages[earlier].used, UINT32_C(0));
+			error = u64_map_put(&pages, claim, i);
+		}
+	}
+	u64_map_fini(&pages);
+	return error;
 }
 
 /* When the last is that it tells. */
@@ -101,7 +129,10 @@ int trace_assembly_make(const struct trace_spool *spool, uint32_t first_page, ui
 	/* One that is closed has all that it is about. */
 	if (!spool->note.until_ns)
 		assembly.mark = add_open(spool, writer, &assembly.map);
-	error = trace_file_surround(writer, moment, visible_pid, &assembly.surroundings, &assembly.input);
+	error = drop_beginnings(&assembly.map);
+	if (!error)
+		error = trace_file_surround(writer, moment, visible_pid, &assembly.surroundings,
+					    &assembly.input);
 	assembly.input.until_ns = spool->note.until_ns ? spool->note.until_ns : moment->end_monotonic_ns;
 	if (!error && !spool->note.until_ns && !moment->end_monotonic_ns)
 		assembly.input.until_ns = last_of(&assembly.map);

@@ -3,6 +3,8 @@
  * Every chunk that was closed since the begin is in the spool, or marked UNREAD in the
  * segment, or both if a collector died in between; see trace_spool.c.
  *
+ * What is open is put there now and then too: it is lost when everybody is killed at once.
+ *
  * A full disk ends a stream: what it has stays, and the rest of the run is one gap.
  *
  * Context: see trace_drain.h.
@@ -10,6 +12,7 @@
 #include "trace_drain.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "clock.h"
 #include "log.h"
@@ -130,4 +133,40 @@ unsigned trace_drain(struct trace_stream *stream, struct writer *writer)
 	if (gap_since_ns && !trace_drain_is_cut(stream))
 		end_gap(stream, writer, gap_since_ns);
 	return (unsigned)((uint64_t)found * 1000 / end);
+}
+
+/* Claim and number of events in one: it changes when there is something new. */
+static uint64_t fill_of(const struct cprof_trace_chunk *chunk, uint64_t state)
+{
+	uint32_t used = load_acquire(&chunk->used); /* it is loaded again, to be copied */
+	return (state >> CPROF_CHUNK_CLAIM_SHIFT) << 8 | (used & 0xff);
+}
+
+void trace_drain_open(struct trace_stream *stream, struct writer *writer)
+{
+	struct trace_spool *spool = &stream->spool;
+	uint32_t end = trace_reader_chunk_count(writer->reader);
+	uint32_t first, stop;
+	/* Only a spool with a name outlives us. */
+	if (!stream->is_whole || !spool->name[0] || trace_drain_is_cut(stream))
+		return;
+	if (!stream->fills)
+		stream->fills = calloc(end + 1, sizeof *stream->fills);
+	for (uint32_t at = 0; stream->fills && trace_reader_next_run(writer->reader, at, end, &first, &stop);
+	     at = stop) {
+		for (uint32_t i = first; i < stop; i++) {
+			const struct cprof_trace_chunk *chunk = trace_reader_chunk(writer->reader, i);
+			uint64_t state = load_relaxed(&chunk->state); /* as above */
+			uint64_t fill = fill_of(chunk, state);
+			if (!(state & CPROF_CHUNK_OPEN) || stream->fills[i] == fill)
+				continue;
+			if (!trace_spool_room(spool) && !flush(stream, writer, NULL, 0))
+				return;
+			if (!trace_reader_copy_chunk(chunk, trace_spool_room(spool)))
+				continue;
+			trace_spool_keep(spool);
+			stream->fills[i] = fill;
+		}
+	}
+	(void)flush(stream, writer, NULL, 0);
 }

@@ -13,6 +13,9 @@
 /* Copies what is closed, and ends a gap.  Returns how full of unread chunks the area was, in thousandths. */
 unsigned trace_drain(struct trace_stream *stream, struct writer *writer);
 
+/* Copies what is open, where it has grown. */
+void trace_drain_open(struct trace_stream *stream, struct writer *writer);
+
 /* Nothing more can be written, for this reason; whatever comes now is in a gap without end. */
 void trace_drain_cut(struct trace_stream *stream, struct writer *writer, const char *why);
 

@@ -4,6 +4,10 @@
  * and the chunk is still marked in the segment.  Marks are taken away after a batch was
  * written; so the last batch of a dead collector may be in the file and marked as well.
  *
+ * A chunk that is put there while it is open has a page of its own from then on, which is written
+ * over as it grows.  The next collector does not know that page: then the chunk is in
+ * the file twice, and the one with more events is the chunk.
+ *
  * The name is not a secret, and the file may be anybody's: it is ours if we own it, nobody
  * else may write to it, and it says it is of this very image.
  *
@@ -113,7 +117,8 @@ static void read_taken(struct trace_spool *spool)
 	uint32_t first = spool->page_count > TRACE_SPOOL_BATCH ? spool->page_count - TRACE_SPOOL_BATCH : 0;
 	for (uint32_t page = first; page < spool->page_count; page++) {
 		uint64_t state;
-		if (read_at(spool->fd, &state, sizeof state, trace_spool_offset(page)))
+		if (read_at(spool->fd, &state, sizeof state, trace_spool_offset(page)) &&
+		    !(state & CPROF_CHUNK_OPEN))
 			spool->taken_claims[spool->taken_count++] = state >> CPROF_CHUNK_CLAIM_SHIFT;
 	}
 }
@@ -253,13 +258,44 @@ void trace_spool_drop(struct trace_spool *spool)
 	spool->pending_count = 0;
 }
 
+/* Writes those that have a page already, and leaves the others; their number. */
+static int write_homes(struct trace_spool *spool, uint32_t *out_left)
+{
+	uint32_t left = 0;
+	int error = 0;
+	for (uint32_t i = 0; i < spool->pending_count && !error; i++) {
+		const struct cprof_trace_chunk *chunk = &spool->pending[i];
+		uint64_t claim = load_relaxed(&chunk->state) >> CPROF_CHUNK_CLAIM_SHIFT; /* a private copy */
+		uint32_t page;
+		if (claim && u64_map_find(&spool->homes, claim, &page))
+			error = write_at(spool->fd, chunk, sizeof *chunk, trace_spool_offset(page));
+		else if (left++ != i)
+			spool->pending[left - 1] = *chunk;
+	}
+	*out_left = left;
+	return error;
+}
+
 int trace_spool_flush(struct trace_spool *spool)
 {
-	int error = 0;
-	if (spool->pending_count)
-		error = trace_spool_append(spool, spool->pending, spool->pending_count);
+	uint32_t first = spool->page_count;
+	uint32_t count = 0;
+	int error = write_homes(spool, &count);
+	if (!error && count)
+		error = trace_spool_append(spool, spool->pending, count);
+	for (uint32_t i = 0; i < count && !error; i++) {
+		uint64_t state = load_relaxed(&spool->pending[i].state); /* as above */
+		/* Without memory it gets another page when it is closed: who reads that takes the last. */
+		if (state & CPROF_CHUNK_OPEN)
+			(void)u64_map_put(&spool->homes, state >> CPROF_CHUNK_CLAIM_SHIFT, first + i);
+	}
 	trace_spool_drop(spool);
 	return error;
+}
+
+void trace_spool_forget_homes(struct trace_spool *spool)
+{
+	u64_map_fini(&spool->homes);
 }
 
 int trace_spool_write_control(const struct trace_spool *spool, const struct cprof_control *control)
@@ -274,6 +310,7 @@ int trace_spool_write_note(const struct trace_spool *spool)
 
 void trace_spool_cut_to(struct trace_spool *spool, uint32_t page_count)
 {
+	trace_spool_forget_homes(spool);
 	if (ftruncate(spool->fd, (off_t)trace_spool_offset(page_count)) == 0)
 		spool->page_count = page_count;
 }
@@ -292,6 +329,7 @@ void trace_spool_close(struct trace_spool *spool)
 	if (spool->is_open && spool->fd >= 0)
 		close(spool->fd);
 	free(spool->pending);
+	u64_map_fini(&spool->homes);
 	*spool = (struct trace_spool){0};
 }
 

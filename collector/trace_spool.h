@@ -11,6 +11,7 @@
 #define COLLECTOR_TRACE_SPOOL_H
 
 #include "trace.h"
+#include "u64_map.h"
 #include "writer.h"
 
 /* Chunks that are written at once. */
@@ -49,6 +50,7 @@ struct trace_spool {
 	/* What a former collector may have copied without having said so to the program. */
 	uint64_t taken_claims[TRACE_SPOOL_BATCH];
 	uint32_t taken_count;
+	struct u64_map homes; /* claims of chunks that were put there open -> their pages */
 };
 
 /*
@@ -101,8 +103,14 @@ void trace_spool_put_tables(struct cprof_trace_chunk *page);
 size_t trace_spool_payload_size(const struct cprof_trace_chunk *page);
 void trace_spool_set_payload_size(struct cprof_trace_chunk *page, size_t size);
 
-/* Writes what was kept.  On failure (-errno) it is lost, and the file as it was. */
+/*
+ * Writes what was kept: a chunk that was put there open in the place where it is.  On failure
+ * (-errno) it is lost, and no page is new.
+ */
 int trace_spool_flush(struct trace_spool *spool);
+
+/* From now on whatever is put there gets a page behind all others. */
+void trace_spool_forget_homes(struct trace_spool *spool);
 
 /* Writes the note anew, and the control block. */
 int trace_spool_write_note(const struct trace_spool *spool);

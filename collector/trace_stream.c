@@ -36,6 +36,8 @@ static struct cprof_control *control_of(const struct writer *writer)
 static void remove_spool(struct trace_stream *stream, struct writer *writer)
 {
 	trace_tables_free(&stream->tables);
+	free(stream->fills);
+	stream->fills = NULL;
 	trace_spool_remove(writer, &stream->spool);
 }
 
@@ -47,6 +49,8 @@ static int open_spool(struct trace_stream *stream, struct writer *writer, bool i
 	if (error)
 		return error;
 	stream->claims = 0;
+	free(stream->fills);
+	stream->fills = NULL;
 	if (is_kept)
 		trace_file_find_written(writer, &stream->files);
 	/* What a former collector has read and told. */
@@ -125,6 +129,11 @@ unsigned trace_stream_tick(struct trace_stream *stream, struct writer *writer)
 	if (load_relaxed(&control->trace) & CPROF_TRACE_STREAM || load_relaxed(&control->trace_gap_since_ns))
 		stop(stream, writer);
 	return 0;
+}
+
+void trace_stream_save_open(struct trace_stream *stream, struct writer *writer)
+{
+	trace_drain_open(stream, writer);
 }
 
 /* ---- traces ---------------------------------------------------------------------------------- */
@@ -244,6 +253,8 @@ int trace_stream_watch(struct trace_stream *stream, struct writer *writer, struc
 		free(watch);
 		return error;
 	}
+	/* What is open has its page before that. */
+	trace_spool_forget_homes(&stream->spool);
 	watch->first_page = stream->spool.page_count;
 	if (!trace_drain_is_cut(stream))
 		rates_set_trace(control, load_relaxed(&control->trace) | CPROF_TRACE_STREAM); /* ours */

@@ -36,6 +36,7 @@ struct trace_stream {
 	struct trace_watch *watch;  /* of a request */
 	uint64_t lost;              /* events in gaps that have been ended */
 	uint64_t gap_count;         /* such gaps */
+	uint64_t *fills;            /* of open chunks when they were copied, by place; NULL: none was */
 	uint64_t claims;            /* the program's counter when chunks were last looked at */
 	uint64_t written_mark;      /* what there was when the files were written */
 	struct trace_parts parts;
@@ -47,6 +48,9 @@ struct trace_stream {
  * Returns how full of unread chunks the area was, in thousandths.
  */
 unsigned trace_stream_tick(struct trace_stream *stream, struct writer *writer);
+
+/* Copies what threads have not closed yet, for the case that nobody is left to do it: to be called now and then. */
+void trace_stream_save_open(struct trace_stream *stream, struct writer *writer);
 
 /* Writes the files of the whole run so far, if there is anything new.  0 or -errno (said so). */
 int trace_stream_write(struct trace_stream *stream, struct writer *writer, const struct writer_moment *moment,

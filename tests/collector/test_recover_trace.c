@@ -74,6 +74,8 @@ static void record_and_die(void)
 			fake_chunk(segment, i)->events[e].stack = stack;
 	trace_stream_tick(&stream, &files.writer);
 	fake_tracer_events(&thread, FULL, start_ns + 1000 + 4 * FULL);
+	for (uint32_t e = 0; e < FULL; e++)
+		fake_chunk(segment, 4)->events[e].stack = fake_leaf(segment, 0x2000);
 	cr_assert(eq(u32, stream.spool.page_count, 1 + 3), "tables and three chunks");
 }
 
@@ -104,6 +106,18 @@ Test(recover_trace, reads_a_spool_that_is_all_there_is)
 	cr_expect(eq(int, count_samples(), 3 * FULL));
 	cr_expect(fake_files_inode(&files, SPOOL) != 0, "it was only read");
 	cr_expect(said()[0] == 0);
+}
+
+Test(recover_trace, reads_what_was_open_when_it_was_copied_last)
+{
+	record_and_die();
+	trace_stream_tick(&stream, &files.writer);
+	trace_stream_save_open(&stream, &files.writer);
+	cr_assert(zero(recover(SPOOL)));
+	cr_expect(eq(int, count_samples(), 4 * FULL));
+	cr_expect_not_null(strstr(fake_trace_perfetto_text(recovered.trace.names[TRACE_PERFETTO]),
+				  " sample [program+0x2000]"),
+			   "the fifth, which is open, has another stack");
 }
 
 /* The process's segment was a file, which nobody had time to remove. */

@@ -22,6 +22,7 @@
 #include "fake_tracer.h"
 #include "fixture.h"
 #include "log.h"
+#include "trace_assembly.h"
 #include "trace_stream.h"
 
 #define FULL CPROF_TRACE_CHUNK_EVENTS
@@ -118,6 +119,52 @@ Test(trace_stream, copies_each_closed_chunk_once)
 	cr_expect(eq(u64, spooled(), 24 * FULL), "the last one is open");
 	cr_expect(not(has_marks()));
 	cr_expect(eq(u64, stream.gap_count, 0));
+}
+
+static void save_open(void)
+{
+	trace_stream_save_open(&stream, &files.writer);
+}
+
+Test(trace_stream, writes_an_open_chunk_in_one_place)
+{
+	tick();
+	fake_tracer_events(&thread, FULL / 2, 1000);
+	save_open();
+	cr_expect(eq(u64, spooled(), FULL / 2));
+	uint32_t pages = stream.spool.page_count;
+	save_open();
+	fake_tracer_events(&thread, 10, 1000 + FULL / 2);
+	save_open();
+	cr_expect(eq(u64, spooled(), FULL / 2 + 10));
+	fake_tracer_events(&thread, 2 * FULL, 1010 + FULL / 2);
+	tick();
+	cr_expect(eq(u64, spooled(), 2 * FULL), "two are closed");
+	save_open();
+	cr_expect(eq(u64, spooled(), 2 * FULL + FULL / 2 + 10));
+	cr_expect(eq(u32, stream.spool.page_count, pages + 2));
+	cr_expect(not(has_marks()));
+}
+
+/* The next collector knows no page of what was open: it is there twice until a trace is made of it. */
+Test(trace_stream, tells_an_event_once_whoever_copied_it_open)
+{
+	struct trace_assembly assembly;
+	const struct writer_moment now = moment();
+	uint64_t events = 0;
+	tick();
+	fake_tracer_events(&thread, FULL / 2, 1000);
+	save_open();
+	die();
+	tick();
+	fake_tracer_events(&thread, FULL, 1000 + FULL / 2);
+	tick();
+	save_open();
+	cr_assert(zero(trace_assembly_make(&stream.spool, 0, 0, &files.writer, &now, 0, &assembly)));
+	for (size_t i = 0; i < assembly.input.chunk_count; i++)
+		events += load_relaxed(&assembly.input.chunks[i].used);
+	cr_expect(eq(u64, events, FULL + FULL / 2));
+	trace_assembly_free(&assembly);
 }
 
 Test(trace_stream, makes_its_spool_for_nobody_else)
