@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "compare.h"
+#include "lean_sort.h"
 #include "utf8.h"
 
 /* A chunk with its place among those of its thread. */
@@ -247,12 +248,24 @@ int trace_events_read(const struct trace_input *input, struct trace_events *out_
 	size_t count;
 	struct held_chunk *chunks = sort_chunks(input, &count);
 	int error = chunks ? read_chunks(input, chunks, count, out_events) : -ENOMEM;
-	if (!error) {
+	if (!error)
 		join_slots(input, out_events);
-		qsort(out_events->items, out_events->count, sizeof *out_events->items, by_time);
-	}
 	free(chunks);
+	if (!error)
+		error = lean_sort(out_events->items, out_events->count, sizeof *out_events->items, by_time);
 	return error;
+}
+
+void trace_events_keep_shown(struct trace_events *events)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < events->count; i++)
+		if (trace_event_is_shown(&events->items[i]))
+			events->items[kept++] = events->items[i];
+	events->count = kept;
+	struct trace_event *shrunk = reallocarray(events->items, kept + 1, sizeof *shrunk);
+	if (shrunk)
+		events->items = shrunk;
 }
 
 void trace_events_free(struct trace_events *events)

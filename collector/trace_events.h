@@ -45,6 +45,26 @@ struct trace_events {
 
 /* 0 or -ENOMEM; the result is to be freed in any case. */
 int trace_events_read(const struct trace_input *input, struct trace_events *out_events);
+
+/* Whether an event is shown as such; of the others something else is made. */
+static inline bool trace_event_is_shown(const struct trace_event *event)
+{
+	switch ((enum cprof_event_kind)event->kind) {
+	case CPROF_EVENT_CPU:
+	case CPROF_EVENT_FORK:
+	case CPROF_EVENT_EXEC:
+	case CPROF_EVENT_SIGNAL:
+	case CPROF_EVENT_SIGNAL_TAKEN:
+	case CPROF_EVENT_LOG:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Forgets the others, once that is made: they are most of a trace. */
+void trace_events_keep_shown(struct trace_events *events);
+
 void trace_events_free(struct trace_events *events);
 
 #endif

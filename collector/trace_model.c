@@ -428,6 +428,7 @@ int trace_model_build(const struct trace_input *input, struct trace_model *out_m
 		error = make_room(out_model, &pass);
 	if (!error)
 		error = run_pass(&pass);
+	trace_events_keep_shown(&out_model->events);
 	if (!error)
 		error = trace_build_waits(out_model);
 	if (!error)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "compare.h"
+#include "lean_sort.h"
 #include "trace_build.h"
 
 enum rank { RANK_THREAD_START, RANK_WAKE, RANK_OTHER, RANK_THREAD_END, RANK_WAIT_BEGIN };
@@ -125,20 +126,9 @@ static void add_events(struct trace_model *model)
 			    RANK_OTHER, model->heap[i].order);
 	for (size_t i = 0; i < model->events.count; i++) {
 		const struct trace_event *event = &model->events.items[i];
-		switch ((enum cprof_event_kind)event->kind) {
-		case CPROF_EVENT_CPU:
-		case CPROF_EVENT_FORK:
-		case CPROF_EVENT_EXEC:
-		case CPROF_EVENT_SIGNAL:
-		case CPROF_EVENT_SIGNAL_TAKEN:
-		case CPROF_EVENT_LOG:
-			if (is_in_window(model, event->time_ns))
-				add(model, TRACE_STEP_EVENT, event->time_ns, event->thread, i, RANK_OTHER,
-				    event->order);
-			break;
-		default:
-			break;
-		}
+		if (trace_event_is_shown(event) && is_in_window(model, event->time_ns))
+			add(model, TRACE_STEP_EVENT, event->time_ns, event->thread, i, RANK_OTHER,
+			    event->order);
 	}
 }
 
@@ -173,6 +163,5 @@ int trace_build_steps(struct trace_model *model)
 	add_tasks(model);
 	add_events(model);
 	add_gaps(model);
-	qsort(model->steps, model->step_count, sizeof *model->steps, by_time);
-	return 0;
+	return lean_sort(model->steps, model->step_count, sizeof *model->steps, by_time);
 }

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "compare.h"
+#include "lean_sort.h"
 #include "trace_build.h"
 #include "trace_holds.h"
 
@@ -31,9 +32,9 @@ enum meeting_kind { WAIT_BEGINS, WAKES, WAIT_ENDS };
 struct meeting {
 	uint64_t object;
 	uint64_t time_ns;
-	uint32_t what; /* as same_object() */
-	uint32_t kind;
 	uint32_t index; /* into waits or wakes */
+	uint8_t what;   /* as same_object() */
+	uint8_t kind;
 };
 
 struct sweep {
@@ -57,7 +58,7 @@ struct sweep {
 #define IN_QUESTION 2u
 
 /* Causes whose objects are the same. */
-static uint32_t same_object(uint32_t what)
+static uint8_t same_object(uint8_t what)
 {
 	return what == CPROF_WAIT_RWLOCK_WRITE ? CPROF_WAIT_RWLOCK_READ : what;
 }
@@ -267,7 +268,6 @@ static size_t make_meetings(const struct trace_model *model, struct meeting *out
 								 .kind = WAKES,
 								 .index = i};
 	}
-	qsort(out_meetings, count, sizeof *out_meetings, by_object);
 	return count;
 }
 
@@ -299,7 +299,8 @@ int trace_build_wakers(struct trace_model *model)
 		for (size_t i = 0; i < model->wake_count; i++)
 			sweep.left[i] = freed_by(&model->wakes[i]);
 		size_t count = make_meetings(model, meetings);
-		for (size_t i = 0; i < count; i++) {
+		error = lean_sort(meetings, count, sizeof *meetings, by_object);
+		for (size_t i = 0; i < count && !error; i++) {
 			if (i && (meetings[i].object != meetings[i - 1].object ||
 				  meetings[i].what != meetings[i - 1].what))
 				begin_object(&sweep);
