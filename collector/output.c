@@ -51,7 +51,7 @@ int output_open_dir(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-static int write_all(int fd, const void *bytes, size_t size)
+int output_add(int fd, const void *bytes, size_t size)
 {
 	const unsigned char *at = bytes;
 	while (size) {
@@ -93,12 +93,12 @@ static void unnamed_discard(int dir_fd, struct unnamed *file)
 		unlinkat(dir_fd, file->temp_name, 0);
 }
 
-static int unnamed_fill(struct unnamed *file, const void *bytes, size_t size)
+static int unnamed_fill(struct unnamed *file, output_fill *fill, void *context)
 {
 	/* The umask does not decide who may read a profile. */
 	if (fchmod(file->fd, FILE_MODE) < 0)
 		return -errno;
-	int error = write_all(file->fd, bytes, size);
+	int error = fill(context, file->fd);
 	if (!error && *file->temp_name) {
 		/* Network file systems report a full disk here. */
 		error = close(file->fd) < 0 ? -errno : 0;
@@ -179,12 +179,12 @@ static int link_free_name(int dir_fd, struct unnamed *file, struct output_name *
 	return -EEXIST;
 }
 
-int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t size,
-		 char out_file[OUTPUT_NAME_MAX])
+int output_write_by(int dir_fd, struct output_name *name, output_fill *fill, void *context,
+		    char out_file[OUTPUT_NAME_MAX])
 {
 	struct unnamed file = {.fd = openat(dir_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, FILE_MODE)};
 	if (file.fd >= 0) {
-		int error = unnamed_fill(&file, bytes, size);
+		int error = unnamed_fill(&file, fill, context);
 		if (!error)
 			error = link_free_name(dir_fd, &file, name, out_file);
 		unnamed_discard(dir_fd, &file);
@@ -196,24 +196,48 @@ int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t
 	int error = unnamed_open_with_name(dir_fd, &file);
 	if (error)
 		return error;
-	error = unnamed_fill(&file, bytes, size);
+	error = unnamed_fill(&file, fill, context);
 	if (!error)
 		error = link_free_name(dir_fd, &file, name, out_file);
 	unnamed_discard(dir_fd, &file);
 	return error;
 }
 
-int output_replace(int dir_fd, const char *file_name, const void *bytes, size_t size)
+int output_replace_by(int dir_fd, const char *file_name, output_fill *fill, void *context)
 {
 	struct unnamed file = {.fd = -1};
 	int error = unnamed_open_with_name(dir_fd, &file);
 	if (error)
 		return error;
-	error = unnamed_fill(&file, bytes, size);
+	error = unnamed_fill(&file, fill, context);
 	if (!error && renameat(dir_fd, file.temp_name, dir_fd, file_name) < 0)
 		error = -errno;
 	if (!error)
 		*file.temp_name = '\0';
 	unnamed_discard(dir_fd, &file);
 	return error;
+}
+
+struct ready {
+	const void *bytes;
+	size_t size;
+};
+
+static int fill_ready(void *context, int fd)
+{
+	const struct ready *ready = context;
+	return output_add(fd, ready->bytes, ready->size);
+}
+
+int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t size,
+		 char out_file[OUTPUT_NAME_MAX])
+{
+	struct ready ready = {bytes, size};
+	return output_write_by(dir_fd, name, fill_ready, &ready, out_file);
+}
+
+int output_replace(int dir_fd, const char *file_name, const void *bytes, size_t size)
+{
+	struct ready ready = {bytes, size};
+	return output_replace_by(dir_fd, file_name, fill_ready, &ready);
 }

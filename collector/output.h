@@ -36,6 +36,15 @@ struct output_name {
 int output_write(int dir_fd, struct output_name *name, const void *bytes, size_t size,
 		 char out_file[OUTPUT_NAME_MAX]);
 
+/*
+ * The same for bytes that are made while they are written: `fill` gets them into the file by
+ * output_add(), and may be asked to do so twice, into two files.  0 or -errno, as it returns.
+ */
+typedef int output_fill(void *context, int fd);
+int output_write_by(int dir_fd, struct output_name *name, output_fill *fill, void *context,
+		    char out_file[OUTPUT_NAME_MAX]);
+int output_add(int fd, const void *bytes, size_t size);
+
 /* What a file is called.  0, or -ENAMETOOLONG. */
 int output_format_name(const struct output_name *name, char out_file[OUTPUT_NAME_MAX]);
 
@@ -44,5 +53,6 @@ bool output_exists(int dir_fd, const struct output_name *name);
 
 /* Replaces a file that output_write() made earlier in this run, atomically. */
 int output_replace(int dir_fd, const char *file, const void *bytes, size_t size);
+int output_replace_by(int dir_fd, const char *file, output_fill *fill, void *context);
 
 #endif

@@ -6,6 +6,8 @@
  */
 #include "perfetto_packets.h"
 
+#include <errno.h>
+
 /* Whether something is mentioned for the first time. */
 static bool is_new(struct perfetto_packets *packets, uint32_t field, uint32_t id)
 {
@@ -184,6 +186,16 @@ void perfetto_packets_init(struct perfetto_packets *packets, struct trace_symbol
 			   uint32_t sequence_id)
 {
 	*packets = (struct perfetto_packets){.symbols = symbols, .sequence_id = sequence_id};
+}
+
+int perfetto_packets_put(struct perfetto_packets *packets, const struct trace_sink *sink)
+{
+	if (packets->is_failed || packets->out.is_failed || packets->body.is_failed ||
+	    packets->interned.is_failed || packets->symbols->tables.is_failed)
+		return -ENOMEM;
+	int error = sink->put(sink->context, packets->out.bytes, packets->out.size);
+	packets->out.size = 0;
+	return error;
 }
 
 void perfetto_packets_fini(struct perfetto_packets *packets)

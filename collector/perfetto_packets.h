@@ -28,6 +28,9 @@ void perfetto_packets_init(struct perfetto_packets *packets, struct trace_symbol
 			   uint32_t sequence_id);
 void perfetto_packets_fini(struct perfetto_packets *packets);
 
+/* Gives the packets so far to the sink.  0 or -errno. */
+int perfetto_packets_put(struct perfetto_packets *packets, const struct trace_sink *sink);
+
 /* The first packet: times are CLOCK_MONOTONIC from here on. */
 void perfetto_packets_clocks(struct perfetto_packets *packets, uint64_t monotonic_ns, uint64_t realtime_ns);
 

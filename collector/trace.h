@@ -66,7 +66,18 @@ struct trace_input {
 	const struct perf_map *jit;
 };
 
-/* The file's bytes, to be freed by the caller.  0 or -errno. */
+/* Takes a trace's bytes, one piece after the other.  0, or -errno: then no more come. */
+struct trace_sink {
+	int (*put)(void *context, const void *bytes, size_t size);
+	void *context;
+};
+
+/* Makes a trace of what is known of one.  0 or -errno, the sink's included. */
+struct trace_model;
+int trace_encode_model(const struct trace_model *model, enum trace_format format,
+		       const struct trace_sink *sink);
+
+/* The same of an input, as bytes, to be freed by the caller. */
 int trace_encode(const struct trace_input *input, enum trace_format format, void **out_bytes,
 		 size_t *out_byte_count);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Encoded one after the other: a trace may be large, and only one of its forms is in
- * memory at a time, unless the disk is full.  Numbers are shared with the profiles' snapshots, see snapshot.c.
+ * Encoded one after the other from one model, into the files: a trace may be large, and
+ * none of its forms is in memory as a whole, unless the disk is full.  Numbers are shared with the profiles' snapshots, see snapshot.c.
  *
  * Context: see trace_file.h.
  */
@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "log.h"
 #include "perf_map.h"
+#include "trace_model.h"
 #include "trace_reader.h"
 
 /* More instances than any directory has; then output_write() says what is wrong. */
@@ -111,62 +112,84 @@ static uint32_t written_bit(enum trace_format format)
 }
 _Static_assert(PROFILE_KIND_COUNT <= 16, "bits are apart");
 
-static int put(struct writer *writer, struct output_name *name, enum trace_format format, const void *bytes,
-	       size_t size, char file[OUTPUT_NAME_MAX])
+/* One form on its way to its file. */
+struct form {
+	const struct trace_model *model; /* NULL: `ready` has it */
+	enum trace_format format;
+	const struct trace_bytes *ready;
+};
+
+static int add_piece(void *context, const void *bytes, size_t size)
+{
+	return output_add(*(const int *)context, bytes, size);
+}
+
+static int fill(void *context, int fd)
+{
+	const struct form *form = context;
+	const struct trace_sink sink = {add_piece, &fd};
+	if (form->model)
+		return trace_encode_model(form->model, form->format, &sink);
+	return output_add(fd, form->ready->bytes, form->ready->size);
+}
+
+static int put(struct writer *writer, struct output_name *name, struct form *form, char file[OUTPUT_NAME_MAX])
 {
 	if (file[0])
-		return output_replace(writer->dir->fd, file, bytes, size);
-	int error = output_write(writer->dir->fd, name, bytes, size, file);
+		return output_replace_by(writer->dir->fd, file, fill, form);
+	int error = output_write_by(writer->dir->fd, name, fill, form, file);
 	if (error)
 		return error;
 	writer_keep_instance(writer, name);
 	if (!name->number)
-		or_relaxed(&segment_reader_control(writer->reader)->files_written, written_bit(format));
+		or_relaxed(&segment_reader_control(writer->reader)->files_written, written_bit(form->format));
 	return 0;
 }
 
-static struct trace_bytes encode(const struct trace_input *input, enum trace_format format)
+/* Writes one form, under the next part of a name. */
+static int put_form(struct writer *writer, struct output_name *name, struct form *form,
+		    struct trace_files *files)
 {
-	struct trace_bytes form = {0};
-	form.error = trace_encode(input, format, &form.bytes, &form.size);
-	return form;
-}
-
-/* Writes one form, under the next part of a name, and frees it. */
-static int put_form(struct writer *writer, struct output_name *name, enum trace_format format,
-		    struct trace_bytes *form, struct trace_files *files)
-{
-	int error = form->error;
-	name->suffix = suffixes[format];
+	int error = form->ready ? form->ready->error : 0;
+	name->suffix = suffixes[form->format];
 	if (!error)
-		error = put(writer, name, format, form->bytes, form->size, files->names[format]);
-	free(form->bytes);
-	*form = (struct trace_bytes){0};
+		error = put(writer, name, form, files->names[form->format]);
 	if (error)
 		writer_report_trace(writer, error);
 	else
-		log_info("wrote %s/%s", writer->dir->path, files->names[format]);
+		log_info("wrote %s/%s", writer->dir->path, files->names[form->format]);
 	return error;
 }
 
 int trace_file_write(struct writer *writer, const struct trace_input *input, struct trace_files *files)
 {
 	struct output_name name = common_name(writer, files);
-	int first_error = 0;
+	struct trace_model model;
 	if (writer->dir->fd < 0)
 		return -EBADF;
+	int error = trace_model_build(input, &model);
+	if (error) {
+		writer_report_trace(writer, error);
+		trace_model_free(&model);
+		return error;
+	}
+	int first_error = 0;
 	for (int format = 0; format < TRACE_FORMAT_COUNT; format++) {
-		struct trace_bytes form = encode(input, (enum trace_format)format);
-		int error = put_form(writer, &name, (enum trace_format)format, &form, files);
+		struct form form = {.model = &model, .format = (enum trace_format)format};
+		error = put_form(writer, &name, &form, files);
 		first_error = first_error ? first_error : error;
 	}
+	trace_model_free(&model);
 	return first_error;
 }
 
 void trace_file_encode(const struct trace_input *input, struct trace_bytes out_forms[TRACE_FORMAT_COUNT])
 {
-	for (int format = 0; format < TRACE_FORMAT_COUNT; format++)
-		out_forms[format] = encode(input, (enum trace_format)format);
+	for (int format = 0; format < TRACE_FORMAT_COUNT; format++) {
+		struct trace_bytes bytes = {0};
+		bytes.error = trace_encode(input, (enum trace_format)format, &bytes.bytes, &bytes.size);
+		out_forms[format] = bytes;
+	}
 }
 
 int trace_file_put(struct writer *writer, struct trace_bytes forms[TRACE_FORMAT_COUNT],
@@ -175,8 +198,11 @@ int trace_file_put(struct writer *writer, struct trace_bytes forms[TRACE_FORMAT_
 	struct output_name name = common_name(writer, files);
 	int first_error = 0;
 	for (int format = 0; format < TRACE_FORMAT_COUNT; format++) {
-		int error = put_form(writer, &name, (enum trace_format)format, &forms[format], files);
+		struct form form = {.format = (enum trace_format)format, .ready = &forms[format]};
+		int error = put_form(writer, &name, &form, files);
 		first_error = first_error ? first_error : error;
+		free(forms[format].bytes);
+		forms[format] = (struct trace_bytes){0};
 	}
 	return first_error;
 }

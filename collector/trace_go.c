@@ -335,7 +335,8 @@ static void number_goroutines(struct writer *writer)
 
 /* ---- all ----------------------------------------------------------------------------------------- */
 
-static void write_all(struct writer *writer, struct byte_buffer *out)
+/* Makes all batches. */
+static void write_all(struct writer *writer)
 {
 	const struct trace_model *model = writer->model;
 	size_t processors = model->thread_count + 1;
@@ -355,40 +356,41 @@ static void write_all(struct writer *writer, struct byte_buffer *out)
 		     GO_ARGUMENTS(processors, 0));
 	go_tables_write(&writer->tables, &writer->own, writer->first_functions,
 			(uint32_t)model->thread_count);
-	byte_buffer_add(out, HEADER, sizeof HEADER);
-	byte_buffer_add(out, writer->own.bytes.bytes, writer->own.bytes.size);
-	for (size_t i = 0; i < model->thread_count; i++) {
+	writer->is_failed |= writer->tables.is_failed || writer->own.bytes.is_failed ||
+			     writer->symbols->tables.is_failed;
+	for (size_t i = 0; i < model->thread_count; i++)
+		writer->is_failed |= writer->goroutines[i].batch.bytes.is_failed;
+}
+
+static int put_all(const struct writer *writer, const struct trace_sink *sink)
+{
+	int error = sink->put(sink->context, HEADER, sizeof HEADER);
+	if (!error)
+		error = sink->put(sink->context, writer->own.bytes.bytes, writer->own.bytes.size);
+	for (size_t i = 0; i < writer->model->thread_count && !error; i++) {
 		const struct byte_buffer *bytes = &writer->goroutines[i].batch.bytes;
-		byte_buffer_add(out, bytes->bytes, bytes->size);
-		writer->is_failed |= bytes->is_failed;
+		if (bytes->size)
+			error = sink->put(sink->context, bytes->bytes, bytes->size);
 	}
+	return error;
 }
 
 int trace_go_write(const struct trace_model *model, struct trace_symbols *symbols,
-		   struct byte_buffer *out_bytes)
+		   const struct trace_sink *sink)
 {
-	struct byte_buffer out = {0};
 	struct writer writer = {.model = model, .symbols = symbols, .tables = {.symbols = symbols}};
 	writer.goroutines = calloc(model->thread_count + 1, sizeof *writer.goroutines);
 	writer.first_functions = calloc(model->thread_count + 1, sizeof *writer.first_functions);
-	if (!writer.goroutines || !writer.first_functions) {
-		free(writer.goroutines);
-		free(writer.first_functions);
-		return -ENOMEM;
+	int error = writer.goroutines && writer.first_functions ? 0 : -ENOMEM;
+	if (!error) {
+		write_all(&writer);
+		error = writer.is_failed ? -ENOMEM : put_all(&writer, sink);
+		for (size_t i = 0; i < model->thread_count; i++)
+			byte_buffer_free(&writer.goroutines[i].batch.bytes);
 	}
-	write_all(&writer, &out);
-	for (size_t i = 0; i < model->thread_count; i++)
-		byte_buffer_free(&writer.goroutines[i].batch.bytes);
 	free(writer.goroutines);
 	free(writer.first_functions);
 	go_tables_fini(&writer.tables);
-	bool is_failed = writer.is_failed || writer.tables.is_failed || writer.own.bytes.is_failed ||
-			 out.is_failed || symbols->tables.is_failed;
 	byte_buffer_free(&writer.own.bytes);
-	if (is_failed) {
-		byte_buffer_free(&out);
-		return -ENOMEM;
-	}
-	*out_bytes = out;
-	return 0;
+	return error;
 }

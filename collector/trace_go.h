@@ -8,12 +8,11 @@
 #ifndef COLLECTOR_TRACE_GO_H
 #define COLLECTOR_TRACE_GO_H
 
-#include "byte_buffer.h"
 #include "trace_model.h"
 #include "trace_symbols.h"
 
-/* The file's bytes, to be freed.  0 or -ENOMEM. */
+/* 0 or -errno. */
 int trace_go_write(const struct trace_model *model, struct trace_symbols *symbols,
-		   struct byte_buffer *out_bytes);
+		   const struct trace_sink *sink);
 
 #endif

@@ -16,6 +16,9 @@
 #include "thread_waits.h"
 #include "trace_signal.h"
 
+/* So much is given to the sink at once. */
+#define PIECE_BYTES ((size_t)256 << 10)
+
 struct writer {
 	const struct trace_model *model;
 	struct perfetto_packets packets;
@@ -365,30 +368,28 @@ static void (*const shows[])(struct writer *, const struct trace_step *) = {
 };
 
 int trace_perfetto_write(const struct trace_model *model, struct trace_symbols *symbols,
-			 struct byte_buffer *out_bytes)
+			 const struct trace_sink *sink)
 {
 	const struct trace_input *input = model->input;
 	struct writer writer = {.model = model,
 				.lane_of_task = calloc(model->task_count + 1, sizeof *writer.lane_of_task),
 				.free_lanes = calloc(model->task_count + 1, sizeof *writer.free_lanes)};
-	perfetto_packets_init(&writer.packets, symbols, input->pid ? input->pid : 1);
+	struct perfetto_packets *packets = &writer.packets;
+	perfetto_packets_init(packets, symbols, input->pid ? input->pid : 1);
 	int error = writer.lane_of_task && writer.free_lanes ? 0 : -ENOMEM;
 	if (!error) {
-		perfetto_packets_clocks(&writer.packets, input->from_ns,
+		perfetto_packets_clocks(packets, input->from_ns,
 					input->from_ns + (uint64_t)input->realtime_offset_ns);
-		perfetto_describe_all(model, &writer.packets);
-		for (size_t i = 0; i < model->step_count; i++)
-			shows[model->steps[i].kind](&writer, &model->steps[i]);
+		perfetto_describe_all(model, packets);
 	}
-	const struct perfetto_packets *packets = &writer.packets;
-	if (packets->is_failed || packets->out.is_failed || packets->body.is_failed ||
-	    packets->interned.is_failed || symbols->tables.is_failed)
-		error = -ENOMEM;
-	if (!error) {
-		*out_bytes = writer.packets.out;
-		writer.packets.out = (struct byte_buffer){0};
+	for (size_t i = 0; i < model->step_count && !error; i++) {
+		shows[model->steps[i].kind](&writer, &model->steps[i]);
+		if (packets->out.size >= PIECE_BYTES)
+			error = perfetto_packets_put(packets, sink);
 	}
-	perfetto_packets_fini(&writer.packets);
+	if (!error)
+		error = perfetto_packets_put(packets, sink);
+	perfetto_packets_fini(packets);
 	free(writer.lane_of_task);
 	free(writer.free_lanes);
 	return error;

@@ -9,7 +9,6 @@
 #ifndef COLLECTOR_TRACE_PERFETTO_H
 #define COLLECTOR_TRACE_PERFETTO_H
 
-#include "byte_buffer.h"
 #include "trace_model.h"
 #include "trace_symbols.h"
 
@@ -24,8 +23,8 @@
 #define PERFETTO_GAPS "gaps"
 #define PERFETTO_HEAP "live heap"
 
-/* The file's bytes, to be freed.  0 or -ENOMEM. */
+/* 0 or -errno. */
 int trace_perfetto_write(const struct trace_model *model, struct trace_symbols *symbols,
-			 struct byte_buffer *out_bytes);
+			 const struct trace_sink *sink);
 
 #endif
