@@ -20,7 +20,7 @@
 #include "trace_assembly.h"
 #include "trace_reader.h"
 
-/* Of a spool, while parts are made more slowly than events come. */
+/* Of a spool and of the parts that wait, while these are made more slowly than events come. */
 #define PAGES_MAX (UINT32_C(256) << 20 >> 12)
 
 static struct cprof_control *control_of(const struct writer *writer)
@@ -64,7 +64,7 @@ static bool flush(struct trace_stream *stream, struct writer *writer, const uint
 		trace_drain_unmark(trace_reader_chunk(writer->reader, indices[i]));
 	if (error)
 		trace_drain_cut(stream, writer, log_error_text(-error));
-	else if (stream->spool.page_count >= PAGES_MAX)
+	else if (stream->spool.page_count + (uint64_t)stream->parts.waiting * TRACE_PART_PAGES >= PAGES_MAX)
 		trace_drain_cut(stream, writer, "it is as large as a trace may be");
 	return !trace_drain_is_cut(stream);
 }

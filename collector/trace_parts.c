@@ -116,6 +116,7 @@ int trace_parts_close_spool(struct trace_parts *parts, struct writer *writer, st
 	store_release(&control->snapshots_done, (uint32_t)spool->note.number); /* taken */
 	trace_spool_close(spool);
 	parts->may_wait = true;
+	parts->waiting++;
 	return 0;
 }
 
@@ -157,12 +158,14 @@ static DIR *open_list(const struct writer *writer)
 	return list;
 }
 
-uint64_t trace_parts_end_ns(const struct writer *writer)
+uint64_t trace_parts_find(struct trace_parts *parts, const struct writer *writer)
 {
 	DIR *list = open_list(writer);
 	struct trace_spool spool;
 	uint64_t end_ns = 0;
 	while (list && open_next(writer, list, 0, &spool)) {
+		parts->may_wait = true;
+		parts->waiting++;
 		if (spool.note.until_ns > end_ns)
 			end_ns = spool.note.until_ns;
 		trace_spool_close(&spool);
@@ -205,8 +208,10 @@ static bool make_next(struct trace_parts *parts, struct writer *writer, const st
 	pid_t pid = fork();
 	if (pid == 0)
 		make(writer, &spool, moment, visible_pid);
-	if (pid > 0)
+	if (pid > 0) {
 		parts->maker = pid;
+		parts->waiting -= parts->waiting > 0;
+	}
 	/* Closed, not unlocked: the child has it. */
 	trace_spool_close(&spool);
 	return pid > 0;

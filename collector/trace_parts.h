@@ -16,9 +16,16 @@
 #include "trace_spool.h"
 #include "trace_tables.h"
 
+/*
+ * Of a spool: from the first on it becomes a part.  Making a trace of it takes some six times as much
+ * memory, which is to stay below 150 MB.
+ */
+#define TRACE_PART_PAGES (UINT32_C(24) << 20 >> 12)
+
 struct trace_parts {
-	pid_t maker;   /* the child that makes a part's files, 0: none */
-	bool may_wait; /* there may be one that nobody makes */
+	pid_t maker;      /* the child that makes a part's files, 0: none */
+	bool may_wait;    /* there may be one that nobody makes */
+	uint32_t waiting; /* how many there are */
 };
 
 /* Whether a child is at it; one that has failed is said.  `options`: of waitpid(). */
@@ -39,7 +46,7 @@ bool trace_parts_make_next(struct trace_parts *parts, struct writer *writer,
 void trace_parts_finish(struct trace_parts *parts, struct writer *writer, const struct writer_moment *moment,
 			pid_t visible_pid);
 
-/* When the last part ended that waits; 0: there is none. */
-uint64_t trace_parts_end_ns(const struct writer *writer);
+/* Finds those that another collector left.  When the last of them ended; 0: there is none. */
+uint64_t trace_parts_find(struct trace_parts *parts, const struct writer *writer);
 
 #endif

@@ -20,12 +20,6 @@
 #include "trace_drain.h"
 #include "trace_reader.h"
 
-/*
- * Of a spool.  Making a trace of it takes some six times as much memory, which is to stay below
- * 150 MB: from the first on it becomes a part.
- */
-#define PART_PAGES (UINT32_C(24) << 20 >> 12)
-
 static struct cprof_control *control_of(const struct writer *writer)
 {
 	return segment_reader_control(writer->reader);
@@ -65,11 +59,10 @@ static int open_spool(struct trace_stream *stream, struct writer *writer, bool i
 static void begin_whole(struct trace_stream *stream, struct writer *writer)
 {
 	/* A former one may have died between two parts. */
-	uint64_t part_ns = writer->dir->fd < 0 ? 0 : trace_parts_end_ns(writer);
+	uint64_t part_ns = writer->dir->fd < 0 ? 0 : trace_parts_find(&stream->parts, writer);
 	uint64_t from_ns = part_ns ? part_ns : control_of(writer)->start_monotonic_ns;
 	uint64_t lost = part_ns ? trace_assembly_lost(writer) : 0;
 	int error = writer->dir->fd < 0 ? -EBADF : open_spool(stream, writer, true, from_ns, lost);
-	stream->parts.may_wait = part_ns != 0;
 	if (!error) {
 		stream->is_whole = true;
 		return;
@@ -210,12 +203,13 @@ int trace_stream_write(struct trace_stream *stream, struct writer *writer, const
 static bool is_part(const struct trace_stream *stream)
 {
 	return stream->is_whole && !stream->watch && !trace_drain_is_cut(stream) && !stream->written_mark &&
-	       stream->spool.page_count >= PART_PAGES;
+	       stream->spool.page_count >= TRACE_PART_PAGES;
 }
 
 bool trace_stream_has_part(struct trace_stream *stream)
 {
-	return (is_part(stream) || stream->parts.may_wait) && !trace_parts_are_made(&stream->parts, WNOHANG);
+	/* Also while another is made: it would become as large as that takes long. */
+	return is_part(stream) || (stream->parts.may_wait && !trace_parts_are_made(&stream->parts, WNOHANG));
 }
 
 void trace_stream_write_part(struct trace_stream *stream, struct writer *writer,

@@ -404,6 +404,37 @@ Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
 	cr_expect(fake_files_inode(&files, "fake.7.trace") != 0);
 }
 
+/* Parts are as large as they are meant to be, however long one takes. */
+Test(trace_stream, closes_a_part_while_another_is_made)
+{
+	tick();
+	int done[2];
+	cr_assert(zero(pipe2(done, O_CLOEXEC)));
+	pid_t maker = fork();
+	if (maker == 0) {
+		char byte;
+		close(done[1]);
+		_exit(read(done[0], &byte, 1) == 0 ? 0 : 1);
+	}
+	stream.parts.maker = maker;
+	for (uint32_t part = 1; part <= 2; part++) {
+		fill_a_part();
+		cr_expect(lt(u32, stream.spool.page_count, TRACE_PART_PAGES + 2 * CHUNKS));
+		const struct writer_moment now = moment();
+		trace_stream_write_part(&stream, &files.writer, &now, 0);
+		cr_expect(eq(u32, stream.spool.page_count, 0));
+		cr_expect(eq(u32, stream.parts.waiting, part));
+		cr_expect(eq(int, stream.parts.maker, maker));
+	}
+	close(done[1]);
+	close(done[0]);
+	const struct writer_moment now = moment();
+	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
+	cr_expect(eq(u32, stream.parts.waiting, 0));
+	cr_expect(fake_files_inode(&files, "fake.7.1.trace") != 0);
+	cr_expect(fake_files_inode(&files, "fake.7.2.trace") != 0);
+}
+
 /* The end comes while there is much that no part was made of yet. */
 Test(trace_stream, makes_no_part_of_what_is_written_already)
 {
