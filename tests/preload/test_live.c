@@ -135,6 +135,44 @@ Test(live, full_table_refuses_and_counts)
 	cr_assert_eq(count, 0);
 }
 
+/* At rate 1 the search for room begins elsewhere, and ends nowhere else. */
+Test(live, blocks_are_found_whatever_the_rate_was_when_they_came)
+{
+	own_segment_open(UINT64_C(1) << 20);
+	uint64_t refused = 0, count;
+	for (uint64_t n = 0; n < 50000; n++) {
+		store_relaxed(&segment_control()->heap_rate_bytes, n % 2 ? UINT64_C(1) : UINT64_C(4096));
+		refused += !live_insert(block_at(n), 1, 0, CPROF_WEIGHT_ONE, 1);
+	}
+	sum_live(&count);
+	cr_assert_eq(count + refused, 50000);
+	cr_assert_eq(count, segment.geometry.live.bucket_count * CPROF_BUCKET_SLOTS);
+	for (uint64_t n = 0; n < 50000; n++) {
+		store_relaxed(&segment_control()->heap_rate_bytes, n % 3 ? UINT64_C(1) : UINT64_C(4096));
+		live_remove(block_at(n));
+	}
+	sum_live(&count);
+	cr_assert_eq(count, 0);
+}
+
+/* Ways in which blocks lie that no bucket may be too small for. */
+Test(live, blocks_at_equal_distances_all_have_room_at_rate_one)
+{
+	store_relaxed(&segment_control()->heap_rate_bytes, UINT64_C(1));
+	for (uint32_t shift = 3; shift <= 30; shift++) {
+		const uint64_t start = UINT64_C(0x7f0000000000);
+		uint64_t count;
+		for (uint64_t n = 0; n < 10000; n++)
+			cr_assert(
+				live_insert((const void *)(start + (n << shift)), 1, 0, CPROF_WEIGHT_ONE, 1),
+				"block %lu of those %lu bytes apart", n, UINT64_C(1) << shift);
+		for (uint64_t n = 0; n < 10000; n++)
+			live_remove((const void *)(start + (n << shift)));
+		sum_live(&count);
+		cr_assert_eq(count, 0);
+	}
+}
+
 static void *churn(void *argument)
 {
 	uint64_t base = (uint64_t)(uintptr_t)argument * 1000000;
