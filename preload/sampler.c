@@ -113,6 +113,11 @@ static void draw(void)
 
 bool sampler_decide(size_t size, uint64_t *out_rate_bytes)
 {
+	/* Relaxed: as in draw(), which would draw 0 again. */
+	if (thread_tls.drawn_rate_bytes == 1 && load_relaxed(&segment_control()->heap_rate_bytes) == 1) {
+		*out_rate_bytes = 1;
+		return true;
+	}
 	/*
 	 * A new thread, or one that looks at the rate again, has no threshold yet: it gets
 	 * one first and the allocation is judged by it.  Sampling it outright would count
