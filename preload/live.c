@@ -110,7 +110,7 @@ bool live_insert(const void *block, uint32_t stack, uint32_t labels, uint64_t we
 }
 
 /* Replaces the block's address word by `replacement`, if it is there. */
-static struct live_entry replace(const void *block, uint64_t replacement)
+static ALWAYS_INLINE struct live_entry replace(const void *block, uint64_t replacement)
 {
 	const uint64_t address = (uint64_t)(uintptr_t)block;
 	/* free(NULL) is common, and an empty slot's address is 0. */
