@@ -32,6 +32,19 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LONG_LOCK_FREE == 2, "atomics
 #define and_relaxed(p, v) atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
 #define exchange_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
 
+/*
+ * Adds to a word that only this thread and its signal handlers write, others read: one
+ * instruction, so that no handler comes in between, but without the bus lock.
+ */
+static inline void add_own(atomic_u64 *word, uint64_t n)
+{
+#ifdef __x86_64__
+	__asm__ volatile("addq %1, %0" : "+m"(*word) : "er"(n) : "cc");
+#else
+	add_relaxed(word, n);
+#endif
+}
+
 /* Compare and swap; on failure *expected holds what was found (acquire). */
 #define cas_acq_rel(p, expected, v)                                                         \
 	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel, \

@@ -25,7 +25,7 @@
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file or of where things lie: both ends must be of one build. */
-#define CPROF_SHM_VERSION 10
+#define CPROF_SHM_VERSION 11
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 
@@ -187,10 +187,19 @@ enum cprof_kind {
  */
 #define CPROF_WEIGHT_ONE (UINT64_C(1) << 16)
 
-/* Key of a total: stack id << 32 | kind << 24 | label id (0: no labels).  0 is empty. */
+/*
+ * Key of a total: stack id << 32 | owner << 27 | kind << 24 | label id (0: no labels).  0 is empty.
+ * To an owned one, only the thread whose slot is owner - 1 adds; the reader adds up all owners'.
+ */
 static inline uint64_t cprof_total_key(uint32_t stack, uint32_t kind, uint32_t label)
 {
-	return (uint64_t)stack << 32 | (uint64_t)(kind & 0xffu) << 24 | (label & 0xffffffu);
+	return (uint64_t)stack << 32 | (uint64_t)(kind & 7u) << 24 | (label & 0xffffffu);
+}
+_Static_assert(CPROF_KIND_COUNT <= 8, "three bits of the key");
+#define CPROF_TOTAL_OWNERS 31u
+static inline uint64_t cprof_total_key_owned(uint64_t key, uint32_t owner)
+{
+	return key | (uint64_t)owner << 27;
 }
 static inline uint32_t cprof_total_key_stack(uint64_t key)
 {
@@ -198,7 +207,7 @@ static inline uint32_t cprof_total_key_stack(uint64_t key)
 }
 static inline uint32_t cprof_total_key_kind(uint64_t key)
 {
-	return (uint32_t)(key >> 24) & 0xffu;
+	return (uint32_t)(key >> 24) & 7u;
 }
 static inline uint32_t cprof_total_key_label(uint64_t key)
 {
@@ -206,8 +215,8 @@ static inline uint32_t cprof_total_key_label(uint64_t key)
 }
 
 /*
- * A total has two halves that are added up by the reader: one that any thread of
- * the program adds to (when its ring is full), one that only the collector stores
+ * A total has two halves that are added up by the reader: one that threads of the
+ * program add to (when their rings are full), one that only the collector stores
  * to (so that a batch can be replayed, see cprof_journal).
  */
 struct cprof_sums {

@@ -77,9 +77,8 @@ void heap_record_timed(const void *block, size_t size, const struct unwind_regs 
 	uint64_t rate_bytes;
 	if (sampler_decide(size, &rate_bytes)) {
 		struct sampler_weight w = sampler_weigh(size, rate_bytes);
-		uint32_t stack = record_stack_again(&guard, regs);
 		/* In this order: a reader never finds more in use than was allocated. */
-		record_add(&guard, stack, CPROF_KIND_ALLOC, w.weight, w.value);
+		uint32_t stack = record_again(&guard, regs, CPROF_KIND_ALLOC, w.weight, w.value);
 		if (live_insert(block, stack, thread_tls.labels, w.weight, w.value) && trace_is_on())
 			trace_event(&guard, &(struct trace_event){
 						    .kind = CPROF_EVENT_HEAP, .stack = stack, .a = w.value});

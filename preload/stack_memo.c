@@ -41,14 +41,12 @@ uint32_t stack_memo_find(const struct stack_memo *memo, const struct guard *guar
 	    memo->generation != load_relaxed(&modules_generation) || (memo->needs_fp && memo->fp != regs->fp))
 		return 0;
 	/* Whoever had this slot before may have learnt it in a larger stack. */
-	uint64_t span = guard->bounds.high - regs->sp;
+	if (memo->span_bytes > guard->bounds.high - regs->sp)
+		return 0;
 	const char *sp = (const char *)(uintptr_t)regs->sp;
-	for (uint32_t i = 0; i < memo->word_count; i++) {
-		uint32_t offset = memo->offsets[i];
-		if (offset + sizeof(uint64_t) > span ||
-		    *(const uint64_t *)(const void *)(sp + offset) != memo->words[i])
+	for (uint32_t i = 0; i < memo->word_count; i++)
+		if (*(const uint64_t *)(const void *)(sp + memo->offsets[i]) != memo->words[i])
 			return 0;
-	}
 	for (uint64_t rows = memo->rows; rows; rows &= rows - 1)
 		if (!modules_revalidate((uint32_t)__builtin_ctzll(rows)))
 			return 0;
@@ -59,9 +57,11 @@ uint32_t stack_memo_find(const struct stack_memo *memo, const struct guard *guar
 static bool add_word(struct stack_memo *memo, const struct guard *guard, uint64_t place)
 {
 	uint64_t offset = place - memo->sp;
-	if (memo->word_count == STACK_MEMO_WORDS || place < memo->sp || offset > UINT32_MAX ||
-	    place > guard->bounds.high - sizeof(uint64_t))
+	if (memo->word_count == STACK_MEMO_WORDS || place < memo->sp ||
+	    offset > UINT32_MAX - sizeof(uint64_t) || place > guard->bounds.high - sizeof(uint64_t))
 		return false;
+	if (memo->span_bytes < offset + sizeof(uint64_t))
+		memo->span_bytes = (uint32_t)(offset + sizeof(uint64_t));
 	memo->offsets[memo->word_count] = (uint32_t)offset;
 	memo->words[memo->word_count++] = *(const uint64_t *)(uintptr_t)place;
 	return true;
@@ -145,6 +145,8 @@ void stack_memo_learn(struct stack_memo *memo, const struct guard *guard, const 
 	memo->fp = regs->fp;
 	memo->needs_fp = false;
 	memo->word_count = 0;
+	memo->span_bytes = 0;
+	memo->total_key = 0; /* of a segment that may be another one */
 	memo->rows = 0;
 	memo->generation = load_acquire(&modules_generation); /* pairs with the release at its change */
 	if (!note_words(memo, guard, frame_count))

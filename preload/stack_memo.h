@@ -31,7 +31,10 @@ struct stack_memo {
 	uint32_t generation;
 	uint32_t misses; /* how often it was another one, 0 at the first sight */
 	uint32_t word_count;
+	uint32_t span_bytes; /* of the stack from sp on that the words lie in */
 	bool needs_fp;
+	uint64_t total_key;                 /* for which `total` was looked for last; 0: none */
+	struct cprof_sums *total;           /* the thread's own of that key, NULL: there is none */
 	uint64_t rows;                      /* bits of the modules that could be unloaded */
 	uint32_t offsets[STACK_MEMO_WORDS]; /* of the words, from sp on */
 	uint64_t words[STACK_MEMO_WORDS];

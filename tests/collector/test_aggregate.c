@@ -44,7 +44,11 @@ Test(aggregate, sums_rings_totals_and_live_blocks_by_stack)
 	uint32_t a = fake_leaf(&image.segment, 0xa);
 	uint32_t b = fake_leaf(&image.segment, 0xb);
 	fake_record(&image.segment, image.slot, a, CPROF_KIND_CPU, 2 * ONE, 20000000);
-	fake_total_add(&image.segment, cprof_total_key(a, CPROF_KIND_CPU, 0), ONE, 10000000);
+	/* One that all threads share, and of two threads their own. */
+	uint64_t key = cprof_total_key(a, CPROF_KIND_CPU, 0);
+	fake_total_add(&image.segment, key, ONE / 2, 5000000);
+	fake_total_add(&image.segment, cprof_total_key_owned(key, 1), ONE / 4, 3000000);
+	fake_total_add(&image.segment, cprof_total_key_owned(key, CPROF_TOTAL_OWNERS), ONE / 4, 2000000);
 	fake_record(&image.segment, image.slot, a, CPROF_KIND_ALLOC, 3 * ONE, 300);
 	fake_record(&image.segment, image.slot, b, CPROF_KIND_ALLOC, 2 * ONE, 64);
 	fake_record(&image.segment, image.slot, 0, CPROF_KIND_CPU, ONE, 7);

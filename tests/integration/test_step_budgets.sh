@@ -41,7 +41,7 @@ within "block and mutex on" CPROF_BLOCK_RATE=10us mutex_lock 18 mutex_unlock 15
 # A sample of 30 frames; an allocation of 6, each recorded, whose stack came before, and its free.
 # Three or four instructions of each look whether a trace is taken.
 within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2150
-within "every allocation" CPROF_HEAP_RATE=1 malloc 495 free 113
+within "every allocation" CPROF_HEAP_RATE=1 malloc 470 free 95
 
 # What a program says itself: the label is known already; begin and end of a region, with text, and
 # each with a stack and a reading of the clock.

@@ -35,7 +35,7 @@ static NOIPA uint32_t recorded_stack(void)
 		found++;
 	else
 		walked++;
-	uint32_t id = record_stack_again(&guard, &regs);
+	uint32_t id = record_again(&guard, &regs, CPROF_KIND_ALLOC, CPROF_WEIGHT_ONE, 3);
 	guard_leave(&guard);
 	walk(&regs, &bounds, &out);
 	cr_assert_neq(id, 0);
@@ -148,9 +148,9 @@ Test(stack_memo, words_that_changed_are_noticed)
 	unwind_regs_of_caller(&regs);
 	cr_assert(guard_enter(&guard));
 	guard.bounds = bounds;
-	uint32_t id = record_stack_again(&guard, &regs);
+	uint32_t id = record_again(&guard, &regs, CPROF_KIND_ALLOC, CPROF_WEIGHT_ONE, 3);
 	for (int i = 0; i < 3; i++)
-		cr_assert_eq(record_stack_again(&guard, &regs), id);
+		cr_assert_eq(record_again(&guard, &regs, CPROF_KIND_ALLOC, CPROF_WEIGHT_ONE, 3), id);
 	struct stack_memo *memo = stack_memo_at(&guard, &regs);
 	cr_assert_eq(stack_memo_find(memo, &guard, &regs), id);
 	cr_assert_gt(memo->word_count, 0);
@@ -166,8 +166,90 @@ Test(stack_memo, words_that_changed_are_noticed)
 	/* Nor is anything believed after an object was unloaded. */
 	add_relaxed(&modules_generation, 1);
 	cr_expect_eq(stack_memo_find(memo, &guard, &regs), 0);
-	cr_expect_eq(record_stack_again(&guard, &regs), id);
+	cr_expect_eq(record_again(&guard, &regs, CPROF_KIND_ALLOC, CPROF_WEIGHT_ONE, 3), id);
 	guard_leave(&guard);
+}
+
+/* What the totals say of a stack; how many of them belong to a thread. */
+static uint32_t owned_totals(uint32_t stack, uint64_t *out_weight, uint64_t *out_value)
+{
+	uint32_t owned = 0;
+	*out_weight = *out_value = 0;
+	for (uint32_t b = 0; b < segment.geometry.totals.bucket_count; b++)
+		for (uint32_t i = 0; i < CPROF_BUCKET_SLOTS; i++) {
+			const struct cprof_total_bucket *bucket = segment_total_bucket(b);
+			uint64_t key = load_acquire(&bucket->key[i]);
+			if (key == 0 || cprof_total_key_stack(key) != stack)
+				continue;
+			cr_assert_eq(cprof_total_key_kind(key), CPROF_KIND_ALLOC);
+			owned += key != cprof_total_key(stack, CPROF_KIND_ALLOC, cprof_total_key_label(key));
+			*out_weight += load_relaxed(&bucket->sums[i].producer_weight);
+			*out_value += load_relaxed(&bucket->sums[i].producer_value);
+		}
+	return owned;
+}
+
+/* The ring is never drained here; what it has no room for is in the totals, under whichever label. */
+Test(stack_memo, what_keeps_coming_back_is_added_to_the_threads_own_total)
+{
+	uint32_t id = 0;
+	uint64_t weight, value, calls = 3000;
+	for (volatile uint64_t i = 0; i < calls; i++) {
+		thread_tls.labels = i % 1000 == 999 ? 5 : 0;
+		id = call_one_way();
+	}
+	uint64_t in_ring = load_relaxed(&segment_thread(0)->head);
+	cr_expect_eq(owned_totals(id, &weight, &value), 2, "one for each label");
+	cr_expect_eq(weight, (calls - in_ring) * CPROF_WEIGHT_ONE);
+	cr_expect_eq(value, (calls - in_ring) * 3);
+}
+
+/* What several threads write at once must not lie in one cache line. */
+Test(stack_memo, threads_own_totals_lie_apart)
+{
+	struct unwind_regs regs;
+	struct guard guard;
+	const uint32_t threads = 8;
+	unwind_regs_of_caller(&regs);
+	cr_assert(guard_enter(&guard));
+	guard.bounds = bounds;
+	for (uint32_t kind = CPROF_KIND_CPU; kind < CPROF_KIND_COUNT; kind++)
+		for (uint32_t i = 0; i < threads * 1000; i++) {
+			guard.slot = segment_thread(i % threads);
+			(void)record_again(&guard, &regs, kind, CPROF_WEIGHT_ONE, 1);
+		}
+	guard.slot = segment_thread(0);
+	guard_leave(&guard);
+	for (uint32_t b = 0; b < segment.geometry.totals.bucket_count; b++) {
+		uint32_t one = 0;
+		for (uint32_t i = 0; i < CPROF_BUCKET_SLOTS; i++) {
+			uint32_t owner = load_acquire(&segment_total_bucket(b)->key[i]) >> 27 &
+					 CPROF_TOTAL_OWNERS;
+			cr_expect(owner == 0 || one == 0 || owner == one, "bucket %u: %u and %u", b, one,
+				  owner);
+			one = owner ? owner : one;
+		}
+	}
+}
+
+/* Another segment, as in a forked child, where the same stack has the same id. */
+Test(stack_memo, totals_of_a_segment_that_is_gone_are_forgotten)
+{
+	uint64_t weight, value;
+	for (volatile int i = 0; i < 1000; i++)
+		(void)call_one_way();
+	struct cprof_thread *slot = segment_thread(0);
+	uint64_t totals_bytes = segment.geometry.totals.bucket_count * sizeof(struct cprof_total_bucket);
+	memset(segment_total_bucket(0), 0, totals_bytes);
+	add_relaxed(&modules_generation, 1);
+	uint64_t in_ring = load_relaxed(&slot->head);
+	uint32_t id = 0;
+	for (volatile int i = 0; i < 1000; i++)
+		id = call_one_way();
+	cr_expect_eq(load_relaxed(&slot->head), in_ring);
+	(void)owned_totals(id, &weight, &value);
+	cr_expect_eq(value, 3000);
+	cr_expect_eq(weight, 1000 * CPROF_WEIGHT_ONE);
 }
 
 Test(stack_memo, handlers_and_unknown_stacks_have_none)
