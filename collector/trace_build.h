@@ -9,6 +9,12 @@
 
 #include "trace_model.h"
 
+/*
+ * One pass over the events, in the order of time: threads, regions, tasks, the heap; waits and
+ * wakes as they were recorded.  0 or -ENOMEM.
+ */
+int trace_build_intervals(struct trace_model *model);
+
 /* Makes each thread's waits nest, and adds those that are not over.  0 or -ENOMEM. */
 int trace_build_waits(struct trace_model *model);
 
