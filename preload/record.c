@@ -69,11 +69,15 @@ uint32_t record_stack_above(const struct guard *guard, const void *function, con
 	struct module_ref module;
 	if (!has_frames(guard))
 		return 0;
+	struct stack_memo *memo = stack_memo_above(guard, function, regs);
+	uint32_t stack = memo ? stack_memo_find(memo, guard, regs) : 0;
+	if (likely(stack))
+		return stack;
 	guard->frames[0] = modules_lookup(pc, &module) && module.row != CPROF_MODULE_NONE
 				   ? modules_frame_base[module.row] + pc
 				   : cprof_frame(CPROF_MODULE_NONE, pc);
 	guard->frames[0] |= CPROF_FRAME_EXACT;
-	return walk_and_intern(guard, 1, regs, NULL);
+	return walk_and_intern(guard, 1, regs, memo);
 }
 
 static void count_lost(uint32_t kind, uint64_t weight, uint64_t value)

@@ -28,7 +28,7 @@ uint32_t record_again(const struct guard *guard, const struct unwind_regs *regs,
 
 /*
  * The same for a stack whose leaf is `function`, which was called with `regs` as its
- * caller's registers: the frame is the function's entry.
+ * caller's registers: the frame is the function's entry.  Those that come back are found again, too.
  */
 uint32_t record_stack_above(const struct guard *guard, const void *function, const struct unwind_regs *regs);
 

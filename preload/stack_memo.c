@@ -16,11 +16,14 @@
 
 /* Threads whose slot lies further behind have none. */
 #define THREADS 64u
-#define MEMOS 16u /* of a thread */
+#define MEMOS 16u /* of a thread, of each kind */
 
-static struct stack_memo memos[THREADS][MEMOS];
+enum kind { WALKED, ABOVE, KINDS };
 
-struct stack_memo *stack_memo_at(const struct guard *guard, const struct unwind_regs *regs)
+static struct stack_memo memos[THREADS][KINDS][MEMOS];
+
+static ALWAYS_INLINE struct stack_memo *memo_of(enum kind kind, const struct guard *guard,
+						const struct unwind_regs *regs)
 {
 	if (guard->level != 0 || !guard->slot || regs->sp < guard->bounds.low ||
 	    regs->sp >= guard->bounds.high)
@@ -29,9 +32,27 @@ struct stack_memo *stack_memo_at(const struct guard *guard, const struct unwind_
 	if (thread >= THREADS)
 		return NULL;
 	uint64_t hash = (regs->pc + (regs->sp << 3)) * UINT64_C(0x9e3779b97f4a7c15);
-	return &memos[thread][hash >> 60];
+	return &memos[thread][kind][hash >> 60];
 }
 _Static_assert(MEMOS == 16, "four bits of the hash");
+
+struct stack_memo *stack_memo_at(const struct guard *guard, const struct unwind_regs *regs)
+{
+	return memo_of(WALKED, guard, regs);
+}
+
+struct stack_memo *stack_memo_above(const struct guard *guard, const void *function,
+				    const struct unwind_regs *regs)
+{
+	struct stack_memo *memo = memo_of(ABOVE, guard, regs);
+	if (unlikely(memo && memo->function != (uint64_t)(uintptr_t)function)) {
+		memo->stack = 0;
+		fence_signal(); /* a handler may jump out of here: nothing is there until all is */
+		memo->pc = 0;
+		memo->function = (uint64_t)(uintptr_t)function;
+	}
+	return memo;
+}
 
 uint32_t stack_memo_find(const struct stack_memo *memo, const struct guard *guard,
 			 const struct unwind_regs *regs)
@@ -81,13 +102,23 @@ static bool note_frame_pointer(struct stack_memo *memo, const struct guard *guar
 	return true;
 }
 
+/* The object of the function must stay as well.  False: it is not known. */
+static bool note_function(struct stack_memo *memo, const struct guard *guard)
+{
+	uint32_t row = cprof_frame_module(guard->frames[0]);
+	if (row >= 64)
+		return false;
+	memo->rows |= UINT64_C(1) << row & ~modules_pinned_rows();
+	return true;
+}
+
 /* False: this stack cannot be remembered. */
 static bool note_words(struct stack_memo *memo, const struct guard *guard, uint32_t frame_count)
 {
 	const uint64_t pinned_rows = modules_pinned_rows();
 	const uint64_t key_bits = rule_cache_key_bits(memo->generation, false);
 	uint64_t pc = memo->pc, sp = memo->sp, fp = memo->fp, fp_source = START, rule;
-	uint32_t frame = 0;
+	uint32_t frame = memo->function ? 1 : 0;
 	while (rule_cache_find(pc ^ key_bits, false, &rule)) {
 		uint32_t row = rule_row(rule);
 		if (row >= 64)
@@ -132,7 +163,7 @@ void stack_memo_learn(struct stack_memo *memo, const struct guard *guard, const 
 {
 	if (memo->pc != regs->pc || memo->sp != regs->sp) {
 		memo->stack = 0;
-		fence_signal(); /* a handler may jump out of here: nothing is there until all is */
+		fence_signal(); /* as in stack_memo_above() */
 		memo->pc = regs->pc;
 		memo->sp = regs->sp;
 		memo->misses = 0;
@@ -149,7 +180,7 @@ void stack_memo_learn(struct stack_memo *memo, const struct guard *guard, const 
 	memo->total_key = 0; /* of a segment that may be another one */
 	memo->rows = 0;
 	memo->generation = load_acquire(&modules_generation); /* pairs with the release at its change */
-	if (!note_words(memo, guard, frame_count))
+	if ((memo->function && !note_function(memo, guard)) || !note_words(memo, guard, frame_count))
 		return;
 	fence_signal();
 	memo->stack = stack;

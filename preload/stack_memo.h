@@ -27,7 +27,8 @@ struct stack_memo {
 	uint64_t pc; /* where the walk begins */
 	uint64_t sp;
 	uint64_t fp;
-	uint32_t stack; /* its id; 0: only that something began here is known */
+	uint64_t function; /* whose frame is the stack's first, before those that are walked; 0: none is */
+	uint32_t stack;    /* its id; 0: only that something began here is known */
 	uint32_t generation;
 	uint32_t misses; /* how often it was another one, 0 at the first sight */
 	uint32_t word_count;
@@ -43,11 +44,15 @@ struct stack_memo {
 /* The memo for what begins with these registers; NULL: this thread, or this nesting level, has none. */
 struct stack_memo *stack_memo_at(const struct guard *guard, const struct unwind_regs *regs);
 
+/* The same for stacks whose first frame is the function's, called with these registers. */
+struct stack_memo *stack_memo_above(const struct guard *guard, const void *function,
+				    const struct unwind_regs *regs);
+
 /* The id of the stack that begins with these registers, 0 if it is not known to be the memo's. */
 uint32_t stack_memo_find(const struct stack_memo *memo, const struct guard *guard,
 			 const struct unwind_regs *regs);
 
-/* A whole walk from `regs` gave these frames, which are interned as `stack`. */
+/* A whole walk from `regs` gave the guard's frames, the function's included, which are interned as `stack`. */
 void stack_memo_learn(struct stack_memo *memo, const struct guard *guard, const struct unwind_regs *regs,
 		      uint32_t frame_count, uint32_t stack);
 

@@ -266,3 +266,58 @@ Test(stack_memo, handlers_and_unknown_stacks_have_none)
 	cr_expect_null(stack_memo_at(&guards[1], &regs));
 	guard_leave(&guards[1]);
 }
+
+/* As an interposed function tells of itself: by its entry, above its caller. */
+static NOIPA uint32_t call_above(const void *function)
+{
+	struct unwind_regs regs;
+	struct guard guard;
+	unwind_regs_of_caller(&regs);
+	cr_assert(guard_enter(&guard));
+	guard.bounds = bounds;
+	if (stack_memo_find(stack_memo_above(&guard, function, &regs), &guard, &regs))
+		found++;
+	uint32_t id = record_stack_above(&guard, function, &regs);
+	guard_leave(&guard);
+	return id;
+}
+
+static const struct cprof_stack *stack_of(uint32_t id)
+{
+	return (const struct cprof_stack *)(const void *)(segment_frames() + id);
+}
+
+Test(stack_memo, functions_called_from_one_place_are_told_apart)
+{
+	const void *functions[2] = {(const void *)(uintptr_t)leaf, (const void *)(uintptr_t)call_one_way};
+	uint32_t ids[2] = {0, 0};
+	for (volatile int i = 0; i < 100; i++) {
+		int which = i / 10 % 2;
+		uint32_t id = call_above(functions[which]);
+		if (ids[which] == 0)
+			ids[which] = id;
+		cr_assert_eq(id, ids[which]);
+	}
+	cr_expect_gt(found, 50);
+	cr_assert_neq(ids[0], ids[1]);
+	cr_expect_eq(stack_of(ids[0])->frame_count, stack_of(ids[1])->frame_count);
+	cr_expect_eq(cprof_frame_offset(stack_of(ids[1])->frames[0]) -
+			     cprof_frame_offset(stack_of(ids[0])->frames[0]),
+		     (uint64_t)(uintptr_t)functions[1] - (uint64_t)(uintptr_t)functions[0]);
+}
+
+Test(stack_memo, a_stack_and_the_same_below_a_function_are_told_apart)
+{
+	uint32_t above = 0, walked_from = 0;
+	struct unwind_regs regs;
+	unwind_regs_of_caller(&regs);
+	for (int i = 0; i < 10; i++) {
+		struct guard guard;
+		cr_assert(guard_enter(&guard));
+		guard.bounds = bounds;
+		above = record_stack_above(&guard, (const void *)(uintptr_t)leaf, &regs);
+		walked_from = record_stack_again(&guard, &regs);
+		guard_leave(&guard);
+		cr_assert_eq(stack_of(above)->frame_count, stack_of(walked_from)->frame_count + 1);
+	}
+}
