@@ -23,6 +23,7 @@
 #include "record.h"
 #include "segment.h"
 #include "thread.h"
+#include "wait_counts.h"
 
 /*
  * So much uncharged is no mere remainder: of a release between the failed try and the join, or of
@@ -100,12 +101,20 @@ static bool is_call(uint32_t what)
 	return what >= CPROF_WAIT_READ;
 }
 
+/* Whether nobody else counts who waits. */
+static bool is_counted_by_address(uint32_t what)
+{
+	return what == CPROF_WAIT_FUTEX ||
+	       (what == CPROF_WAIT_COND && wait_counts.cond_word == WAIT_COUNTS_NONE) ||
+	       (what == CPROF_WAIT_SEMAPHORE && wait_counts.semaphore_word == WAIT_COUNTS_NONE);
+}
+
 /* So that who ends the wait sees it. */
 static void expect_wake(uint32_t what, const void *object)
 {
 	if (is_lock(what))
 		lock_waiters_show(object);
-	else if (!is_call(what))
+	else if (is_counted_by_address(what))
 		contention_wake_expect(object);
 }
 
@@ -113,7 +122,7 @@ static void expect_no_wake(uint32_t what, const void *object)
 {
 	if (is_lock(what))
 		lock_waiters_hide(object);
-	else if (!is_call(what))
+	else if (is_counted_by_address(what))
 		contention_wake_expect_no_more(object);
 }
 
@@ -189,7 +198,7 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	out_wait->image = control->pid;
 	out_wait->start_ns = real_monotonic_ns();
 	out_wait->rate_ns = is_call(what) ? 0 : load_relaxed(&control->block_rate_ns);
-	out_wait->random = thread_random();
+	out_wait->random = out_wait->rate_ns ? thread_random() : 0;
 	out_wait->what = what;
 	out_wait->object = object;
 	out_wait->waiters = NULL;

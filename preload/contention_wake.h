@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who wakes whom, for the trace: what is waited for is counted by address, so that a
- * signal or a post that nobody waits for costs one look and leaves no event.  (Locks have
- * a filter of their own, lock_waiters.h.)
+ * Who wakes whom, for the trace.  A wake that nobody waits for costs one look and leaves no
+ * event: condition variables and semaphores count those who wait for them; the futexes that
+ * a program itself waits for are counted here, by address.  (Locks have a filter of their own,
+ * lock_waiters.h.)
  *
  * A word of the filter counts the waits under way of all addresses that share it.  One
  * whose thread is cancelled or jumps away before it is shown (contention.c) stays counted:

@@ -56,15 +56,15 @@ static inline enum contention_end interpose_lock_end_of_c11(int result)
 	}
 
 /*
- * What wakes those who wait for `object`, up to `how_many` of them (0: all): watched only
- * while a trace is taken.
+ * What wakes those who wait for `object`, up to `how_many` of them (0: all), if it has some:
+ * watched only while a trace is taken.
  */
-#define DEFINE_WAKING(name, what_, how_many, object_, parameters, arguments)                         \
+#define DEFINE_WAKING(name, what_, how_many, object_, has_waiters, parameters, arguments)            \
 	static NOINLINE int watched_##name parameters                                                \
 	{                                                                                            \
 		struct contention_wake wake = {.what = what_, .count = how_many, .object = object_}; \
 		struct unwind_regs regs;                                                             \
-		if (!contention_may_wake(object_))                                                   \
+		if (likely(!(has_waiters)))                                                          \
 			return real.name arguments;                                                  \
 		unwind_regs_of_caller(&regs);                                                        \
 		wake.time_ns = contention_wake_time();                                               \

@@ -11,6 +11,7 @@
  * Context: as the real functions.
  */
 #include "interpose_lock.h"
+#include "wait_counts.h"
 
 #define DEFINE_COND_WAIT(name, end_of, parameters, arguments)                                           \
 	static NOINLINE int watched_##name parameters                                                   \
@@ -50,7 +51,20 @@ DEFINE_COND_WAIT(cnd_wait, interpose_lock_end_of_c11, (cnd_t * cond, mtx_t *mute
 DEFINE_COND_WAIT(cnd_timedwait, interpose_lock_end_of_c11,
 		 (cnd_t * cond, mtx_t *mutex, const struct timespec *deadline), (cond, mutex, deadline))
 
-DEFINE_WAKING(pthread_cond_signal, CPROF_WAIT_COND, 1, cond, (pthread_cond_t * cond), (cond))
-DEFINE_WAKING(pthread_cond_broadcast, CPROF_WAIT_COND, 0, cond, (pthread_cond_t * cond), (cond))
-DEFINE_WAKING(cnd_signal, CPROF_WAIT_COND, 1, cond, (cnd_t * cond), (cond))
-DEFINE_WAKING(cnd_broadcast, CPROF_WAIT_COND, 0, cond, (cnd_t * cond), (cond))
+/* Whether anybody waits: what the real functions look at first. */
+static ALWAYS_INLINE bool has_waiters(const void *cond)
+{
+	const int flag_bits = 3; /* below the count */
+	uint32_t word = wait_counts.cond_word;
+	if (unlikely(word == WAIT_COUNTS_NONE))
+		return contention_may_wake(cond);
+	/* Relaxed: a waiter that comes at this moment is not one that is woken. */
+	return __atomic_load_n((const uint32_t *)cond + word, __ATOMIC_RELAXED) >> flag_bits != 0;
+}
+
+DEFINE_WAKING(pthread_cond_signal, CPROF_WAIT_COND, 1, cond, has_waiters(cond), (pthread_cond_t * cond),
+	      (cond))
+DEFINE_WAKING(pthread_cond_broadcast, CPROF_WAIT_COND, 0, cond, has_waiters(cond), (pthread_cond_t * cond),
+	      (cond))
+DEFINE_WAKING(cnd_signal, CPROF_WAIT_COND, 1, cond, has_waiters(cond), (cnd_t * cond), (cond))
+DEFINE_WAKING(cnd_broadcast, CPROF_WAIT_COND, 0, cond, has_waiters(cond), (cnd_t * cond), (cond))

@@ -7,6 +7,7 @@
  * Context: as the real functions.
  */
 #include "interpose_lock.h"
+#include "wait_counts.h"
 
 static enum contention_end end_of(int result)
 {
@@ -40,4 +41,14 @@ DEFINE_SEMAPHORE_WAIT(sem_clockwait, (sem_t * semaphore, clockid_t clock, const 
 		      (semaphore, clock, deadline),
 		      interpose_lock_has_clock(clock) && interpose_lock_is_valid(deadline))
 
-DEFINE_WAKING(sem_post, CPROF_WAIT_SEMAPHORE, 1, semaphore, (sem_t * semaphore), (semaphore))
+/* Whether anybody waits.  Relaxed: as has_waiters() of condition variables. */
+static ALWAYS_INLINE bool has_waiters(const sem_t *semaphore)
+{
+	uint32_t word = wait_counts.semaphore_word;
+	if (unlikely(word == WAIT_COUNTS_NONE))
+		return contention_may_wake(semaphore);
+	return __atomic_load_n((const uint32_t *)(const void *)semaphore + word, __ATOMIC_RELAXED) != 0;
+}
+
+DEFINE_WAKING(sem_post, CPROF_WAIT_SEMAPHORE, 1, semaphore, has_waiters(semaphore), (sem_t * semaphore),
+	      (semaphore))

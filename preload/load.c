@@ -41,6 +41,7 @@
 #include "text.h"
 #include "thread.h"
 #include "trace.h"
+#include "wait_counts.h"
 
 #define PAGE_BYTES UINT64_C(4096)
 /* Nothing else is mapped this close below the main thread's stack, whatever RLIMIT_STACK says. */
@@ -216,6 +217,7 @@ static atomic_u32 *load(void)
 	control_set_heap_state(rebind_malloc());
 	measure_main_stack();
 	modules_init();
+	wait_counts_learn();
 	atomic_u32 *word = map_wiped_word();
 	if (!word) {
 		LOG(LOG_ERROR,

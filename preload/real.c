@@ -196,6 +196,10 @@ void real_resolve_optional(void)
 	void *clock_gettime_of_libc = next_symbol_of_libc(&scope, "clock_gettime");
 	if (clock_gettime_of_libc)
 		real.clock_gettime = (int (*)(clockid_t, struct timespec *))(uintptr_t)clock_gettime_of_libc;
+	if (next_symbol_of_libc(&scope, "pthread_cond_wait") == (void *)(uintptr_t)real.pthread_cond_wait &&
+	    next_symbol_of_libc(&scope, "sem_wait") == (void *)(uintptr_t)real.sem_wait)
+		real.pthread_cond_init = (int (*)(pthread_cond_t *, const pthread_condattr_t *))(
+			uintptr_t)next_symbol_of_libc(&scope, "pthread_cond_init");
 	real_judge_cxx();
 	errno = saved_errno;
 }

@@ -23,12 +23,15 @@
 #include "real.h"
 #include "shown_wait.h"
 #include "trace.h"
+#include "wait_counts.h"
 
 long cprof_test_syscall(long number, ...);
 
 static void open_segment(void)
 {
 	own_segment_open_traced(1 << 20);
+	real_resolve_optional();
+	wait_counts_learn();
 	store_relaxed(&segment_control()->contention, UINT32_C(1));
 	contention_follow_segment();
 }
@@ -164,7 +167,13 @@ static void *wait_for_cond(void *unused)
 	return unused;
 }
 
-Test(contention_wake, signal_wakes_who_waits_for_the_condition)
+/* As with a C library that nothing is known of. */
+static void unlearn(void)
+{
+	wait_counts = (struct wait_counts){.cond_word = WAIT_COUNTS_NONE, .semaphore_word = WAIT_COUNTS_NONE};
+}
+
+static void wake_by_signal(void)
 {
 	pthread_t thread;
 	cprof_test_pthread_cond_signal(&cond);
@@ -181,6 +190,19 @@ Test(contention_wake, signal_wakes_who_waits_for_the_condition)
 	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_COND, &cond).last.a, 1);
 	cprof_test_pthread_cond_broadcast(&cond);
 	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_COND, &cond).count, 1, "nobody waits any more");
+}
+
+Test(contention_wake, signal_wakes_who_waits_for_the_condition)
+{
+	cr_assert_eq(wait_counts.cond_word, offsetof(pthread_cond_t, __data.__wrefs) / sizeof(uint32_t));
+	wake_by_signal();
+	cr_expect_eq(load_relaxed(contention_wake_word(&cond)), 0);
+}
+
+Test(contention_wake, signal_wakes_who_waits_for_a_condition_of_an_unknown_library)
+{
+	unlearn();
+	wake_by_signal();
 }
 
 /* A clock that another thread overtakes: when it is first read there, that one sleeps for the mutex. */
@@ -257,17 +279,31 @@ static void *wait_for_semaphore(void *unused)
 	return unused;
 }
 
-Test(contention_wake, post_wakes_who_waits_for_the_semaphore)
+static void wake_by_post(void)
 {
 	pthread_t thread;
 	sem_init(&semaphore, 0, 0);
 	pthread_create(&thread, NULL, wait_for_semaphore, NULL);
-	until_shown(CPROF_WAIT_SEMAPHORE, &semaphore);
+	while (__atomic_load_n(&((uint32_t *)&semaphore)[1], __ATOMIC_ACQUIRE) ==
+	       0) /* glibc's count of those who wait */
+		sched_yield();
 	cprof_test_sem_post(&semaphore);
 	pthread_join(thread, NULL);
 	expect_pair(CPROF_WAIT_SEMAPHORE, &semaphore, thread_id());
 	cprof_test_sem_post(&semaphore);
 	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_SEMAPHORE, &semaphore).count, 1);
+}
+
+Test(contention_wake, post_wakes_who_waits_for_the_semaphore)
+{
+	cr_assert_neq(wait_counts.semaphore_word, WAIT_COUNTS_NONE);
+	wake_by_post();
+}
+
+Test(contention_wake, post_wakes_who_waits_for_a_semaphore_of_an_unknown_library)
+{
+	unlearn();
+	wake_by_post();
 }
 
 static void *come_to_barrier(void *unused)
@@ -280,13 +316,12 @@ Test(contention_wake, last_at_a_barrier_wakes_the_others)
 {
 	pthread_t threads[2];
 	pthread_barrier_init(&barrier, NULL, 3);
-	for (int i = 0; i < 2; i++) {
+	for (uint32_t i = 0; i < 2; i++) {
 		pthread_create(&threads[i], NULL, come_to_barrier, NULL);
-		while (contention_wake_word(&barrier) &&
-		       load_relaxed(contention_wake_word(&barrier)) != (uint32_t)i + 1)
+		while (shown_count(CPROF_WAIT_BARRIER, &barrier) != i + 1)
 			sched_yield();
 	}
-	give_time_to_sleep(); /* between being counted and being in */
+	give_time_to_sleep(); /* between being shown and being in */
 	cprof_test_pthread_barrier_wait(&barrier);
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
@@ -382,7 +417,7 @@ static void *leave_wait(void *unused)
 {
 	own_thread_attach();
 	if (!sigsetjmp(way_out, 1))
-		cprof_test_sem_wait(&semaphore);
+		cprof_test_syscall(SYS_futex, &futex_word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 	thread_detach();
 	return unused;
 }
@@ -391,12 +426,11 @@ Test(contention_wake, wait_that_was_left_is_not_waited_for)
 {
 	struct sigaction action = {.sa_handler = jump_away};
 	pthread_t thread;
-	sem_init(&semaphore, 0, 0);
 	sigaction(SIGUSR2, &action, NULL);
 	pthread_create(&thread, NULL, leave_wait, NULL);
-	until_shown(CPROF_WAIT_SEMAPHORE, &semaphore);
-	cr_expect_eq(load_relaxed(contention_wake_word(&semaphore)), 1);
+	until_shown(CPROF_WAIT_FUTEX, &futex_word);
+	cr_expect_eq(load_relaxed(contention_wake_word(&futex_word)), 1);
 	pthread_kill(thread, SIGUSR2);
 	pthread_join(thread, NULL);
-	cr_expect_eq(load_relaxed(contention_wake_word(&semaphore)), 0);
+	cr_expect_eq(load_relaxed(contention_wake_word(&futex_word)), 0);
 }

@@ -8,16 +8,21 @@
 #include "cprof_shm.h"
 #include "segment.h"
 
-/* Whether some thread shows that it waits for this. */
-static inline bool is_shown(enum cprof_wait what, const void *object)
+/* How many threads show that they wait for this. */
+static inline uint32_t shown_count(enum cprof_wait what, const void *object)
 {
+	uint32_t count = 0;
 	for (uint32_t i = 0; i < load_acquire(&segment_control()->threads_used); i++) {
 		const struct cprof_waiting *waiting = &segment_thread(i)->waiting;
-		if (load_acquire(&waiting->what) == (uint32_t)what &&
-		    load_relaxed(&waiting->object) == (uint64_t)(uintptr_t)object)
-			return true;
+		count += load_acquire(&waiting->what) == (uint32_t)what &&
+			 load_relaxed(&waiting->object) == (uint64_t)(uintptr_t)object;
 	}
-	return false;
+	return count;
+}
+
+static inline bool is_shown(enum cprof_wait what, const void *object)
+{
+	return shown_count(what, object) != 0;
 }
 
 static inline void until_shown(enum cprof_wait what, const void *object)
