@@ -96,6 +96,11 @@ enum contention_end {
 };
 void contention_wait_end(struct contention_wait *wait, enum contention_end end);
 
+/* The same for a call of the C library that may block (CPROF_WAIT_READ and on). */
+void contention_call_begin(struct contention_wait *out_wait, enum cprof_wait what, const void *object,
+			   const void *function, const struct unwind_regs *regs);
+void contention_call_end(struct contention_wait *wait, enum contention_end end);
+
 /* What an error number of the pthread functions says. */
 enum contention_end contention_end_of(int error);
 

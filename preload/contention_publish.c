@@ -145,6 +145,17 @@ bool contention_withdraw(struct cprof_thread *slot, struct publication *out_publ
 	return true;
 }
 
+bool contention_withdraw_only(struct cprof_thread *slot, uint64_t since_ns, uint64_t sp)
+{
+	struct cprof_waiting *shown = &slot->waiting;
+	/* Relaxed: as in read_shown(). */
+	if (shows_nothing(shown) || load_relaxed(&shown->since_ns) != since_ns ||
+	    load_relaxed(&shown->sp) != sp || outer_count_of(thread_private_of(slot)) != 0)
+		return false;
+	store_release(&shown->what, (uint32_t)CPROF_WAIT_NONE); /* as in contention_withdraw() */
+	return true;
+}
+
 void contention_mend(struct cprof_thread *slot)
 {
 	struct publication torn;

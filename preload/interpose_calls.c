@@ -36,10 +36,10 @@
 		struct contention_wait wait;                                                      \
 		struct unwind_regs regs;                                                          \
 		unwind_regs_of_caller(&regs);                                                     \
-		contention_wait_begin(&wait, CPROF_WAIT_##what, (const void *)(intptr_t)(object), \
+		contention_call_begin(&wait, CPROF_WAIT_##what, (const void *)(intptr_t)(object), \
 				      (const void *)(uintptr_t)real.name, &regs);                 \
 		type result = real.name arguments;                                                \
-		contention_wait_end(&wait, END_##end(result));                                    \
+		contention_call_end(&wait, END_##end(result));                                    \
 		return result;                                                                    \
 	}                                                                                         \
 	DEFINE_WATCHED(type, name, parameters, arguments)

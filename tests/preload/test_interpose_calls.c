@@ -190,6 +190,28 @@ Test(interpose_calls, who_waits_for_a_signal_tells_which_it_took)
 	cr_expect_eq(last_of(CPROF_EVENT_SIGNAL_TAKEN), taken);
 }
 
+static void call_on_signal(int number)
+{
+	char c;
+	(void)number;
+	cr_expect_eq(cprof_test_read(-1, &c, 1), -1);
+	cr_expect_eq(load_relaxed(&segment_thread(0)->waiting.what), CPROF_WAIT_SIGNAL);
+}
+
+Test(interpose_calls, a_wait_is_shown_again_after_a_call_in_a_handler)
+{
+	struct interruption interruption = {pthread_self(), CPROF_WAIT_SIGNAL};
+	pthread_t other;
+	struct sigaction action = {.sa_handler = call_on_signal};
+	sigaction(SIGUSR2, &action, NULL);
+	cr_assert_eq(own_slot(), segment_thread(0));
+	pthread_create(&other, NULL, interrupt, &interruption);
+	cr_expect_eq(cprof_test_pause(), -1);
+	pthread_join(other, NULL);
+	expect_wait(CPROF_WAIT_SIGNAL, 0, 0);
+	cr_expect_eq(load_relaxed(&segment_thread(0)->waiting.what), CPROF_WAIT_NONE);
+}
+
 Test(interpose_calls, without_a_trace_nothing_is_told)
 {
 	struct pollfd fds = {.fd = ends[0], .events = POLLIN};
