@@ -25,7 +25,7 @@
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file or of where things lie: both ends must be of one build. */
-#define CPROF_SHM_VERSION 11
+#define CPROF_SHM_VERSION 12
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 
@@ -348,6 +348,7 @@ struct cprof_thread {
 	uint8_t pad2[56];
 	/* The program's own: what pthread_create hands to the new thread, the sampler's state. */
 	uint64_t private_words[40];
+	struct cprof_waiting waiting;
 	/* Stacks under construction, one for each nesting level (handler in malloc in handler). */
 	struct {
 		uint32_t hash;
@@ -355,12 +356,12 @@ struct cprof_thread {
 		uint16_t flags;
 		uint64_t frames[CPROF_STACK_FRAMES_MAX];
 	} scratch[CPROF_SCRATCH_LEVELS];
-	struct cprof_waiting waiting;
 	uint8_t pad3[8192 - 192 - 320 - 64 - CPROF_SCRATCH_LEVELS * (8 + 8 * CPROF_STACK_FRAMES_MAX)];
 	struct cprof_record ring[CPROF_RING_RECORDS];
 };
 _Static_assert(offsetof(struct cprof_thread, head) == 64, "layout");
 _Static_assert(offsetof(struct cprof_thread, tail) == 128, "layout");
+_Static_assert(offsetof(struct cprof_thread, waiting) == 512, "layout");
 _Static_assert(offsetof(struct cprof_thread, ring) == 8192, "layout");
 _Static_assert(sizeof(struct cprof_thread) == 24576, "layout");
 
