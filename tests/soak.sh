@@ -4,6 +4,7 @@
 # All integration tests, and what is in tests/soak/, again and again in random order and with
 # random moments, for so long; then a report: each script's runs, failures and time.  A script that runs when the
 # time is over has a minute more, then it is cut off, which is no verdict; SIGINT or SIGTERM ends the time at once.
+# The long scripts stop after SHARE seconds, about twice what each of all would have, so that all have their turn.
 #
 #     BUILD=dir tests/soak.sh SECONDS [NAME...]
 #
@@ -38,6 +39,7 @@ for script in tests/integration/test_*.sh tests/soak/*.sh; do
 	if is_wanted "$(basename "$script" .sh)" "$@"; then scripts+=("$script"); fi
 done
 ((${#scripts[@]})) || exit 2
+export SHARE=${SHARE:-$((10 + 2 * duration / ${#scripts[@]}))}
 
 declare -A runs=() failures=() seconds=() checks=() remarks=()
 until=$((SECONDS + duration))
@@ -105,7 +107,7 @@ report()
 	for entry in "${failed[@]}"; do
 		read -r script seed log <<<"$entry"
 		echo "failed: $log"
-		echo "  again: BUILD='$BUILD' TMP=\$(mktemp -d) SEED=$seed bash $script"
+		echo "  again: BUILD='$BUILD' TMP=\$(mktemp -d) SHARE=$SHARE SEED=$seed bash $script"
 	done
 	echo "soak: $SECONDS of $duration s, ${#failed[@]} failures"
 }

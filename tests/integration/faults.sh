@@ -48,7 +48,7 @@ each_fault()
 	shift 3
 	hostile_run "" "$TMP/plain" "$@" >"$TMP/plain.status"
 	plain_command="$*"
-	while ((n < 5000)); do
+	while ((n < 5000)) && has_time; do
 		faulty "$side" "$n" "$@"
 		[[ -n $fault_name ]] || break
 		runs=$((runs + 1))

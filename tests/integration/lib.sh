@@ -63,6 +63,13 @@ tally()
 	echo "tally $1: $2"
 }
 
+# has_time [BEGAN PARTS]: whether SHARE, the seconds that the soak gives each of its long scripts, or one of PARTS
+# of it that BEGAN then, is not over; without it there is always time.
+has_time()
+{
+	((${SHARE:-0} == 0 || SECONDS - ${1:-0} < SHARE / ${2:-1}))
+}
+
 # skip_test REASON: the whole script cannot run here.
 skip_test()
 {

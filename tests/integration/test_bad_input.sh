@@ -230,6 +230,7 @@ if [[ -n $good ]]; then
 	refused_or_valid "a good one" "$good" 0
 	RANDOM=${SEED:-99}
 	for ((round = 1; round <= ${ROUNDS:-12}; round++)); do
+		has_time || break
 		cp --sparse=always "$good" "$TMP/flipped"
 		# Hits the parts that hold something: each filled 4 KiB page loses 8 bytes.
 		python3 - "$TMP/flipped" $RANDOM <<-'PYTHON'

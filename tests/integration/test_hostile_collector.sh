@@ -54,10 +54,11 @@ blocks_found()
 # tormented NAME SIGNALS MISSING_MAX COMMAND...: so many blocks of a round may be missing; 0: none.
 tormented()
 {
-	local name=$1 senders=$2 missing_max=$3 round seen found owes file wrong=0 lost=0 kept=0 shell_pid
+	local name=$1 senders=$2 missing_max=$3 round seen found owes file wrong=0 lost=0 kept=0 shell_pid began=$SECONDS
 	shift 3
 	hostile_run "" "$TMP/plain" "$@" >"$TMP/plain.status"
 	for ((round = 0; round < ROUNDS; round++)); do
+		((round == 0)) || has_time $began 4 || break
 		fresh_out
 		rm -f "$TMP/over"
 		torment "$senders" &
@@ -93,8 +94,8 @@ tormented()
 			((found < owes && owes - found <= missing_max)) || wrong=$((wrong + 1))
 		fi
 	done
-	((wrong)) || tally "a tree of processes, meanwhile: $name" "$ROUNDS"
-	expect_equal "$name: something wrong, of $ROUNDS rounds ($kept complete, $lost not)" 0 "$wrong"
+	((wrong)) || tally "a tree of processes, meanwhile: $name" "$round"
+	expect_equal "$name: something wrong, of $round rounds ($kept complete, $lost not)" 0 "$wrong"
 }
 
 # A child whose registration is under way in the moment of the kill may be lost with its 3 blocks.

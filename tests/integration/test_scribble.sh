@@ -25,6 +25,7 @@ largest()
 
 plain=$(hostile_run "" "$TMP/plain" "$HOSTILE/scribbles" 1 10)
 for ((round = 0; round < ROUNDS; round++)); do
+	((round == 0)) || has_time || break
 	seed=$((SCRIBBLE_SEED + round))
 	fresh_out
 	rm -f "$TMP/over"
@@ -50,5 +51,5 @@ for ((round = 0; round < ROUNDS; round++)); do
 	expect_range "seed $seed: the child's profile is exact" 1 "$exact" 1
 	expect_range "seed $seed: the collector's own memory in MB" 0 "$(<"$TMP/largest")" 400
 done
-((checks_failed)) || tally "a program writes nonsense over its segment while it runs" "$ROUNDS"
+((checks_failed)) || tally "a program writes nonsense over its segment while it runs" "$round"
 finish

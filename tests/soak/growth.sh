@@ -9,6 +9,9 @@ source "$HERE/hostile.sh"
 
 # What one run of the same may need more than another: when the allocator gives pages back hangs on the time.
 SLACK_KB=4096
+# In the soak's share there is time for one.
+kinds=(stacks samples threads loads)
+[[ -z ${SHARE:-} ]] || ONLY=${ONLY:-${kinds[SEED % 4]}}
 
 # hold_segment: the segment's descriptor is $held, as soon as the collector has one.
 hold_segment()

@@ -75,7 +75,7 @@ targets=(program worker guard program both)
 declare -A counts=()
 wrong=0
 number=0
-while ((number < KILLS)); do
+while ((number < KILLS)) && has_time; do
 	batch=()
 	for ((i = 0; i < BATCH && number < KILLS; i++, number++)); do
 		mode=${modes[RANDOM % 3]}

@@ -14,7 +14,9 @@ words='cpu malloc memcpy mmap mremap bigheap brk stack fault vm pthread mutex fu
 	itimer hrtimers nanosleep sleep poll dynlib context longjmp funccall tsearch ptrace seccomp prctl
 	rlimit resources userfaultfd membarrier rseq schedpolicy switch yield dup close eventfd pipe pidfd'
 read -ra stressors <<<"${words//[$'\n\t']/ }"
+mapfile -t stressors < <(printf '%s\n' "${stressors[@]}" | sort -R --random-source=<(yes "${SEED:-4711}"))
 for stressor in "${stressors[@]}"; do
+	has_time || break
 	witnessed $stressor
 done
 finish
