@@ -1,87 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Programs of a Debian system, each with runtimes, handlers, threads or processes of a kind of its own: the same
-# output, status, files and processes left behind, plain and under cprof in each of MODES.  What is not installed
-# is skipped; ONLY names those that are wanted.
+# Programs of a Debian system, each with runtimes, handlers, threads or processes of a kind of its own; see
+# ../integration/witness.sh.
 set -euo pipefail
 source "$(dirname "$0")/../integration/lib.sh"
 source "$HERE/hostile.sh"
-
-all=("${EVERYTHING[@]}")
-export PPROFQ
-read -ra MODES <<<"${MODES:-defaults everything flight full}"
-
-# processes_left: the names of those that the program left behind.
-processes_left()
-{
-	local at
-	for at in /proc/[0-9]*; do
-		! grep -qzx "WITNESS=$TMP" "$at/environ" 2>/dev/null || cat "$at/comm" 2>/dev/null || true
-	done | sort
-}
-
-# run MODE OUTPUT COMMAND...: in a fresh directory; OUTPUT holds all that it left.
-run()
-{
-	local mode=$1 output=$2 status=0 preload=$CPROF_LIB
-	shift 2
-	case $mode in
-	plain) preload='' EVERYTHING=() ;;
-	defaults) EVERYTHING=() ;;
-	everything) EVERYTHING=("${all[@]}") ;;
-	*) EVERYTHING=("${all[@]}" CPROF_TRACE="$mode") ;;
-	esac
-	fresh_out
-	chmod 777 "$TMP" "$OUT"
-	status=$(LIMIT=200 hostile_run "$preload" "$TMP/run" CPROF_OUT="$OUT" "${EVERYTHING[@]}" WITNESS="$TMP" "$@")
-	{
-		echo "status $status"
-		sort "$TMP/run.out"
-		echo "on stderr:"
-		sort "$TMP/run.err"
-		echo "files:"
-		(cd "$TMP/scene" && find . ! -path './any/*' -printf '%y %m %p\n' | sort)
-		echo "processes:"
-		processes_left
-	} >"$output"
-}
-
-# program NAME COMMAND... <<SCRIPT: the script is run by bash, if all commands are there; what it leaves in any/ may differ.
-program()
-{
-	local name=$1 mode needed file wrong
-	shift
-	cat >"$TMP/$name.sh"
-	is_asked_for "$name" || return 0
-	for needed; do
-		command -v "$needed" >/dev/null || {
-			skip_check "$name: no $needed"
-			return 0
-		}
-	done
-	run plain "$TMP/plain" bash "$TMP/$name.sh"
-	if grep -qxE 'status (124|137)' "$TMP/plain"; then
-		skip_check "$name: $(head -1 "$TMP/plain") without cprof"
-		return 0
-	fi
-	for mode in "${MODES[@]}"; do
-		wrong=
-		run "$mode" "$TMP/seen" bash "$TMP/$name.sh"
-		LIMIT=120 settle || wrong+="; the collector does not end"
-		diff "$TMP/plain" "$TMP/seen" >"$TMP/difference" || wrong+="; other results"
-		file=$(find "$OUT" -type f ! -name '*.pb.gz' ! -name '*trace' -printf '%f ')
-		[[ -z $file ]] || wrong+="; left behind: $file"
-		for file in $(find "$OUT" -name '*.pb.gz' | shuf -n 20); do
-			"$PPROFQ" "$file" check >/dev/null 2>&1 || wrong+="; not valid: $(basename "$file")"
-		done
-		if [[ -z $wrong ]]; then
-			pass "$(printf '%-12s %-10s %s, %5d lines  same' "$name" "$mode" "$(head -1 "$TMP/plain")" "$(wc -l <"$TMP/plain")")"
-		else
-			fail "$name, $mode: ${wrong#; }"
-			head -20 "$TMP/difference" | sed 's/^/      | /'
-		fi
-	done
-}
+source "$HERE/witness.sh"
 
 program ruby ruby <<'SCRIPT'
 cat >a.rb <<'RUBY'
@@ -343,4 +267,6 @@ ask 'select count(*) from pgbench_history'
 stop fast; grep -ciE 'PANIC|signal 11|signal 6' log
 SCRIPT
 
+witness_all
+((checks_made)) || skip_test "none of these programs is here"
 finish

@@ -22,6 +22,7 @@ HOSTILE = re.compile(r"ok +(\S+) +plain (\d+) +cprof (\d+) +(\d+) profiles +(\d+
 PYTHON = re.compile(r"ok +CPython (\S+) +plain 0 +cprof 0 +(\d+) tests +same$")
 PYTHON_UNFIT = re.compile(r"skip +CPython (\S+): status \d+ without cprof$")
 STRESS = re.compile(r"ok +stress-ng (\S+) +status (\d+).* same$")
+PROGRAM = re.compile(r"ok +(\S+) +(defaults|everything|flight|full) +status \d+, +\d+ lines +same$")
 TALLY = re.compile(r"tally (.*): (\d+)$")
 FUZZ = re.compile(r"ok +((?:collector|preload)_\w+) .*?(\d+) runs in")
 FAIL = re.compile(r"FAIL +(?! )(.*)")
@@ -32,6 +33,7 @@ class Logs:
 
     def __init__(self, paths):
         self.hostile, self.python, self.stress, self.tallies, self.fuzz = {}, {}, {}, {}, {}
+        self.programs = {}
         self.unfit, self.failed = set(), []
         self.latest = 0
         for path in paths:
@@ -50,6 +52,8 @@ class Logs:
             self.unfit.add(m[1])
         elif m := STRESS.match(line):
             self.stress[m[1]] = int(m[2])
+        elif m := PROGRAM.match(line):
+            self.programs[m[1]] = self.programs.get(m[1], 0) + 1
         elif m := TALLY.match(line):
             self.tallies[m[1]] = self.tallies.get(m[1], 0) + int(m[2])
         elif m := FUZZ.match(line):
@@ -68,7 +72,8 @@ def table(head, rows):
 
 def witnesses(logs):
     if logs.python:
-        yield (f"CPython's own tests: {len(logs.python):,} modules that pass without cprof, "
+        modules = {name.partition("/")[0] for name in logs.python}
+        yield (f"CPython's own tests: {len(modules):,} modules that pass without cprof, "
                f"{sum(logs.python.values()):,} tests", "pass", "pass", "same")
     if logs.stress:
         fit = sum(status == 0 for status in logs.stress.values())
@@ -76,6 +81,9 @@ def witnesses(logs):
         for name, status in logs.stress.items():
             if status:
                 yield f"stress-ng --verify: {name}", f"status {status}", f"status {status}", "same"
+    if logs.programs:
+        yield (f"programs of a Debian system: {', '.join(sorted(logs.programs))}", "output, status, files",
+               f"{sum(logs.programs.values())} runs", "same")
 
 
 def hostile(logs):
@@ -96,7 +104,7 @@ def text(logs):
     yield ""
     failed = [(what[:200], "", "", "**differs**") for what in logs.failed]
     yield from table(("witness", "plain", "under cprof", "verdict"), [*witnesses(logs), *failed])
-    unfit = sorted(logs.unfit - logs.python.keys())
+    unfit = sorted(logs.unfit - logs.python.keys() - {name.partition("/")[0] for name in logs.python})
     if unfit:
         yield f"CPython's {', '.join(unfit)} did not pass, or took too long, without cprof."
         yield ""
