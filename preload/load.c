@@ -56,6 +56,21 @@ int __cxa_at_quick_exit(void (*function)(void *), void *object);
 #pragma weak __cxa_at_quick_exit
 #pragma weak gnu_get_libc_version
 
+/* Of this object, given by the linker. */
+extern char __bss_start[] __attribute__((visibility("hidden"))), _end[] __attribute__((visibility("hidden")));
+
+/*
+ * The tables of this object are large and touched here and there.  Where huge pages are the rule,
+ * one such touch would take two megabytes of memory and the time to zero them.
+ */
+static void refuse_huge_pages(void)
+{
+	uint64_t begin = ((uint64_t)(uintptr_t)__bss_start + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	uint64_t end = ((uint64_t)(uintptr_t)_end + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	if (begin < end)
+		(void)sys_call3(SYS_madvise, (long)begin, (long)(end - begin), MADV_NOHUGEPAGE);
+}
+
 static bool is_wanted(void)
 {
 	const char *name = segment_file_program_name();
@@ -200,6 +215,7 @@ static void on_quick_exit_hook(void *unused)
 /* All of it. Returns the word that the process's state lives in from now on, or NULL: cprof stays off. */
 static atomic_u32 *load(void)
 {
+	refuse_huge_pages();
 	real_resolve_optional();
 	/* Not in a program that runs with rights of its own: its user must not choose where it writes. */
 	if (getauxval(AT_SECURE))

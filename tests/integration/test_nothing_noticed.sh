@@ -93,4 +93,13 @@ fresh_out
 expect_equal "under nohup: same status" 4 "$(status_of profiled nohup "$VICTIMS/steady" 50 4)"
 expect "under nohup: settles" settle
 expect "under nohup: profile" has_profile steady cpu
+
+# Huge pages: a touch of one of the library's tables would take 2 MiB where they are the rule.
+if [ -d /sys/kernel/mm/transparent_hugepage ]; then
+	fresh_out
+	profiled cat /proc/self/smaps >"$TMP/smaps" || fail "exit status $?"
+	flags=$(awk '/libcprof\.so$/ { ours = 1 } ours && / 00:00 0 *$/ { tables = 1 }
+		tables && /^VmFlags/ { print; exit }' "$TMP/smaps")
+	expect "the library's tables are kept out of huge pages" grep -qw nh <<<"$flags"
+fi
 finish
