@@ -9,7 +9,8 @@
 #define CPROF_COMPILER_H
 
 #define EXPORT __attribute__((visibility("default")))
-#define HOT __attribute__((hot))
+/* In as few lines of the instruction cache as can be: how a fast path lay to them cost up to a nanosecond. */
+#define HOT __attribute__((hot, aligned(64)))
 #define COLD __attribute__((cold, noinline))
 #define NOINLINE __attribute__((noinline))
 #define ALWAYS_INLINE inline __attribute__((always_inline))
