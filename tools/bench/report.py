@@ -40,7 +40,7 @@ def markdown_table(header, rows):
 
 def _in_form(form, value, unit):
     """A figure in the form of its target; small additions keep two decimals."""
-    if form == "added":
+    if form in ("added", "growth"):
         return f"{value:+.2f} {unit}" if abs(value) < 100 else f"{value:+,.0f} {unit}"
     if form == "ratio":
         return f"{(value - 1) * 100:+.1f} %"

@@ -122,8 +122,9 @@ class Results:
             return None
         if form == "value":
             return estimate(values)
+        first = by_name[benchmark].points[0]
         if form == "scaling":
-            base = self.get(benchmark, by_name[benchmark].points[0], variant, metric)
+            base = self.get(benchmark, first, variant, metric)
         else:
             base = self.get(benchmark, point, self.baseline(benchmark, variant), metric)
         if not base:
@@ -131,6 +132,11 @@ class Results:
         pairs = list(zip(values, base))
         if form == "added":
             return estimate([value - plain for value, plain in pairs])
+        if form == "growth":
+            at_first = zip(self.get(benchmark, first, variant, metric),
+                           self.get(benchmark, first, self.baseline(benchmark, variant), metric))
+            return estimate([value - plain - (one - plain_one)
+                             for (value, plain), (one, plain_one) in zip(pairs, at_first)])
         return estimate([value / plain for value, plain in pairs if plain])
 
 
