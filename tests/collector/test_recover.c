@@ -26,15 +26,13 @@
 #define ONE CPROF_WEIGHT_ONE
 
 static char path[80]; /* of the segment file, in the scratch directory */
-static int log_pipe[2];
 static struct recovered recovered;
 
 static void prepare(void)
 {
 	fixture_begin();
 	snprintf(path, sizeof path, "%s/.fake.1.cprof", fixture_dir);
-	cr_assert_eq(pipe2(log_pipe, O_CLOEXEC | O_NONBLOCK), 0);
-	log_open(log_pipe[1], LOG_LEVEL_WARN);
+	log_open(fixture_pipe(), LOG_LEVEL_WARN);
 }
 
 static void clean(void)
@@ -44,15 +42,6 @@ static void clean(void)
 }
 
 TestSuite(recover, .init = prepare, .fini = clean);
-
-/* What was said since the last call. */
-static const char *said(void)
-{
-	static char text[4096];
-	ssize_t n = read(log_pipe[0], text, sizeof text - 1);
-	text[n > 0 ? n : 0] = '\0';
-	return text;
-}
 
 static bool is_one_line(const char *text)
 {
@@ -138,7 +127,7 @@ Test(recover, finds_everything_and_changes_nothing)
 	size_t size_before;
 	size_t size_after;
 	unsigned char *before = contents(&size_before);
-	cr_assert_eq(recover_file(path, fixture_dir, &recovered), 0, "%s", said());
+	cr_assert_eq(recover_file(path, fixture_dir, &recovered), 0, "%s", fixture_said());
 	cr_expect_str_eq(recovered.name, "fake");
 	cr_expect_eq(recovered.pid, (uint32_t)getpid());
 	int64_t sums[PROFILE_VALUES_MAX];
@@ -149,7 +138,7 @@ Test(recover, finds_everything_and_changes_nothing)
 	unsigned char *after = contents(&size_after);
 	cr_expect_eq(size_before, size_after);
 	cr_expect_eq(memcmp(before, after, size_before), 0);
-	cr_expect_str_empty(said());
+	cr_expect_str_empty(fixture_said());
 	free(before);
 	free(after);
 }
@@ -172,7 +161,7 @@ Test(recover, finds_every_kind)
 		fake_record(&fake, slot, fake_leaf(&fake, i), kinds[i % 3].recorded, ONE,
 			    (uint64_t)kinds[i % 3].sums[1] / 3);
 	fake_segment_destroy(&fake);
-	cr_assert_eq(recover_file(path, fixture_dir, &recovered), 0, "%s", said());
+	cr_assert_eq(recover_file(path, fixture_dir, &recovered), 0, "%s", fixture_said());
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		int64_t sums[PROFILE_VALUES_MAX];
 		cr_assert(recovered.files[kinds[i].shown][0], "kind %d", kinds[i].shown);
@@ -195,7 +184,7 @@ Test(recover, writes_under_a_new_name_each_time)
 static void expect_refused(const char *what, const char *reason)
 {
 	cr_expect_eq(recover_file(path, fixture_dir, &recovered), -EINVAL, "%s", what);
-	const char *text = said();
+	const char *text = fixture_said();
 	cr_expect(is_one_line(text), "%s: %s", what, text);
 	cr_expect(strstr(text, reason), "%s: %s", what, text);
 	cr_expect(strstr(text, path), "%s: %s", what, text);
@@ -234,7 +223,7 @@ Test(recover, says_what_is_wrong_with_a_file)
 	expect_refused("directory", "regular file");
 	rmdir(path);
 	cr_expect_eq(recover_file(path, fixture_dir, &recovered), -ENOENT);
-	cr_expect(is_one_line(said()));
+	cr_expect(is_one_line(fixture_said()));
 }
 
 Test(recover, refuses_a_file_that_was_cut_anywhere)
@@ -257,7 +246,7 @@ Test(recover, says_that_the_directory_cannot_be_written)
 {
 	make_segment();
 	cr_expect_lt(recover_file(path, "/proc/self/nowhere", &recovered), 0);
-	cr_expect(is_one_line(said()));
+	cr_expect(is_one_line(fixture_said()));
 }
 
 Test(recover, survives_any_bytes, .timeout = 300)
@@ -279,7 +268,7 @@ Test(recover, survives_any_bytes, .timeout = 300)
 		patch(0, bytes, size);
 		free(bytes);
 		int error = recover_file(path, fixture_dir, &recovered);
-		const char *text = said();
+		const char *text = fixture_said();
 		if (error) {
 			cr_expect(is_one_line(text), "round %d: %s", round, text);
 			cr_expect_eq(profiles_in_dir(), 0);

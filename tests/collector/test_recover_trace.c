@@ -30,7 +30,6 @@ static struct fake_files files;
 static struct trace_stream stream;
 static struct fake_tracer thread;
 static struct recovered recovered;
-static int log_pipe[2];
 
 static void begin(void)
 {
@@ -39,8 +38,7 @@ static void begin(void)
 	fake_files_open(&files, true);
 	fake_tracer_on(&files.image.segment, CHUNKS, CPROF_TRACE_STREAM);
 	thread = fake_tracer_begin(&files.image.segment, 100);
-	cr_assert_eq(pipe2(log_pipe, O_CLOEXEC | O_NONBLOCK), 0);
-	log_open(log_pipe[1], LOG_LEVEL_WARN);
+	log_open(fixture_pipe(), LOG_LEVEL_WARN);
 }
 
 static void end(void)
@@ -52,14 +50,6 @@ static void end(void)
 }
 
 TestSuite(recover_trace, .init = begin, .fini = end);
-
-static const char *said(void)
-{
-	static char text[4096];
-	ssize_t n = read(log_pipe[0], text, sizeof text - 1);
-	text[n > 0 ? n : 0] = '\0';
-	return text;
-}
 
 /* Events of a stack that a module and a name can be found for; then a look, and everybody dies. */
 static void record_and_die(void)
@@ -105,7 +95,7 @@ Test(recover_trace, reads_a_spool_that_is_all_there_is)
 	cr_expect(eq(str, recovered.trace.names[TRACE_PERFETTO], "fake.7.perfetto-trace"));
 	cr_expect(eq(int, count_samples(), 3 * FULL));
 	cr_expect(fake_files_inode(&files, SPOOL) != 0, "it was only read");
-	cr_expect(said()[0] == 0);
+	cr_expect(fixture_said()[0] == 0);
 }
 
 Test(recover_trace, reads_what_was_open_when_it_was_copied_last)
@@ -189,7 +179,7 @@ Test(recover_trace, says_when_nothing_was_kept)
 static void expect_refused(const char *what)
 {
 	cr_expect(eq(int, recover(SPOOL), -EINVAL));
-	const char *text = said();
+	const char *text = fixture_said();
 	const char *stop = strchr(text, '\n');
 	cr_expect(strstr(text, what) && stop && stop[1] == '\0', "%s", text);
 }

@@ -12,33 +12,12 @@
 #include "fake_trace.h"
 #include "fixture.h"
 
-#define MS UINT64_C(1000000)
-#define LOCK UINT64_C(0x7f0000001000)
-
-static void begin(void)
-{
-	fixture_begin();
-	fake_trace_begin(1000 * MS, 2000 * MS);
-}
-
-static void end(void)
-{
-	fake_trace_end();
-	fixture_end();
-}
-
-TestSuite(trace_go, .init = begin, .fini = end);
+TestSuite(trace_go, .init = fake_trace_open, .fini = fake_trace_close);
 
 Test(trace_go, shows_who_waited_and_who_woke)
 {
-	uint32_t holder = fake_trace_thread(4242, "app");
-	uint32_t waiter = fake_trace_thread(4243, "worker");
-	uint32_t lock = fake_trace_stack("pthread_mutex_lock;take;worker_main;start_thread");
-	uint32_t unlock = fake_trace_stack("pthread_mutex_unlock;give;main;_start");
-	FAKE_EVENT(holder, .at = 1300 * MS, .kind = CPROF_EVENT_WAKE, .what = CPROF_WAIT_MUTEX, .a = 1,
-		   .b = LOCK, .stack = unlock);
-	FAKE_EVENT(waiter, .at = 1301 * MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_MUTEX, .a = 101 * MS,
-		   .b = LOCK, .stack = lock);
+	fake_trace_hand_over("pthread_mutex_lock;take;worker_main;start_thread",
+			     "pthread_mutex_unlock;give;main;_start");
 	fake_trace_write(TRACE_GO, "t");
 	const char *events = fake_trace_go_events("t");
 	expect_contains(events, "Time=200000000 GoID=4243 Running->Waiting Reason=\"sync\"");
@@ -51,11 +30,12 @@ Test(trace_go, shows_who_waited_and_who_woke)
 Test(trace_go, shows_what_a_handler_does_during_a_wait)
 {
 	uint32_t thread = fake_trace_thread(4242, "app");
-	FAKE_EVENT(thread, .at = 1200 * MS, .kind = CPROF_EVENT_REGION_BEGIN, .text = "in handler");
-	FAKE_EVENT(thread, .at = 1210 * MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_MUTEX, .a = 5 * MS);
-	FAKE_EVENT(thread, .at = 1300 * MS, .kind = CPROF_EVENT_REGION_END);
-	FAKE_EVENT(thread, .at = 1500 * MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_SLEEP,
-		   .a = 400 * MS);
+	FAKE_EVENT(thread, .at = 1200 * FAKE_MS, .kind = CPROF_EVENT_REGION_BEGIN, .text = "in handler");
+	FAKE_EVENT(thread, .at = 1210 * FAKE_MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_MUTEX,
+		   .a = 5 * FAKE_MS);
+	FAKE_EVENT(thread, .at = 1300 * FAKE_MS, .kind = CPROF_EVENT_REGION_END);
+	FAKE_EVENT(thread, .at = 1500 * FAKE_MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_SLEEP,
+		   .a = 400 * FAKE_MS);
 	fake_trace_write(TRACE_GO, "t");
 	const char *events = fake_trace_go_events("t");
 	expect_contains(events, "Time=100000000 GoID=4242 Running->Waiting Reason=\"sleep\"");
@@ -72,12 +52,12 @@ Test(trace_go, shows_tasks_messages_and_the_heap)
 	uint32_t first = fake_trace_thread(4242, "app");
 	uint32_t second = fake_trace_thread(4243, "worker");
 	fake_trace.live_heap_bytes = 4096;
-	FAKE_EVENT(first, .at = 1100 * MS, .kind = CPROF_EVENT_TASK_BEGIN, .a = 7, .text = "checkout");
-	FAKE_EVENT(first, .at = 1200 * MS, .kind = CPROF_EVENT_LOG, .a = 7, .category = "cart",
+	FAKE_EVENT(first, .at = 1100 * FAKE_MS, .kind = CPROF_EVENT_TASK_BEGIN, .a = 7, .text = "checkout");
+	FAKE_EVENT(first, .at = 1200 * FAKE_MS, .kind = CPROF_EVENT_LOG, .a = 7, .category = "cart",
 		   .text = "3 items");
-	FAKE_EVENT(first, .at = 1300 * MS, .kind = CPROF_EVENT_HEAP, .a = 4096);
-	FAKE_EVENT(second, .at = 1400 * MS, .kind = CPROF_EVENT_TASK_END, .a = 7);
-	FAKE_EVENT(second, .at = 1500 * MS, .kind = CPROF_EVENT_TASK_END, .a = 8);
+	FAKE_EVENT(first, .at = 1300 * FAKE_MS, .kind = CPROF_EVENT_HEAP, .a = 4096);
+	FAKE_EVENT(second, .at = 1400 * FAKE_MS, .kind = CPROF_EVENT_TASK_END, .a = 7);
+	FAKE_EVENT(second, .at = 1500 * FAKE_MS, .kind = CPROF_EVENT_TASK_END, .a = 8);
 	fake_trace_write(TRACE_GO, "t");
 	const char *events = fake_trace_go_events("t");
 	expect_contains(events, "G=4242 TaskBegin Time=100000000 ID=7");
@@ -93,8 +73,10 @@ Test(trace_go, tells_threads_apart_that_had_one_number)
 {
 	for (int i = 0; i < 2; i++) {
 		uint32_t thread = fake_trace_thread(4243, i ? "late" : "early");
-		FAKE_EVENT(thread, .at = (1100 + 200 * (uint64_t)i) * MS, .kind = CPROF_EVENT_THREAD_START);
-		FAKE_EVENT(thread, .at = (1200 + 200 * (uint64_t)i) * MS, .kind = CPROF_EVENT_THREAD_END);
+		FAKE_EVENT(thread, .at = (1100 + 200 * (uint64_t)i) * FAKE_MS,
+			   .kind = CPROF_EVENT_THREAD_START);
+		FAKE_EVENT(thread, .at = (1200 + 200 * (uint64_t)i) * FAKE_MS,
+			   .kind = CPROF_EVENT_THREAD_END);
 	}
 	fake_trace_write(TRACE_GO, "t");
 	const char *events = fake_trace_go_events("t");
@@ -112,9 +94,9 @@ Test(trace_go, accepts_stacks_and_names_of_any_length)
 	char text[CPROF_TRACE_TEXT_MAX + 1];
 	memset(text, 'x', sizeof text - 1);
 	text[sizeof text - 1] = '\0';
-	FAKE_EVENT(thread, .at = 1500 * MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_MUTEX, .a = MS,
-		   .stack = fake_trace_stack(names));
-	FAKE_EVENT(thread, .at = 1600 * MS, .kind = CPROF_EVENT_REGION_BEGIN, .text = text);
+	FAKE_EVENT(thread, .at = 1500 * FAKE_MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_MUTEX,
+		   .a = FAKE_MS, .stack = fake_trace_stack(names));
+	FAKE_EVENT(thread, .at = 1600 * FAKE_MS, .kind = CPROF_EVENT_REGION_BEGIN, .text = text);
 	fake_trace_write(TRACE_GO, "t");
 	expect_contains(fake_trace_go_events("t"), text);
 	expect_contains(fake_trace_go_waits("t"), "f27\n");

@@ -10,33 +10,11 @@
 #include "fake_trace.h"
 #include "fixture.h"
 
-#define MS UINT64_C(1000000)
-#define LOCK UINT64_C(0x7f0000001000)
-
-static void begin(void)
-{
-	fixture_begin();
-	fake_trace_begin(1000 * MS, 2000 * MS);
-}
-
-static void end(void)
-{
-	fake_trace_end();
-	fixture_end();
-}
-
-TestSuite(trace_perfetto, .init = begin, .fini = end);
+TestSuite(trace_perfetto, .init = fake_trace_open, .fini = fake_trace_close);
 
 Test(trace_perfetto, shows_who_waited_and_who_woke)
 {
-	uint32_t holder = fake_trace_thread(4242, "app");
-	uint32_t waiter = fake_trace_thread(4243, "worker");
-	uint32_t lock = fake_trace_stack("pthread_mutex_lock;take;worker_main");
-	uint32_t unlock = fake_trace_stack("pthread_mutex_unlock;give;main");
-	FAKE_EVENT(holder, .at = 1300 * MS, .kind = CPROF_EVENT_WAKE, .what = CPROF_WAIT_MUTEX, .a = 1,
-		   .b = LOCK, .stack = unlock);
-	FAKE_EVENT(waiter, .at = 1301 * MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_MUTEX, .a = 101 * MS,
-		   .b = LOCK, .stack = lock);
+	fake_trace_hand_over("pthread_mutex_lock;take;worker_main", "pthread_mutex_unlock;give;main");
 	fake_trace_write(TRACE_PERFETTO, "t");
 	const char *text = fake_trace_perfetto_text("t");
 	expect_contains(text, "\n200000000 worker/4243/waits begin mutex object=0x7f0000001000 "
@@ -51,14 +29,14 @@ Test(trace_perfetto, shows_tasks_regions_and_messages)
 {
 	uint32_t first = fake_trace_thread(4242, "app");
 	uint32_t second = fake_trace_thread(4243, "");
-	FAKE_EVENT(first, .at = 1100 * MS, .kind = CPROF_EVENT_TASK_BEGIN, .a = 7, .text = "checkout");
-	FAKE_EVENT(first, .at = 1110 * MS, .kind = CPROF_EVENT_TASK_BEGIN, .a = 8, .b = 7, .text = "");
-	FAKE_EVENT(first, .at = 1200 * MS, .kind = CPROF_EVENT_REGION_BEGIN, .a = 7, .text = "price");
-	FAKE_EVENT(first, .at = 1210 * MS, .kind = CPROF_EVENT_LOG, .a = 7, .category = "cart",
+	FAKE_EVENT(first, .at = 1100 * FAKE_MS, .kind = CPROF_EVENT_TASK_BEGIN, .a = 7, .text = "checkout");
+	FAKE_EVENT(first, .at = 1110 * FAKE_MS, .kind = CPROF_EVENT_TASK_BEGIN, .a = 8, .b = 7, .text = "");
+	FAKE_EVENT(first, .at = 1200 * FAKE_MS, .kind = CPROF_EVENT_REGION_BEGIN, .a = 7, .text = "price");
+	FAKE_EVENT(first, .at = 1210 * FAKE_MS, .kind = CPROF_EVENT_LOG, .a = 7, .category = "cart",
 		   .text = "3 \xff items");
-	FAKE_EVENT(first, .at = 1300 * MS, .kind = CPROF_EVENT_REGION_END, .a = 7);
-	FAKE_EVENT(second, .at = 1400 * MS, .kind = CPROF_EVENT_TASK_END, .a = 7);
-	FAKE_EVENT(second, .at = 1500 * MS, .kind = CPROF_EVENT_TASK_BEGIN, .a = 9,
+	FAKE_EVENT(first, .at = 1300 * FAKE_MS, .kind = CPROF_EVENT_REGION_END, .a = 7);
+	FAKE_EVENT(second, .at = 1400 * FAKE_MS, .kind = CPROF_EVENT_TASK_END, .a = 7);
+	FAKE_EVENT(second, .at = 1500 * FAKE_MS, .kind = CPROF_EVENT_TASK_BEGIN, .a = 9,
 		   .text = "reuses its lane");
 	fake_trace_write(TRACE_PERFETTO, "t");
 	const char *text = fake_trace_perfetto_text("t");
@@ -75,12 +53,12 @@ Test(trace_perfetto, shows_tasks_regions_and_messages)
 Test(trace_perfetto, shows_what_began_before_and_what_is_not_over)
 {
 	uint32_t thread = fake_trace_thread(4242, "app");
-	FAKE_EVENT(thread, .at = 400 * MS, .kind = CPROF_EVENT_REGION_BEGIN, .text = "long");
-	FAKE_EVENT(thread, .at = 1100 * MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_SLEEP,
-		   .a = 400 * MS);
+	FAKE_EVENT(thread, .at = 400 * FAKE_MS, .kind = CPROF_EVENT_REGION_BEGIN, .text = "long");
+	FAKE_EVENT(thread, .at = 1100 * FAKE_MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_SLEEP,
+		   .a = 400 * FAKE_MS);
 	fake_trace_slot(thread)->what = CPROF_WAIT_READ;
 	fake_trace_slot(thread)->object = 3;
-	fake_trace_slot(thread)->since_ns = 1900 * MS;
+	fake_trace_slot(thread)->since_ns = 1900 * FAKE_MS;
 	fake_trace_write(TRACE_PERFETTO, "t");
 	const char *text = fake_trace_perfetto_text("t");
 	expect_contains(text, "\n0 app/4242 begin long ns before the trace=600000000\n");
@@ -97,14 +75,15 @@ Test(trace_perfetto, shows_threads_samples_counters_and_gaps)
 	uint32_t second = fake_trace_thread(4243, "worker");
 	uint32_t stack = fake_trace_stack("work;main");
 	fake_trace.live_heap_bytes = 5000;
-	fake_trace_gap(1600 * MS, 1700 * MS, 123);
-	FAKE_EVENT(first, .at = 1010 * MS, .kind = CPROF_EVENT_CPU, .a = 10 * MS, .stack = stack);
-	FAKE_EVENT(first, .at = 1020 * MS, .kind = CPROF_EVENT_CPU, .a = 10 * MS); /* nothing to show */
-	FAKE_EVENT(second, .at = 1100 * MS, .kind = CPROF_EVENT_THREAD_START, .a = 4242, .stack = stack);
-	FAKE_EVENT(second, .at = 1200 * MS, .kind = CPROF_EVENT_HEAP, .a = 4000);
-	FAKE_EVENT(second, .at = 1300 * MS, .kind = CPROF_EVENT_THREAD_END);
-	FAKE_EVENT(first, .at = 1400 * MS, .kind = CPROF_EVENT_FORK, .a = 4300);
-	FAKE_EVENT(first, .at = 1500 * MS, .kind = CPROF_EVENT_EXEC, .text = "/bin/true");
+	fake_trace_gap(1600 * FAKE_MS, 1700 * FAKE_MS, 123);
+	FAKE_EVENT(first, .at = 1010 * FAKE_MS, .kind = CPROF_EVENT_CPU, .a = 10 * FAKE_MS, .stack = stack);
+	FAKE_EVENT(first, .at = 1020 * FAKE_MS, .kind = CPROF_EVENT_CPU,
+		   .a = 10 * FAKE_MS); /* nothing to show */
+	FAKE_EVENT(second, .at = 1100 * FAKE_MS, .kind = CPROF_EVENT_THREAD_START, .a = 4242, .stack = stack);
+	FAKE_EVENT(second, .at = 1200 * FAKE_MS, .kind = CPROF_EVENT_HEAP, .a = 4000);
+	FAKE_EVENT(second, .at = 1300 * FAKE_MS, .kind = CPROF_EVENT_THREAD_END);
+	FAKE_EVENT(first, .at = 1400 * FAKE_MS, .kind = CPROF_EVENT_FORK, .a = 4300);
+	FAKE_EVENT(first, .at = 1500 * FAKE_MS, .kind = CPROF_EVENT_EXEC, .text = "/bin/true");
 	fake_trace_write(TRACE_PERFETTO, "t");
 	const char *text = fake_trace_perfetto_text("t");
 	expect_contains(text, "\n10000000 4242/4242 sample [work < main]\n");
@@ -125,10 +104,10 @@ Test(trace_perfetto, shows_who_held_a_lock)
 {
 	uint32_t holder = fake_trace_thread(4242, "app");
 	uint32_t waiter = fake_trace_thread(4243, "worker");
-	FAKE_EVENT(holder, .at = 1300 * MS, .kind = CPROF_EVENT_WAKE, .what = CPROF_WAIT_MUTEX, .a = 1,
-		   .b = LOCK, .stack = fake_trace_stack("unlock;main"));
-	FAKE_EVENT(waiter, .at = 1301 * MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_MUTEX, .a = 101 * MS,
-		   .b = LOCK);
+	FAKE_EVENT(holder, .at = 1300 * FAKE_MS, .kind = CPROF_EVENT_WAKE, .what = CPROF_WAIT_MUTEX, .a = 1,
+		   .b = FAKE_LOCK, .stack = fake_trace_stack("unlock;main"));
+	FAKE_EVENT(waiter, .at = 1301 * FAKE_MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_MUTEX,
+		   .a = 101 * FAKE_MS, .b = FAKE_LOCK);
 	fake_trace_write(TRACE_PERFETTO, "t");
 	const char *text = fake_trace_perfetto_text("t");
 	expect_contains(text, "\n200000000 mutex 0x7f0000001000 begin app 4242 [unlock < main]\n");

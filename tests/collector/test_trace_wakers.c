@@ -11,9 +11,7 @@
 
 #include "cprof_compiler.h"
 #include "fake_trace.h"
-#include "fixture.h"
 
-#define MS UINT64_C(1000000)
 #define OWN_PID 4242
 #define THREAD_OF(thread) (UINT64_C(0x7f0000001000) + (thread))
 
@@ -22,8 +20,7 @@ static uint32_t threads[4];
 
 static void begin(void)
 {
-	fixture_begin();
-	fake_trace_begin(1000 * MS, 2000 * MS);
+	fake_trace_open();
 	for (uint32_t i = 0; i < ARRAY_LENGTH(threads); i++)
 		threads[i] = fake_trace_thread(100 + i, "t");
 }
@@ -31,31 +28,30 @@ static void begin(void)
 static void end(void)
 {
 	trace_model_free(&model);
-	fake_trace_end();
-	fixture_end();
+	fake_trace_close();
 }
 
 TestSuite(trace_wakers, .init = begin, .fini = end);
 
 static void add_kill(uint32_t thread, int number, uint64_t at_ms)
 {
-	FAKE_EVENT(threads[thread], .at = at_ms * MS, .kind = CPROF_EVENT_SIGNAL, .what = (uint32_t)number,
-		   .a = OWN_PID);
+	FAKE_EVENT(threads[thread], .at = at_ms * FAKE_MS, .kind = CPROF_EVENT_SIGNAL,
+		   .what = (uint32_t)number, .a = OWN_PID);
 }
 
 static void add_pthread_kill(uint32_t thread, int number, uint64_t at_ms, uint64_t target)
 {
-	FAKE_EVENT(threads[thread], .at = at_ms * MS, .kind = CPROF_EVENT_SIGNAL, .what = (uint32_t)number,
-		   .flags = CPROF_EVENT_TO_THREAD, .a = target);
+	FAKE_EVENT(threads[thread], .at = at_ms * FAKE_MS, .kind = CPROF_EVENT_SIGNAL,
+		   .what = (uint32_t)number, .flags = CPROF_EVENT_TO_THREAD, .a = target);
 }
 
 /* As the library records it: what was taken lies within the wait. */
 static void add_sigwait(uint32_t thread, int number, uint64_t from_ms, uint64_t until_ms, uint64_t sender)
 {
-	FAKE_EVENT(threads[thread], .at = until_ms * MS - 1, .kind = CPROF_EVENT_SIGNAL_TAKEN,
+	FAKE_EVENT(threads[thread], .at = until_ms * FAKE_MS - 1, .kind = CPROF_EVENT_SIGNAL_TAKEN,
 		   .what = (uint32_t)number, .a = sender, .b = THREAD_OF(thread));
-	FAKE_EVENT(threads[thread], .at = until_ms * MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_SIGNAL,
-		   .a = (until_ms - from_ms) * MS);
+	FAKE_EVENT(threads[thread], .at = until_ms * FAKE_MS, .kind = CPROF_EVENT_WAIT,
+		   .what = CPROF_WAIT_SIGNAL, .a = (until_ms - from_ms) * FAKE_MS);
 }
 
 static void build(void)
@@ -68,10 +64,10 @@ static void build(void)
 static uint64_t sent_at_ms(uint32_t thread, uint64_t until_ms)
 {
 	for (size_t i = 0; i < model.wait_count; i++)
-		if (model.waits[i].thread == thread && model.waits[i].end_ns == until_ms * MS)
+		if (model.waits[i].thread == thread && model.waits[i].end_ns == until_ms * FAKE_MS)
 			return model.waits[i].waker == TRACE_NONE
 				       ? 0
-				       : model.wakes[model.waits[i].waker].time_ns / MS;
+				       : model.wakes[model.waits[i].waker].time_ns / FAKE_MS;
 	cr_assert_fail("no wait of thread %u until %lu", thread, (unsigned long)until_ms);
 	return 0;
 }
@@ -89,7 +85,7 @@ Test(trace_wakers, a_signal_ends_the_wait_that_takes_it)
 Test(trace_wakers, a_signal_for_another_thread_or_process_ends_nothing)
 {
 	add_pthread_kill(1, SIGUSR1, 1150, THREAD_OF(2));
-	FAKE_EVENT(threads[1], .at = 1160 * MS, .kind = CPROF_EVENT_SIGNAL, .what = SIGUSR1, .a = 77);
+	FAKE_EVENT(threads[1], .at = 1160 * FAKE_MS, .kind = CPROF_EVENT_SIGNAL, .what = SIGUSR1, .a = 77);
 	add_sigwait(0, SIGUSR1, 1100, 1170, 0);
 	add_pthread_kill(1, SIGUSR1, 1200, THREAD_OF(0));
 	add_sigwait(0, SIGUSR1, 1180, 1210, 0);
@@ -131,7 +127,7 @@ Test(trace_wakers, what_may_be_pending_is_in_question)
 {
 	add_sigwait(0, SIGUSR1, 1100, 1110, 0);
 	add_kill(1, SIGUSR1, 1120); /* while nobody waits */
-	FAKE_EVENT(threads[1], .at = 1130 * MS + 100, .kind = CPROF_EVENT_SIGNAL, .what = SIGUSR1,
+	FAKE_EVENT(threads[1], .at = 1130 * FAKE_MS + 100, .kind = CPROF_EVENT_SIGNAL, .what = SIGUSR1,
 		   .a = OWN_PID);
 	add_sigwait(0, SIGUSR1, 1130, 1131, 0);
 	add_kill(1, SIGUSR1, 1140);
@@ -162,8 +158,8 @@ Test(trace_wakers, of_several_who_wait_any_may_take_any_of_several)
 Test(trace_wakers, a_pause_took_nothing)
 {
 	add_kill(1, SIGUSR1, 1200);
-	FAKE_EVENT(threads[0], .at = 1210 * MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_SIGNAL,
-		   .a = 110 * MS, .b = SIGUSR1);
+	FAKE_EVENT(threads[0], .at = 1210 * FAKE_MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_SIGNAL,
+		   .a = 110 * FAKE_MS, .b = SIGUSR1);
 	build();
 	cr_expect_eq(sent_at_ms(0, 1210), 0);
 	cr_expect_eq(model.waits[0].object, 0);

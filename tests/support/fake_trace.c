@@ -64,6 +64,18 @@ void fake_trace_end(void)
 		free(functions[--function_count]);
 }
 
+void fake_trace_open(void)
+{
+	fixture_begin();
+	fake_trace_begin(1000 * FAKE_MS, 2000 * FAKE_MS);
+}
+
+void fake_trace_close(void)
+{
+	fake_trace_end();
+	fixture_end();
+}
+
 uint32_t fake_trace_thread(uint32_t tid, const char *name)
 {
 	cr_assert_lt(fake_trace.thread_count, THREADS_MAX);
@@ -149,6 +161,18 @@ void fake_trace_event(uint32_t thread, struct fake_event event)
 		       bytes);
 		store_relaxed(&to[1 + i].head, cprof_event_head(CPROF_EVENT_TEXT, bytes, 0, 0));
 	}
+}
+
+void fake_trace_hand_over(const char *lock_stack, const char *unlock_stack)
+{
+	uint32_t holder = fake_trace_thread(4242, "app");
+	uint32_t waiter = fake_trace_thread(4243, "worker");
+	uint32_t lock = fake_trace_stack(lock_stack);
+	uint32_t unlock = fake_trace_stack(unlock_stack);
+	FAKE_EVENT(holder, .at = 1300 * FAKE_MS, .kind = CPROF_EVENT_WAKE, .what = CPROF_WAIT_MUTEX, .a = 1,
+		   .b = FAKE_LOCK, .stack = unlock);
+	FAKE_EVENT(waiter, .at = 1301 * FAKE_MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_MUTEX,
+		   .a = 101 * FAKE_MS, .b = FAKE_LOCK, .stack = lock);
 }
 
 void fake_trace_gap(uint64_t from_ns, uint64_t until_ns, uint64_t events)

@@ -20,6 +20,18 @@ extern struct trace_input fake_trace;
 void fake_trace_begin(uint64_t from_ns, uint64_t until_ns);
 void fake_trace_end(void);
 
+/* The same for a suite, in a scratch directory: from the first second of the clock to the second. */
+void fake_trace_open(void);
+void fake_trace_close(void);
+#define FAKE_MS UINT64_C(1000000)
+
+/*
+ * A thread 4243 "worker" waits for a mutex from 1200 ms to 1301 ms, which thread 4242 "app" lets go
+ * at 1300 ms, at these stacks.
+ */
+void fake_trace_hand_over(const char *lock_stack, const char *unlock_stack);
+#define FAKE_LOCK UINT64_C(0x7f0000001000)
+
 /* A thread, live, as its slot shows it.  Returns its number. */
 uint32_t fake_trace_thread(uint32_t tid, const char *name);
 

@@ -8,10 +8,12 @@
 #include "fixture.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 char fixture_dir[64];
 
@@ -106,4 +108,22 @@ uint32_t fixture_build_id(const char *name, uint8_t out_id[32])
 	while (count < 32 && sscanf(hex + 2 * count, "%2x", &byte) == 1)
 		out_id[count++] = (uint8_t)byte;
 	return count;
+}
+
+static int listening_end; /* of fixture_pipe() */
+
+int fixture_pipe(void)
+{
+	int ends[2];
+	cr_assert_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	listening_end = ends[0];
+	return ends[1];
+}
+
+const char *fixture_said(void)
+{
+	static char text[4096];
+	ssize_t n = read(listening_end, text, sizeof text - 1);
+	text[n > 0 ? n : 0] = '\0';
+	return text;
 }

@@ -26,6 +26,10 @@ void fixture_write(const char *name, const char *text);
  */
 char *fixture_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A pipe to be written to, and what was written since the last call, which lives until the next. */
+int fixture_pipe(void);
+const char *fixture_said(void);
+
 /* Whether a program is in PATH. */
 bool fixture_has(const char *program);
 
