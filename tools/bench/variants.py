@@ -62,6 +62,8 @@ _ALL = (
             {"LD_PRELOAD": os.path.join(BUILD, "bench", "interposer_count")}),
     Variant("interposer_record", "one that enters every block into a table, without a stack",
             {"LD_PRELOAD": os.path.join(BUILD, "bench", "interposer_record")}),
+    Variant("interposer_trace", "one that reads the clock at waits and wakes and notes 32 bytes",
+            {"LD_PRELOAD": os.path.join(BUILD, "bench", "interposer_trace")}),
     _preloaded("jemalloc", "jemalloc", "libjemalloc.so.2"),
     _preloaded("jemalloc_prof", "jemalloc prof, 512 KiB", "libjemalloc.so.2", "jemalloc",
                MALLOC_CONF="prof:true,lg_prof_sample:19"),
