@@ -173,7 +173,10 @@ uint32_t record_again(const struct guard *guard, const struct unwind_regs *regs,
 		return stack;
 	uint64_t key = cprof_total_key(stack, kind, labels);
 	if (memo->total_key != key) {
+		memo->total_key = 0;
+		fence_signal(); /* a handler may jump out of here: none is known until both are */
 		memo->total = totals_own(guard->slot, key);
+		fence_signal();
 		memo->total_key = key;
 	}
 	if (memo->total) {
