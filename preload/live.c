@@ -54,14 +54,15 @@ void live_filter_pin(const void *start, size_t bytes)
 }
 
 /*
- * In this level a bucket holds what lies in 256 bytes of the heap, and the blocks of 1 MB lie
+ * In this level a bucket holds what lies in 256 bytes of the heap, and the blocks of any 1 MB lie
  * where no other of them does: those of glibc, 32 bytes apart, have a slot each.  So the table's
  * lines and pages are in use together, as the heap's are, and a slot is found at the first look.
+ * Every 64 MB, as far apart as glibc's arenas, the buckets are in another order.
  */
 #define LOCAL_LEVEL 2u
 #define LOCAL_BLOCK_SHIFT 5
 #define LOCAL_BUCKET_SHIFT 8
-#define LOCAL_REGION_SHIFT 20
+#define LOCAL_REGION_SHIFT 26
 
 static ALWAYS_INLINE struct cprof_live_bucket *bucket_at(uint32_t level, uint64_t address)
 {
