@@ -316,7 +316,7 @@ Test(stack_memo, a_stack_and_the_same_below_a_function_are_told_apart)
 		cr_assert(guard_enter(&guard));
 		guard.bounds = bounds;
 		above = record_stack_above(&guard, (const void *)(uintptr_t)leaf, &regs);
-		walked_from = record_stack_again(&guard, &regs);
+		walked_from = record_again(&guard, &regs, CPROF_KIND_ALLOC, CPROF_WEIGHT_ONE, 1);
 		guard_leave(&guard);
 		cr_assert_eq(stack_of(above)->frame_count, stack_of(walked_from)->frame_count + 1);
 	}
