@@ -17,8 +17,8 @@
 #include "trace_tables.h"
 
 /*
- * Of a spool: from the first on it becomes a part.  Making a trace of it takes some six times as much
- * memory, which is to stay below 150 MB.
+ * How large a part may be.  Making a trace of it takes up to six times as much memory, which is
+ * to stay below 150 MB.
  */
 #define TRACE_PART_PAGES (UINT32_C(24) << 20 >> 12)
 

@@ -35,6 +35,13 @@ static void remove_spool(struct trace_stream *stream, struct writer *writer)
 	trace_spool_remove(writer, &stream->spool);
 }
 
+/* All that can be unread comes on top of it before it is closed. */
+static uint32_t part_pages(const struct writer *writer)
+{
+	uint32_t area = trace_reader_chunk_count(writer->reader);
+	return TRACE_PART_PAGES - (area < TRACE_PART_PAGES / 2 ? area : TRACE_PART_PAGES / 2);
+}
+
 static int open_spool(struct trace_stream *stream, struct writer *writer, bool is_kept, uint64_t from_ns,
 		      uint64_t lost)
 {
@@ -43,6 +50,7 @@ static int open_spool(struct trace_stream *stream, struct writer *writer, bool i
 	if (error)
 		return error;
 	stream->claims = 0;
+	stream->part_pages = part_pages(writer);
 	free(stream->fills);
 	stream->fills = NULL;
 	if (is_kept)
@@ -203,7 +211,7 @@ int trace_stream_write(struct trace_stream *stream, struct writer *writer, const
 static bool is_part(const struct trace_stream *stream)
 {
 	return stream->is_whole && !stream->watch && !trace_drain_is_cut(stream) && !stream->written_mark &&
-	       stream->spool.page_count >= TRACE_PART_PAGES;
+	       stream->spool.page_count >= stream->part_pages;
 }
 
 bool trace_stream_has_part(struct trace_stream *stream)

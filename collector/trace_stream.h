@@ -39,6 +39,7 @@ struct trace_stream {
 	uint64_t *fills;            /* of open chunks when they were copied, by place; NULL: none was */
 	uint64_t claims;            /* the program's counter when chunks were last looked at */
 	uint64_t written_mark;      /* what there was when the files were written */
+	uint32_t part_pages;        /* so many make a part */
 	struct trace_parts parts;
 	struct trace_files files;
 };
