@@ -85,7 +85,7 @@ PRELOAD_FLAGS := $(BASE) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno
 	-fno-stack-protector -fno-plt -fno-exceptions -fasynchronous-unwind-tables -Iinclude -Ipreload
 # Code and constants in one mapping: two fewer to be made, copied at each fork, and given up.
 LIBRARY_LINK := -shared -Wl,-z,noseparate-code -Wl,-Bsymbolic-functions -Wl,-soname,libcprof.so -Wl,-z,defs -Wl,-z,now -Wl,--as-needed \
-	-Wl,--version-script=preload/exports.map
+	-Wl,--version-script=preload/exports.map -Wl,-T,preload/sections.ld
 COLLECTOR_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Icollector -I$(GEN)
 TOOL_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Icollector -Itools -I$(GEN)
 TEST_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Itests/support $(if $(filter tsan,$(SAN)),-Itests/support/tsan)
@@ -104,7 +104,7 @@ quiet = $(if $(V),,@printf '  %-6s %s\n' $(1) '$@';)
 .PHONY: all deps test soak fuzz fuzzers unit integration lint format bench bench-readme reliability-readme accuracy demo install clean test-programs unit-programs
 all: $(LIBRARY) $(COLLECTOR) $(TOOL)
 
-$(LIBRARY): $(PRELOAD_OBJ) preload/exports.map
+$(LIBRARY): $(PRELOAD_OBJ) preload/exports.map preload/sections.ld
 	$(call quiet,LD)$(CC) $(LIBRARY_LINK) -o $@ $(PRELOAD_OBJ)
 
 $(COLLECTOR_LIB): $(COLLECTOR_OBJ)

@@ -15,6 +15,8 @@
 #define NOINLINE __attribute__((noinline))
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define UNUSED __attribute__((unused))
+/* A table that is touched here and there: apart from what is in use together, see preload/sections.ld. */
+#define SPARSE __attribute__((section(".bss.sparse")))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
 #define likely(x) __builtin_expect(!!(x), 1)

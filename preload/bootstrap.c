@@ -16,7 +16,7 @@
 #define ARENA_BYTES (64 << 10)
 #define HEADER_BYTES 16
 
-static _Alignas(4096) unsigned char arena[ARENA_BYTES];
+static SPARSE _Alignas(4096) unsigned char arena[ARENA_BYTES];
 static atomic_u32 used;
 
 COLD void *bootstrap_alloc(size_t alignment, size_t size)

@@ -11,7 +11,7 @@
 #include "real.h"
 #include "record.h"
 
-atomic_u32 contention_wake_filter[CONTENTION_WAKE_WORDS];
+SPARSE atomic_u32 contention_wake_filter[CONTENTION_WAKE_WORDS];
 
 void contention_wake_expect(const void *object)
 {

@@ -47,7 +47,7 @@ struct start {
 
 /* Of threads that are about to begin. */
 #define STARTS_MAX 512u
-static struct start starts[STARTS_MAX];
+static SPARSE struct start starts[STARTS_MAX];
 
 /* Set once at load. */
 static pthread_key_t end_key;

@@ -93,7 +93,7 @@ static bool is_for_collector(const char *entry)
 
 void launch_prepare(const char *library_path, char *const *environment)
 {
-	static char strings[ENVIRONMENT_BYTES];
+	static SPARSE char strings[ENVIRONMENT_BYTES];
 	struct text text;
 	text_init(&text, library, sizeof library);
 	text_add(&text, library_path);
@@ -264,7 +264,7 @@ int launch_collector(const char *path, int listen_fd)
 
 int launch_another(int listen_fd)
 {
-	static char path[CPROF_PATH_BYTES]; /* not on a handler's stack; one thread at a time */
+	static SPARSE char path[CPROF_PATH_BYTES]; /* not on a handler's stack; one thread at a time */
 	if (!launch_find_collector(path, sizeof path))
 		return -ENOENT;
 	return (int)launch(path, listen_fd, STDERR_IS_LEFT);

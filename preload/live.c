@@ -15,7 +15,7 @@
 
 #include "segment.h"
 
-atomic_u8 live_filter[LIVE_FILTER_COUNTERS];
+SPARSE atomic_u8 live_filter[LIVE_FILTER_COUNTERS];
 
 static bool is_every_block_recorded(void)
 {

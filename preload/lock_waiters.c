@@ -46,13 +46,13 @@ struct lock_waiters {
 	atomic_u64 left; /* to the releaser: number << 48 | units */
 };
 
-static struct bucket {
+static SPARSE struct bucket {
 	atomic_u64 keys[LOCK_WAITERS_SLOTS];
 	atomic_u32 inserting; /* odd while an entry gets another key */
 	struct lock_waiters entries[LOCK_WAITERS_SLOTS];
 } buckets[LOCK_WAITERS_BUCKETS];
 
-atomic_u16 lock_waiters_filter[LOCK_WAITERS_FILTER_WORDS];
+SPARSE atomic_u16 lock_waiters_filter[LOCK_WAITERS_FILTER_WORDS];
 
 static uint64_t number_of(uint64_t word)
 {

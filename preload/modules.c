@@ -50,12 +50,12 @@ struct known {
 #define INDEX_RETIRED (MODULES_ROWS_MAX + 1)
 
 /* Written by whoever looks up a new object; read by every lookup. */
-static struct known known[MODULES_ROWS_MAX + 1];
-static atomic_u32 index_slots[INDEX_SLOTS];
+static SPARSE struct known known[MODULES_ROWS_MAX + 1];
+static SPARSE atomic_u32 index_slots[INDEX_SLOTS];
 static atomic_u64 pinned_rows;
 static atomic_u32 rowless_entries;
 
-uint64_t modules_frame_base[MODULES_ROWS_MAX];
+SPARSE uint64_t modules_frame_base[MODULES_ROWS_MAX];
 atomic_u32 modules_generation;
 
 static uint32_t index_hash(const struct object *object)

@@ -35,7 +35,7 @@ struct snapshot {
 };
 
 /* Written by objects_refresh(), one at a time; read by any thread. */
-static struct snapshot snapshots[2];
+static SPARSE struct snapshot snapshots[2];
 static atomic_u32 snapshot_version; /* the low bit names the half to read */
 static atomic_u32 refresh_is_running;
 

@@ -7,7 +7,7 @@
  */
 #include "rule_cache.h"
 
-struct rule_cache_entry rule_cache[RULE_CACHE_ENTRIES] __attribute__((aligned(64)));
+SPARSE struct rule_cache_entry rule_cache[RULE_CACHE_ENTRIES] __attribute__((aligned(64)));
 
 static void store(struct rule_cache_entry *entry, uint64_t rule, uint64_t check, uint64_t caller)
 {

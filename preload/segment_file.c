@@ -29,7 +29,7 @@ static bool uses_files;
  * The last file that was made.  Not on the stack: a forked child gets here in a signal
  * handler.  One thread of a process writes it, the one that makes it STARTING.
  */
-static char created_path[CPROF_PATH_BYTES + 128];
+static SPARSE char created_path[CPROF_PATH_BYTES + 128];
 
 void segment_file_discard(void)
 {
@@ -70,7 +70,7 @@ void segment_file_path(uint32_t pid, char *out_path, size_t capacity)
 /* CPROF_OUT is made if it is missing, with what leads to it. */
 static void make_out_dir(void)
 {
-	static char path[CPROF_PATH_BYTES]; /* not on the stack, as below */
+	static SPARSE char path[CPROF_PATH_BYTES]; /* not on the stack, as below */
 	struct text text;
 	text_init(&text, path, sizeof path);
 	for (const char *p = config.out_dir; *p; p++) {

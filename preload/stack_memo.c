@@ -20,7 +20,7 @@
 
 enum kind { WALKED, ABOVE, KINDS };
 
-static struct stack_memo memos[THREADS][KINDS][MEMOS];
+static SPARSE struct stack_memo memos[THREADS][KINDS][MEMOS];
 
 static ALWAYS_INLINE struct stack_memo *memo_of(enum kind kind, const struct guard *guard,
 						const struct unwind_regs *regs)

@@ -28,7 +28,7 @@ static atomic_u32 slot_hint;
 
 /* Scratch for threads without a slot: taken by whoever sets its word from 0 to 1. */
 #define POOL_COUNT 16
-static struct {
+static SPARSE struct {
 	atomic_u32 taken;
 	uint64_t frames[CPROF_STACK_FRAMES_MAX];
 } pool[POOL_COUNT];
