@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arrivals.h"
 #include "bell.h"
 #include "client.h"
 #include "clock.h"
@@ -39,15 +40,6 @@
 /* Likewise for chunks of a trace that is streamed, in thousandths. */
 #define TRACE_FILLS_FAST 125
 
-#define ARRIVALS_MAX 256
-
-/*
- * After a process other than the first has come or gone the next such is not looked for at once:
- * short ones come by the thousand, each costs two turns of the loop, and being woken for them costs
- * the program its processor.  Nothing is lost meanwhile, and nobody waits for it.
- */
-#define REST_MS 5
-
 /* The library connects right after it has started us; later it never will. */
 #define FIRST_PEER_PATIENCE_MS 10000
 
@@ -57,8 +49,7 @@
 struct loop {
 	const struct loop_config *config;
 	int link_fd;
-	uint32_t next_id;
-	struct registration registration;
+	struct arrivals arrivals;
 	struct commands commands;
 	struct http *http;         /* NULL: not asked for */
 	struct interval *interval; /* likewise */
@@ -66,64 +57,15 @@ struct loop {
 	struct bell bell;
 	struct writer_dir dir;
 	struct client *clients; /* newest first */
-	/* Registered, but not opened yet. */
-	struct client_handle *arrived;
-	size_t arrived_count;
-	int32_t first_peer_pid; /* of the first process; 0 before it registered and after its end */
-	bool has_started;       /* somebody has registered */
 	int64_t started_ms;
-	int64_t rest_until_ms; /* see REST_MS */
-	int64_t farewell_ms;   /* when nobody is waited for any more, once all processes have ended */
+	int64_t farewell_ms; /* when nobody is waited for any more, once all processes have ended */
 	int tick_ms;
 	int64_t last_tick_ms;
 	struct pollfd *poll_fds;
 	size_t poll_capacity;
 };
 
-/* ---- arrivals ------------------------------------------------------------------------------ */
-
-/* Takes those who stand at the door; not more at once than leaves time for the others. */
-static void take_arrivals(struct loop *loop)
-{
-	struct client_handle handle;
-	for (int taken = 0; taken < ARRIVALS_MAX; taken++) {
-		if (!registration_next(&loop->registration, clock_monotonic_ms(), &handle))
-			break;
-		handle.id = loop->next_id++;
-		/* Only the process that made the session can be first, and only it can be again (exec). */
-		if (handle.is_first && loop->has_started &&
-		    (handle.peer_pid == 0 || handle.peer_pid != loop->first_peer_pid))
-			handle.is_first = 0;
-		if (handle.is_first)
-			loop->first_peer_pid = handle.peer_pid;
-		else
-			loop->rest_until_ms = clock_monotonic_ms() + REST_MS;
-		loop->has_started = true;
-		supervisor_tell_registered(loop->link_fd, &handle);
-		struct client_handle *grown = realloc(loop->arrived,
-						      (loop->arrived_count + 1) * sizeof *grown);
-		if (!grown) {
-			log_warn("process %u is not profiled: no memory", handle.pid);
-			client_handle_close(&handle);
-			supervisor_tell_finished(loop->link_fd, handle.id);
-			continue;
-		}
-		loop->arrived = grown;
-		loop->arrived[loop->arrived_count++] = handle;
-	}
-}
-
-/* Closes the door behind those who are in or were waiting. */
-static void close_door(struct loop *loop)
-{
-	size_t before;
-	registration_shut(&loop->registration);
-	do {
-		before = loop->arrived_count;
-		take_arrivals(loop);
-	} while (loop->arrived_count > before);
-	registration_shut(&loop->registration);
-}
+/* ---- ticks --------------------------------------------------------------------------------- */
 
 /* Drains everybody and sets the pace. */
 static void drain_all(struct loop *loop)
@@ -164,7 +106,7 @@ static void tick_while_busy(void *argument)
 	struct loop *loop = argument;
 	if (clock_monotonic_ms() - loop->last_tick_ms < loop->tick_ms)
 		return;
-	take_arrivals(loop);
+	arrivals_take(&loop->arrivals);
 	drain_all(loop);
 	serve_quick_commands(loop);
 }
@@ -253,12 +195,9 @@ static void open_client(struct loop *loop, const struct client_handle *handle, b
 
 static void open_arrived(struct loop *loop)
 {
-	while (loop->arrived_count) {
-		struct client_handle handle = loop->arrived[0];
-		loop->arrived_count--;
-		memmove(loop->arrived, loop->arrived + 1, loop->arrived_count * sizeof handle);
+	struct client_handle handle;
+	while (arrivals_next(&loop->arrivals, &handle))
 		open_client(loop, &handle, false);
-	}
 }
 
 static void notice_deaths(struct loop *loop)
@@ -267,19 +206,19 @@ static void notice_deaths(struct loop *loop)
 		if (client->end_monotonic_ns || !client_is_gone(client))
 			continue;
 		/* All that it had to say is at the door by now: it may have become another image. */
-		take_arrivals(loop);
+		arrivals_take(&loop->arrivals);
 		open_arrived(loop);
 		if (client->end_monotonic_ns)
 			continue;
 		client_end_by_death(client);
 		if (!client->handle.is_first) {
-			loop->rest_until_ms = clock_monotonic_ms() + REST_MS;
+			arrivals_rest(&loop->arrivals);
 			continue;
 		}
 		/* Who reads the first process's output must not wait for us. */
 		log_close();
 		supervisor_tell_first_ended(loop->link_fd);
-		loop->first_peer_pid = 0;
+		loop->arrivals.first_peer_pid = 0;
 	}
 }
 
@@ -355,11 +294,11 @@ static void wait_for_something(struct loop *loop)
 		return;
 	}
 	struct pollfd *fds = loop->poll_fds;
-	size_t bell_at = registration_poll_fds(&loop->registration, now, fds);
-	bool rests = now < loop->rest_until_ms;
+	size_t bell_at = registration_poll_fds(&loop->arrivals.registration, now, fds);
+	bool rests = now < loop->arrivals.rest_until_ms;
 	if (rests) {
 		fds[0].fd = -1; /* which poll() skips */
-		left = left < loop->rest_until_ms - now ? left : loop->rest_until_ms - now;
+		left = left < loop->arrivals.rest_until_ms - now ? left : loop->arrivals.rest_until_ms - now;
 	}
 	size_t count = bell_at;
 	fds[count++] = (struct pollfd){.fd = loop->bell.event_fd, .events = POLLIN};
@@ -382,7 +321,7 @@ static void wait_for_something(struct loop *loop)
 		bell_hear(&loop->bell);
 	/* Shut by a worker that died before its work was done: it would be ready for ever. */
 	if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))
-		close_door(loop);
+		arrivals_close_door(&loop->arrivals);
 }
 
 /* Whether the last answers are taken, or time is up for those who do not take them. */
@@ -397,33 +336,22 @@ static bool is_http_done(struct loop *loop)
 /* Who slips in while the door closes is still served. */
 static bool is_finished(struct loop *loop)
 {
-	if (loop->clients || loop->arrived_count || loop->registration.pending_count ||
-	    !commands_are_done(&loop->commands) ||
-	    (loop->has_started && (!push_is_done(loop->push, clock_monotonic_ms()) || !is_http_done(loop))))
+	if (loop->clients || !arrivals_are_over(&loop->arrivals) || !commands_are_done(&loop->commands) ||
+	    (loop->arrivals.has_started &&
+	     (!push_is_done(loop->push, clock_monotonic_ms()) || !is_http_done(loop))))
 		return false;
-	if (!loop->has_started && clock_monotonic_ms() - loop->started_ms < FIRST_PEER_PATIENCE_MS)
+	if (!loop->arrivals.has_started && clock_monotonic_ms() - loop->started_ms < FIRST_PEER_PATIENCE_MS)
 		return false;
-	close_door(loop);
-	return !loop->arrived_count && !loop->registration.pending_count &&
-	       commands_are_done(&loop->commands);
+	arrivals_close_door(&loop->arrivals);
+	return arrivals_are_over(&loop->arrivals) && commands_are_done(&loop->commands);
 }
 
 static void take_over(struct loop *loop, const struct inheritance *inheritance)
 {
-	loop->registration.link_fd = inheritance->link_fd;
-	loop->registration.next_peer = inheritance->next_peer;
-	for (size_t i = 0; i < inheritance->peer_count; i++)
-		registration_adopt(&loop->registration, inheritance->peers[i].fd, inheritance->peers[i].peer,
-				   loop->started_ms);
-	loop->next_id = inheritance->next_id;
-	loop->has_started = inheritance->has_started;
 	if (inheritance->out_dir[0])
 		writer_dir_open(&loop->dir, inheritance->out_dir);
-	for (size_t i = 0; i < inheritance->handle_count; i++) {
-		if (inheritance->handles[i].is_first)
-			loop->first_peer_pid = inheritance->handles[i].peer_pid;
+	for (size_t i = 0; i < inheritance->handle_count; i++)
 		open_client(loop, &inheritance->handles[i], true);
-	}
 }
 
 int loop_run(const struct inheritance *inheritance, void *argument)
@@ -436,14 +364,14 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 			    .dir = {.fd = -1}};
 	prctl(PR_SET_NAME, "cprof-collector");
 	commands_init(&loop.commands);
-	registration_init(&loop.registration, config->listen_fd, &config->session, &loop.commands);
+	arrivals_init(&loop.arrivals, config->listen_fd, &config->session, &loop.commands, inheritance);
 	bell_init(&loop.bell);
 	loop.push = push_open(&config->push);
 	loop.interval = interval_open(&config->interval, loop.push);
 	loop.http = http_open(&config->http, config->http_fd, loop.push);
 	take_over(&loop, inheritance);
 	for (;;) {
-		take_arrivals(&loop);
+		arrivals_take(&loop.arrivals);
 		open_arrived(&loop);
 		notice_deaths(&loop);
 		if (clock_monotonic_ms() - loop.last_tick_ms >= loop.tick_ms) {
@@ -470,7 +398,7 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 	push_close(loop.push);
 	if (config->http.is_on)
 		http_config_unlisten(&config->http);
-	free(loop.arrived);
+	arrivals_fini(&loop.arrivals);
 	free(loop.poll_fds);
 	image_close_all();
 	return 0;
