@@ -91,7 +91,7 @@ def main(words):
         start = time.monotonic()
         _measure(benchmark, runner, results, rounds, is_quick)
         print(f"  {benchmark.name:16} {rounds:3} rounds {time.monotonic() - start:6.1f} s", file=sys.stderr)
-    settings = "medians of quick rounds" if is_quick else "medians of 5 to 15 rounds, variants in turns"
+    settings = "medians of quick rounds" if is_quick else "medians of 5 to 31 rounds, variants in turns"
     seen = occasions.earlier(os.path.join(DIRECTORY, "report.json"), host)
     if not is_quick:
         seen = occasions.with_this_run(seen, verdicts(results), {benchmark.name for benchmark in wanted})
