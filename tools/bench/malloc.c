@@ -118,7 +118,7 @@ static __attribute__((noinline)) void run_chunk(work *run)
 {
 	static __thread unsigned place;
 	place = (place + PLACE_STEP) % PLACES;
-	void *gap = alloca(place + 1); /* NOLINT(clang-analyzer-security.*): at most a page */
+	void *gap = alloca(place + 1);
 	BENCH_OPAQUE(gap);
 	run(CHUNK_PAIRS);
 	BENCH_OPAQUE(gap);
