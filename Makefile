@@ -18,6 +18,8 @@ ACCURACY ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 BUILD ?= $(if $(SAN),build/san-$(SAN),build)
+# One name for each target, also if the environment has all of its path.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
 
 CC := gcc
 CXX := g++
