@@ -217,6 +217,21 @@ our_collectors()
 	our_processes '^cprof-(collect|supervis|keep)' "$@"
 }
 
+# our_workers [DIR]: those of them that collect.
+our_workers()
+{
+	our_processes '^cprof-collector' "$@"
+}
+
+# One that is going may be seen, and gone when it is told to.
+kill_our_workers()
+{
+	local pid
+	for pid in $(our_workers); do
+		kill -KILL "$pid" 2>/dev/null || true
+	done
+}
+
 no_collectors()
 {
 	[[ -z $(our_collectors) ]]

@@ -107,11 +107,7 @@ wait $first || fail "the first of two CPU profiles"
 expect "both are profiles" bash -c "'$PPROFQ' '$TMP/first' check && '$PPROFQ' '$TMP/body' check"
 
 # The worker dies: the next one serves on the same socket.
-worker=
-for pid in $(our_collectors); do
-	[[ $(<"/proc/$pid/comm") == cprof-collector ]] && worker=$pid
-done
-kill -KILL "$worker"
+kill_our_workers
 expect "served again after the worker's death" wait_until 10 curl -sf -o /dev/null "$url/debug/pprof/heap"
 
 # A program that is stopped can still be asked.

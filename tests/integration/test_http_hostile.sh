@@ -15,15 +15,8 @@ steps_pid=$!
 exec {steps}>"$TMP/in"
 echo "alloc 10000 1000" >&"$steps"
 expect "serves" wait_until 20 curl -sf -o /dev/null "$url/healthz"
-worker()
-{
-	local pid
-	for pid in $(our_collectors); do
-		[[ $(<"/proc/$pid/comm") != cprof-collector ]] || echo "$pid"
-	done
-}
-resident() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$(worker)/status"; }
-first_worker=$(worker)
+resident() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$(our_workers)/status"; }
+first_worker=$(our_workers)
 
 cat >"$TMP/hostile.py" <<'PY'
 import random, select, socket, sys
@@ -89,7 +82,7 @@ expect "a warm-up" python3 "$TMP/hostile.py" $port 20
 before=$(resident)
 expect "nonsense is answered in HTTP, or not at all" python3 "$TMP/hostile.py" $port 150
 expect_equal "and the server serves" 200 "$(curl -s -o /dev/null -w '%{http_code}' --max-time 20 "$url/debug/pprof/heap")"
-expect_equal "by the same worker" "$first_worker" "$(worker)"
+expect_equal "by the same worker" "$first_worker" "$(our_workers)"
 
 # Clients that never finish a request, and clients that never take an answer.
 cat >"$TMP/slow.py" <<'PY'
@@ -119,7 +112,7 @@ seq 100 | xargs -P 20 -I{} curl -s -o /dev/null -w '%{http_code}\n' --max-time 3
 expect_equal "100 answers beside 600 slow clients" "100 200" "$(sort "$TMP/codes" | uniq -c | xargs)"
 echo >&"${SLOW[1]}"
 wait "$slow_pid" || true
-expect_equal "by the same worker" "$first_worker" "$(worker)"
+expect_equal "by the same worker" "$first_worker" "$(our_workers)"
 after=$(resident)
 # A sanitizer keeps what was freed.
 if ldd "$BUILD/cprof-collector" | grep -q libasan; then

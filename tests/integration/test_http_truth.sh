@@ -110,9 +110,7 @@ done
 expect "three intervals" has_stamped cpu 3
 expect "the heap's too" has_stamped heap 3
 # A worker that takes over counts nothing twice.
-for pid in $(our_collectors); do
-	[[ $(<"/proc/$pid/comm") == cprof-collector ]] && kill -KILL "$pid"
-done
+kill_our_workers
 wait_until 20 have_collectors || fail "another worker"
 while ! has_stamped cpu 5 && ((burned++ < 600)); do
 	tell "burn 100000"

@@ -148,9 +148,7 @@ expect "a profile that is refused goes" wait_until 40 is_refused
 expect "one line says so" wait_until 10 grep -q "^cprof: $server does not take the [a-z]* profile of http_steps ([0-9]*): HTTP status 400" "$TMP/steps.err"
 mode ok
 expect "the others come" wait_until 20 has_taken 1
-for pid in $(our_collectors); do
-	[[ $(<"/proc/$pid/comm") == cprof-collector ]] && kill -KILL "$pid"
-done
+kill_our_workers
 before=$(taken)
 work
 expect "the next worker sends" wait_until 40 has_taken $((before + 2))

@@ -16,15 +16,6 @@ expect_lines()
 	expect_equal "$1: every line once" "${want%$'\n'}" "$(lines_of "$2")"
 }
 
-# workers: pids of the collectors that work, without those that hold descriptors for them.
-workers()
-{
-	local pid
-	for pid in $(our_collectors); do
-		[[ $(cat "/proc/$pid/comm" 2>/dev/null) != cprof-collector ]] || echo "$pid"
-	done
-}
-
 what="a whole run"
 LIMIT=60 profiled CPROF_TRACE=full "$VICTIMS/trace_logs" 4 5000 0 exit >/dev/null
 expect "$what: the files are there with the prompt" test -s "$(trace_of trace_logs perfetto-trace)" -a -s "$(trace_of trace_logs trace)"
@@ -68,7 +59,7 @@ fresh_out
 what="a worker killed in mid-stream"
 LIMIT=100 profiled CPROF_TRACE=full "$VICTIMS/trace_logs" 4 5000 300 exit "$TMP/table" >/dev/null &
 run=$!
-kill_worker() { kill -9 "$(workers | tail -1)"; }
+kill_worker() { kill -9 "$(our_workers | tail -1)"; }
 for ((kills = 0; kills < 2; kills++)); do
 	before=$(logged_lines "$TMP/table" 0)
 	wait_until 20 eval "(( \$(logged_lines '$TMP/table' 0) > $before + 300 ))" || fail "$what: it goes on"
