@@ -192,12 +192,14 @@ static void wake_by_signal(void)
 	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_COND, &cond).count, 1, "nobody waits any more");
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* whose functions stand before the C library's: it is unknown then */
 Test(contention_wake, signal_wakes_who_waits_for_the_condition)
 {
 	cr_assert_eq(wait_counts.cond_word, offsetof(pthread_cond_t, __data.__wrefs) / sizeof(uint32_t));
 	wake_by_signal();
 	cr_expect_eq(load_relaxed(contention_wake_word(&cond)), 0);
 }
+#endif
 
 Test(contention_wake, signal_wakes_who_waits_for_a_condition_of_an_unknown_library)
 {
@@ -294,11 +296,13 @@ static void wake_by_post(void)
 	cr_expect_eq(find(CPROF_EVENT_WAKE, CPROF_WAIT_SEMAPHORE, &semaphore).count, 1);
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* as above */
 Test(contention_wake, post_wakes_who_waits_for_the_semaphore)
 {
 	cr_assert_neq(wait_counts.semaphore_word, WAIT_COUNTS_NONE);
 	wake_by_post();
 }
+#endif
 
 Test(contention_wake, post_wakes_who_waits_for_a_semaphore_of_an_unknown_library)
 {
