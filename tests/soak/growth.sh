@@ -49,7 +49,7 @@ watched()
 grows()
 {
 	local name=$1 mem=$2 count=$3 quarter quarters_segment more file failed_before=$checks_failed slack=$SLACK_KB
-	[[ $name != *stacks && $name != *loads ]] || slack=$((3 * SLACK_KB))
+	[[ $name == *samples ]] || slack=$((3 * SLACK_KB))
 	shift 3
 	watched "$mem" "$@" $((count / 4))
 	quarter=$peak
