@@ -59,14 +59,20 @@ int __cxa_at_quick_exit(void (*function)(void *), void *object);
 /* Of this object, given by the linker. */
 extern char __bss_start[] __attribute__((visibility("hidden"))), _end[] __attribute__((visibility("hidden")));
 
+/* Where the page ends that the byte before this address lies in. */
+static uint64_t page_end(uint64_t address)
+{
+	return (address + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+}
+
 /*
  * The tables of this object are large and touched here and there.  Where huge pages are the rule,
  * one such touch would take two megabytes of memory and the time to zero them.
  */
 static void refuse_huge_pages(void)
 {
-	uint64_t begin = ((uint64_t)(uintptr_t)__bss_start + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-	uint64_t end = ((uint64_t)(uintptr_t)_end + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	uint64_t begin = page_end((uint64_t)(uintptr_t)__bss_start);
+	uint64_t end = page_end((uint64_t)(uintptr_t)_end);
 	if (begin < end)
 		(void)sys_call3(SYS_madvise, (long)begin, (long)(end - begin), MADV_NOHUGEPAGE);
 }
@@ -83,7 +89,7 @@ static bool is_wanted(void)
 static void measure_main_stack(void)
 {
 	/* The executed file's name lies at the upper end of the main thread's stack. */
-	uint64_t high = (getauxval(AT_EXECFN) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	uint64_t high = page_end(getauxval(AT_EXECFN));
 	uint64_t bytes = MAIN_STACK_BYTES_DEFAULT;
 	struct rlimit limit;
 	if (sys_call4(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit) == 0)
@@ -215,7 +221,6 @@ static void on_quick_exit_hook(void *unused)
 /* All of it. Returns the word that the process's state lives in from now on, or NULL: cprof stays off. */
 static atomic_u32 *load(void)
 {
-	refuse_huge_pages();
 	real_resolve_optional();
 	/* Not in a program that runs with rights of its own: its user must not choose where it writes. */
 	if (getauxval(AT_SECURE))
@@ -230,6 +235,7 @@ static atomic_u32 *load(void)
 		LOG(LOG_INFO, "the program does not use glibc; it runs without profiling");
 		return NULL;
 	}
+	refuse_huge_pages();
 	control_set_heap_state(rebind_malloc());
 	measure_main_stack();
 	modules_init();
