@@ -201,23 +201,15 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	out_wait->random = out_wait->rate_ns ? thread_random() : 0;
 	out_wait->what = what;
 	out_wait->object = object;
+	out_wait->function = function;
+	out_wait->regs = regs;
 	out_wait->waiters = NULL;
 	expect_wake(what, object);
 	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
 		join(out_wait, what, object);
 	/* What is shown is known to who releases, too. */
-	const struct publication publication = {
-		.what = what,
-		.object = (uint64_t)(uintptr_t)object,
-		.since_ns = out_wait->start_ns,
-		.function = (uint64_t)(uintptr_t)function,
-		.pc = regs->pc,
-		.sp = regs->sp,
-		.fp = regs->fp,
-	};
+	const struct publication publication = contention_publication(out_wait);
 	out_wait->slot = publish(&guard, &publication);
-	out_wait->function = function;
-	out_wait->regs = regs;
 	out_wait->is_walked = is_walked_first(out_wait);
 	if (out_wait->is_walked) {
 		out_wait->stack = record_stack_above(&guard, function, regs);

@@ -81,6 +81,20 @@ struct contention_wait {
 	struct cprof_thread *slot;    /* that shows it, or NULL */
 };
 
+/* What is shown of a wait that begins. */
+static ALWAYS_INLINE struct publication contention_publication(const struct contention_wait *wait)
+{
+	return (struct publication){
+		.what = wait->what,
+		.object = (uint64_t)(uintptr_t)wait->object,
+		.since_ns = wait->start_ns,
+		.function = (uint64_t)(uintptr_t)wait->function,
+		.pc = wait->regs->pc,
+		.sp = wait->regs->sp,
+		.fp = wait->regs->fp,
+	};
+}
+
 /*
  * A wait begins, by the function `function` called with `regs` as its caller's registers.
  * `object`: what is waited for.

@@ -39,15 +39,7 @@ HOT void contention_call_begin(struct contention_wait *out_wait, enum cprof_wait
 	out_wait->start_ns = real_monotonic_ns();
 	out_wait->rate_ns = 0; /* it is in no profile */
 	out_wait->waiters = NULL;
-	const struct publication publication = {
-		.what = what,
-		.object = (uint64_t)(uintptr_t)object,
-		.since_ns = out_wait->start_ns,
-		.function = (uint64_t)(uintptr_t)function,
-		.pc = regs->pc,
-		.sp = regs->sp,
-		.fp = regs->fp,
-	};
+	const struct publication publication = contention_publication(out_wait);
 	out_wait->slot = contention_publish(slot, &publication) ? slot : NULL;
 }
 
