@@ -28,16 +28,12 @@ static int put_into_buffer(void *context, const void *bytes, size_t size)
 	return buffer->is_failed ? -ENOMEM : 0;
 }
 
-int trace_encode(const struct trace_input *input, enum trace_format format, void **out_bytes,
-		 size_t *out_byte_count)
+int trace_encode_bytes(const struct trace_model *model, enum trace_format format, void **out_bytes,
+		       size_t *out_byte_count)
 {
-	struct trace_model model;
 	struct byte_buffer bytes = {0};
 	const struct trace_sink sink = {put_into_buffer, &bytes};
-	int error = trace_model_build(input, &model);
-	if (!error)
-		error = trace_encode_model(&model, format, &sink);
-	trace_model_free(&model);
+	int error = trace_encode_model(model, format, &sink);
 	if (error) {
 		byte_buffer_free(&bytes);
 		return error;
@@ -45,4 +41,15 @@ int trace_encode(const struct trace_input *input, enum trace_format format, void
 	*out_bytes = bytes.bytes;
 	*out_byte_count = bytes.size;
 	return 0;
+}
+
+int trace_encode(const struct trace_input *input, enum trace_format format, void **out_bytes,
+		 size_t *out_byte_count)
+{
+	struct trace_model model;
+	int error = trace_model_build(input, &model);
+	if (!error)
+		error = trace_encode_bytes(&model, format, out_bytes, out_byte_count);
+	trace_model_free(&model);
+	return error;
 }

@@ -77,7 +77,11 @@ struct trace_model;
 int trace_encode_model(const struct trace_model *model, enum trace_format format,
 		       const struct trace_sink *sink);
 
-/* The same of an input, as bytes, to be freed by the caller. */
+/* The same as bytes, to be freed by the caller. */
+int trace_encode_bytes(const struct trace_model *model, enum trace_format format, void **out_bytes,
+		       size_t *out_byte_count);
+
+/* The same of an input. */
 int trace_encode(const struct trace_input *input, enum trace_format format, void **out_bytes,
 		 size_t *out_byte_count);
 

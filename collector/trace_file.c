@@ -185,11 +185,16 @@ int trace_file_write(struct writer *writer, const struct trace_input *input, str
 
 void trace_file_encode(const struct trace_input *input, struct trace_bytes out_forms[TRACE_FORMAT_COUNT])
 {
+	struct trace_model model;
+	int error = trace_model_build(input, &model);
 	for (int format = 0; format < TRACE_FORMAT_COUNT; format++) {
-		struct trace_bytes bytes = {0};
-		bytes.error = trace_encode(input, (enum trace_format)format, &bytes.bytes, &bytes.size);
+		struct trace_bytes bytes = {.error = error};
+		if (!error)
+			bytes.error = trace_encode_bytes(&model, (enum trace_format)format, &bytes.bytes,
+							 &bytes.size);
 		out_forms[format] = bytes;
 	}
+	trace_model_free(&model);
 }
 
 int trace_file_put(struct writer *writer, struct trace_bytes forms[TRACE_FORMAT_COUNT],
