@@ -13,10 +13,7 @@ ROUNDS=${ROUNDS:-2}
 # aims: the collector's processes that are aimed at; WORKERS=1: those that do the work, not the one that guards them.
 aims()
 {
-	local pid
-	for pid in $(our_collectors); do
-		if [[ -z ${WORKERS:-} || $(cat "/proc/$pid/comm" 2>/dev/null) == cprof-collector ]]; then echo "$pid"; fi
-	done
+	if [[ -n ${WORKERS:-} ]]; then our_workers; else our_collectors; fi
 }
 
 # torment SIGNALS: until the file $TMP/over is there, sends a random one of them to a random process of the collector's.

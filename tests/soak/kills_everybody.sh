@@ -15,10 +15,7 @@ counter() { od -An -t u8 -j $((8 * $2)) -N 8 "$1/counters" 2>/dev/null | tr -d '
 # pids DIRECTORY NAME: of the collector's processes for it.
 pids()
 {
-	local pid
-	for pid in $(our_collectors "$1/out"); do
-		[[ $(cat "/proc/$pid/comm" 2>/dev/null) != "$2"* ]] || echo "$pid"
-	done
+	our_processes "^$2" "$1/out"
 }
 
 has_worker() { [[ -n $(pids "$1" cprof-collect) ]]; }
