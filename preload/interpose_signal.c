@@ -16,6 +16,7 @@
 #include "process.h"
 #include "real.h"
 #include "signals.h"
+#include "uring_wait.h"
 
 /* Bit n-1: the program's sa_mask for signal n holds SIGPROF. */
 static atomic_u64 masks_with_sigprof;
@@ -101,6 +102,8 @@ EXPORT int INTERPOSED(sigaltstack)(const stack_t *stack, stack_t *old_stack)
 EXPORT int INTERPOSED(sigaction)(int number, const struct sigaction *action, struct sigaction *old_action)
 {
 	real_resolve();
+	if (action)
+		uring_wait_note_action(number, action);
 	if (number == SIGPROF && signals_own_sigprof()) {
 		bool did_handle = signals_program_handles_sigprof();
 		signals_set_sigprof_action(action, old_action);

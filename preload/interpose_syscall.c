@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * syscall(2): libseccomp loads its filter through it; Rust's standard library, C++20's
- * atomic waits, abseil and folly wait through it.  Every other call is passed on by a
- * jump.  The header declares it variadic; its callers always have these seven words in
+ * atomic waits, abseil and folly wait through it; Rust's io_uring waits by it, see
+ * uring_wait.h.  Every other call is passed on by a jump.  The header declares it variadic; its callers always have these seven words in
  * place.
  *
  * Context: as the real function.
@@ -120,6 +120,20 @@ static NOINLINE long futex_syscall(long number, long a, long b, long c, long d, 
 	return real.syscall(number, a, b, c, d, e, f);
 }
 
+static long with_errno(long result)
+{
+	if (!sys_is_error(result))
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+/* By an instruction that the handler of our timers' signals knows: libc's does not show what was called. */
+static NOINLINE long uring_enter_syscall(long a, long b, long c, long d, long e, long f)
+{
+	return with_errno(sys_uring_enter(a, b, c, d, e, f));
+}
+
 /* A filter, or a call before the real one is known (an allocator's start, say). */
 static COLD NOINLINE long special_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -130,11 +144,7 @@ static COLD NOINLINE long special_syscall(long number, long a, long b, long c, l
 		confinement_enter(has_filter ? (uint64_t)c : 0,
 				  is_for_all ? CONFINEMENT_OF_ALL : CONFINEMENT_OF_THREAD);
 	}
-	long result = sys_call6(number, a, b, c, d, e, f);
-	if (!sys_is_error(result))
-		return result;
-	errno = (int)-result;
-	return -1;
+	return with_errno(sys_call6(number, a, b, c, d, e, f));
 }
 
 long syscall_of_words(long number, long a, long b, long c, long d, long e, long f)
@@ -143,5 +153,7 @@ long syscall_of_words(long number, long a, long b, long c, long d, long e, long 
 		return special_syscall(number, a, b, c, d, e, f);
 	if (number == SYS_futex || number == SYS_futex_waitv)
 		return futex_syscall(number, a, b, c, d, e, f);
+	if (number == SYS_io_uring_enter)
+		return uring_enter_syscall(a, b, c, d, e, f);
 	return real.syscall(number, a, b, c, d, e, f);
 }

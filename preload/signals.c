@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "arch_x86_64.h"
 #include "config.h"
 #include "cpu_timer.h"
 #include "flight.h"
@@ -20,6 +21,7 @@
 #include "signal_mask.h"
 #include "sys.h"
 #include "thread.h"
+#include "uring_wait.h"
 
 #define KERNEL_SIGSET_BYTES 8
 #define SIGPROF_BIT (UINT64_C(1) << (SIGPROF - 1))
@@ -92,10 +94,13 @@ static NOINLINE void serve_program(int number, siginfo_t *info, ucontext_t *cont
 
 static void on_sigprof(int number, siginfo_t *info, void *context)
 {
-	if (cpu_timer_is_ours(info))
-		cpu_timer_sample(info, context);
-	else
+	if (!cpu_timer_is_ours(info)) {
 		serve_program(number, info, context);
+		return;
+	}
+	cpu_timer_sample(info, context);
+	if (unlikely(arch_context_is_after_syscall(context, -EINTR)))
+		uring_wait_resume(context, load_relaxed(&request_signals)); /* as at load, or less */
 }
 
 bool signals_own_sigprof(void)

@@ -53,4 +53,14 @@ snapshot_by()
 snapshot_by USR1
 snapshot_by USR2 CPROF_SIGNAL=USR2
 snapshot_by USR2 CPROF_SIGNAL=SIGUSR2
+
+# io_uring_enter() that waits ends with EINTR for any signal: for those of our timers it goes on.
+code=$(status_of profiled "$VICTIMS/uring_waits")
+if ((code == 77)); then
+	skip_check "io_uring cannot be used here"
+elif [[ $(<"$TMP/stderr") != sends ]]; then
+	skip_check "/proc/self/timers is not there: no signals to send"
+else
+	expect_equal "waits of io_uring" $'20 waits, interrupted 0\nits own signal: EINTR, handled 1' "$(<"$TMP/stdout")"
+fi
 finish
