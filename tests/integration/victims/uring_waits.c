@@ -2,7 +2,8 @@
 /*
  * Waits in io_uring_enter(), while another thread sends it signals that look like those of
  * cprof's CPU timers; these it knows by what /proc/self/timers says of the waiter's own.
- * After that a signal of the program's own ends one.  Context: test program.
+ * After that a signal of the program's own ends one.  With a number: so many waits, and no
+ * signals but the timers' own.  Context: test program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,12 +66,13 @@ static int open_ring(void)
 	return 1;
 }
 
-/* Ends a wait. */
-static void complete(void)
+/* Ends a wait; with IOSQE_ASYNC later, by another thread of the kernel. */
+static void complete(uint8_t flags)
 {
 	uint32_t tail = *sq_tail, at = tail & *sq_mask;
 	memset(&entries[at], 0, sizeof entries[at]);
 	entries[at].opcode = IORING_OP_NOP;
+	entries[at].flags = flags;
 	sq_array[at] = at;
 	__atomic_store_n(sq_tail, tail + 1, __ATOMIC_RELEASE);
 	enter(1, 0, 0);
@@ -130,7 +132,7 @@ static void *disturb(void *mark)
 {
 	for (int round = 0; round < ROUNDS; round++) {
 		send((uintptr_t)mark);
-		complete();
+		complete(0);
 	}
 	await_sleep();
 	struct sigaction action;
@@ -149,10 +151,26 @@ static long await(void)
 	return result;
 }
 
-int main(void)
+static int waits(long count)
+{
+	long interrupted = 0;
+	for (long i = 0; i < count; i++) {
+		complete(IOSQE_ASYNC);
+		for (volatile int spin = 0; spin < 2000; spin++)
+			;
+		while (await() == -EINTR)
+			interrupted++;
+	}
+	printf("%ld waits, interrupted %ld\n", count, interrupted);
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	if (!open_ring())
 		return 77;
+	if (argc > 1)
+		return waits(atol(argv[1]));
 	uintptr_t mark = timer_mark();
 	int interrupted = 0;
 	pthread_t other;
