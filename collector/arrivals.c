@@ -92,6 +92,14 @@ bool arrivals_next(struct arrivals *arrivals, struct client_handle *out_handle)
 	return true;
 }
 
+bool arrivals_have(const struct arrivals *arrivals, const struct client_handle *handle)
+{
+	for (size_t i = 0; i < arrivals->count; i++)
+		if (arrivals->handles[i].peer_pid == handle->peer_pid)
+			return true;
+	return false;
+}
+
 bool arrivals_are_over(const struct arrivals *arrivals)
 {
 	return arrivals->count == 0 && arrivals->registration.pending_count == 0;

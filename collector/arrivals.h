@@ -36,6 +36,9 @@ void arrivals_close_door(struct arrivals *arrivals);
 /* The next one to be opened; false: nobody waits. */
 bool arrivals_next(struct arrivals *arrivals, struct client_handle *out_handle);
 
+/* Whether the same process waits. */
+bool arrivals_have(const struct arrivals *arrivals, const struct client_handle *handle);
+
 /* Nobody waits, and nobody is about to register. */
 bool arrivals_are_over(const struct arrivals *arrivals);
 

@@ -124,7 +124,7 @@ static void unlink_segment_file(const struct client *client)
 	struct stat held;
 	struct stat named;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", client->reader.fd);
-	ssize_t n = readlink(link, path, sizeof path - 1);
+	ssize_t n = client->reader.is_memfd ? 0 : readlink(link, path, sizeof path - 1);
 	if (n <= 0)
 		return;
 	path[n] = '\0';
@@ -388,13 +388,19 @@ static bool was_killed(const struct client *client)
 bool client_is_empty(const struct client *client)
 {
 	const struct cprof_control *control = segment_reader_control(&client->reader);
-	/* Relaxed: nobody writes any more, and nothing but the bell depends on it. */
+	const struct cprof_geometry *geometry = &client->reader.geometry;
+	uint64_t start;
+	uint64_t end;
+	/* Relaxed: nobody writes any more. */
 	uint32_t used = load_relaxed(&control->threads_used);
 	for (uint32_t i = 0; i < used && i < client->reader.geometry.thread_count; i++)
 		if (load_relaxed(&segment_reader_thread(&client->reader, i)->head) != 0)
 			return false;
+	/* Who was killed may have come no further than the total itself. */
 	return !client->handle.is_first && !load_relaxed(&control->total_levels_used) &&
-	       !load_relaxed(&control->trace_asked);
+	       !load_relaxed(&control->trace_asked) &&
+	       !segment_reader_next_data(&client->reader, geometry->totals_offset, geometry->live_offset,
+					 &start, &end);
 }
 
 void client_finish(struct client *client, void (*tick)(void *), void *tick_arg)
@@ -403,7 +409,7 @@ void client_finish(struct client *client, void (*tick)(void *), void *tick_arg)
 		client_answer(client, tick, tick_arg);
 	struct writer_moment moment = client_moment(client, tick, tick_arg);
 	struct trace_files files;
-	int error = writer_write_final(&client->writer, &moment);
+	int error = client_is_empty(client) ? 0 : writer_write_final(&client->writer, &moment);
 	if (trace_stream_write(&client->trace, &client->writer, &moment, 0))
 		error = -EIO;
 	if (!client->trace.is_whole && trace_flight_is_on(&client->writer) && was_killed(client))

@@ -15,7 +15,6 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -86,6 +85,11 @@ void keeper_start(int link_fd)
 	argument = (struct keep){.link_fd = link_fd, .worker = getpid()};
 	/* No signal tells its end: the worker never waits for it. */
 	keeper = clone(keep, stack + sizeof stack, CLONE_FILES | CLONE_VM, &argument);
+}
+
+bool keeper_is_there(void)
+{
+	return keeper > 0;
 }
 
 void keeper_stop(void)

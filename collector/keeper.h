@@ -11,11 +11,16 @@
 #ifndef COLLECTOR_KEEPER_H
 #define COLLECTOR_KEEPER_H
 
+#include <stdbool.h>
+
 /*
  * Called by a worker's main thread, before there are others and before it accepts anybody.  Without one, which is no
  * error, that gap is open.
  */
 void keeper_start(int link_fd);
+
+/* Whether there is one. */
+bool keeper_is_there(void);
 
 /* At the worker's end, when nobody is at the door any more. */
 void keeper_stop(void);

@@ -144,6 +144,22 @@ static struct client *same_process(struct loop *loop, const struct client_handle
 	return NULL;
 }
 
+/*
+ * Whether a process that has just registered is gone already and left nothing to be shown.  One whose
+ * former image is here ends that by what it did, and is opened.
+ */
+static bool is_nothing(void *argument, const struct client_handle *handle)
+{
+	struct loop *loop = argument;
+	struct pollfd gone = {.fd = handle->pidfd, .events = POLLIN};
+	if (handle->is_first || handle->is_again || !loop->arrivals.has_started || loop->interval ||
+	    handle->pidfd < 0 || same_process(loop, handle) || arrivals_have(&loop->arrivals, handle) ||
+	    poll(&gone, 1, 0) != 1 || !segment_reader_finds_nothing(handle->segment_fd))
+		return false;
+	arrivals_rest(&loop->arrivals);
+	return true;
+}
+
 static void open_out_dir(struct loop *loop, const struct client *first)
 {
 	const struct cprof_control *control = segment_reader_control(&first->reader);
@@ -365,6 +381,8 @@ int loop_run(const struct inheritance *inheritance, void *argument)
 	prctl(PR_SET_NAME, "cprof-collector");
 	commands_init(&loop.commands);
 	arrivals_init(&loop.arrivals, config->listen_fd, &config->session, &loop.commands, inheritance);
+	loop.arrivals.registration.is_nothing = is_nothing;
+	loop.arrivals.registration.is_nothing_argument = &loop;
 	bell_init(&loop.bell);
 	loop.push = push_open(&config->push);
 	loop.interval = interval_open(&config->interval, loop.push);

@@ -5,8 +5,9 @@
  * many are silent the oldest makes room.
  *
  * The process that has sent its registration may be gone already: if this worker dies too,
- * the message must be with somebody.  So the supervisor gets the connection before it is
- * read, and the message stays in it until the supervisor has the process.
+ * the message must be with somebody.  So the message stays in the connection, which the keeper
+ * has as well; the supervisor gets it before it is closed, and then the process.  Of the
+ * short processes that left nothing, which come by the thousand, it is told nothing.
  *
  * Context: collector, main thread.
  */
@@ -22,6 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "keeper.h"
 #include "log.h"
 #include "supervisor.h"
 
@@ -125,20 +127,22 @@ pid_t pidfd_pid(int fd)
 	return read_pidfd(fd, &pid) ? (pid_t)pid : -1;
 }
 
-/* Whether fd is a pidfd, and of `pid` as far as can be told. */
-static bool is_pidfd_of(int fd, pid_t pid)
+/*
+ * The pidfd that was sent if it is what it should be, else one of our own, else -1.  *out_pid
+ * is as of pidfd_pid(); without a pidfd the peer's.
+ */
+static int choose_pidfd(int sent, pid_t peer_pid, pid_t *out_pid)
 {
 	long said;
-	return read_pidfd(fd, &said) && (said <= 0 || said == pid);
-}
-
-/* The pidfd that was sent if it is what it should be, else one of our own, else -1. */
-static int choose_pidfd(int sent, pid_t peer_pid)
-{
-	if (sent >= 0 && is_pidfd_of(sent, peer_pid))
+	/* Of another process: only where what it says can be compared. */
+	if (sent >= 0 && read_pidfd(sent, &said) && (said <= 0 || said == peer_pid)) {
+		*out_pid = (pid_t)said;
 		return sent;
+	}
 	close_fd(sent);
-	return peer_pid > 0 ? (int)syscall(SYS_pidfd_open, peer_pid, 0) : -1;
+	int own = peer_pid > 0 ? (int)syscall(SYS_pidfd_open, peer_pid, 0) : -1;
+	*out_pid = own >= 0 ? pidfd_pid(own) : peer_pid;
+	return own;
 }
 
 static int open_root(pid_t pid)
@@ -248,7 +252,8 @@ static enum received receive(struct registration *registration, int fd, struct c
 			close(fds[i]);
 		return RECEIVED_REFUSED;
 	}
-	int pidfd = choose_pidfd(fds[1], peer.pid);
+	pid_t pid;
+	int pidfd = choose_pidfd(fds[1], peer.pid, &pid);
 	*out_handle = (struct client_handle){
 		.is_first = hello->is_first && hello->pid == registration->session.root_pid,
 		.is_again = hello->is_again,
@@ -257,7 +262,7 @@ static enum received receive(struct registration *registration, int fd, struct c
 		.segment_fd = fds[0],
 		.pidfd = pidfd,
 		/* /proc may be of another pid namespace than ours. */
-		.root_fd = open_root(pidfd >= 0 ? pidfd_pid(pidfd) : peer.pid),
+		.root_fd = open_root(pid),
 	};
 	return RECEIVED_PROCESS;
 }
@@ -269,12 +274,20 @@ static void forget_pending(struct registration *registration, size_t i)
 		(registration->pending_count - i) * sizeof registration->pending[0]);
 }
 
+/* Hands the supervisor a copy of the connection, once. */
+static void tell(const struct registration *registration, struct pending_peer *peer)
+{
+	if (!peer->is_told)
+		supervisor_tell_peer(registration->link_fd, peer->peer, peer->fd);
+	peer->is_told = true;
+}
+
 /* Nothing more is to be had from the peer.  Its descriptor may be the command's now. */
 static void serve_no_longer(struct registration *registration, const struct pending_peer *peer,
 			    enum received got)
 {
 	/* The registration will say so itself: until then the message must be there. */
-	if (got != RECEIVED_PROCESS)
+	if (got != RECEIVED_PROCESS && peer->is_told)
 		supervisor_tell_peer_served(registration->link_fd, peer->peer);
 	if (got != RECEIVED_COMMAND)
 		close(peer->fd);
@@ -287,7 +300,7 @@ void registration_adopt(struct registration *registration, int fd, uint32_t peer
 		forget_pending(registration, 0);
 	}
 	registration->pending[registration->pending_count++] = (struct pending_peer){
-		.fd = fd, .peer = peer, .deadline_ms = now_ms + REGISTRATION_PATIENCE_MS};
+		.fd = fd, .peer = peer, .is_told = true, .deadline_ms = now_ms + REGISTRATION_PATIENCE_MS};
 }
 
 /* Hears one peer.  Its end, unless it has said nothing yet. */
@@ -300,6 +313,34 @@ static enum received hear(struct registration *registration, const struct pendin
 	if (got == RECEIVED_PROCESS)
 		out_handle->peer = peer->peer;
 	serve_no_longer(registration, peer, got);
+	return got;
+}
+
+/* Hears one who has just connected. */
+static enum received hear_new(struct registration *registration, int fd, int64_t now_ms,
+			      struct client_handle *out_handle)
+{
+	struct pending_peer peer = {.fd = fd, .peer = registration->next_peer++};
+	struct client_handle handle;
+	if (!keeper_is_there())
+		tell(registration, &peer);
+	enum received got = receive(registration, fd, &handle);
+	if (got == RECEIVED_PROCESS && registration->is_nothing &&
+	    registration->is_nothing(registration->is_nothing_argument, &handle)) {
+		client_handle_close(&handle);
+		got = RECEIVED_REFUSED;
+	}
+	if (got == RECEIVED_PROCESS || got == RECEIVED_NOTHING_YET)
+		tell(registration, &peer);
+	if (got == RECEIVED_NOTHING_YET) {
+		registration_adopt(registration, fd, peer.peer, now_ms);
+		return got;
+	}
+	if (got == RECEIVED_PROCESS) {
+		*out_handle = handle;
+		out_handle->peer = peer.peer;
+	}
+	serve_no_longer(registration, &peer, got);
 	return got;
 }
 
@@ -331,12 +372,7 @@ int registration_next(struct registration *registration, int64_t now_ms, struct 
 			registration->accept_at_ms = now_ms + STARVED_MS;
 		if (fd < 0)
 			return 0;
-		const struct pending_peer peer = {.fd = fd, .peer = registration->next_peer++};
-		supervisor_tell_peer(registration->link_fd, peer.peer, fd);
-		enum received got = hear(registration, &peer, out_handle);
-		if (got == RECEIVED_NOTHING_YET)
-			registration_adopt(registration, fd, peer.peer, now_ms);
-		if (got == RECEIVED_PROCESS)
+		if (hear_new(registration, fd, now_ms, out_handle) == RECEIVED_PROCESS)
 			return 1;
 	}
 	return 0;

@@ -59,12 +59,16 @@ struct registration {
 	bool is_shut;
 	struct session session;
 	struct commands *commands; /* borrowed: where commands go; NULL: nowhere */
-	unsigned complaints;       /* lines about refused peers so far */
-	int64_t accept_at_ms;      /* no descriptors left: not before this moment */
+	/* Whether a process that has just come is gone and left nothing: nobody hears of it.  NULL: none is. */
+	bool (*is_nothing)(void *argument, const struct client_handle *handle);
+	void *is_nothing_argument;
+	unsigned complaints;  /* lines about refused peers so far */
+	int64_t accept_at_ms; /* no descriptors left: not before this moment */
 	size_t pending_count;
 	struct pending_peer {
 		int fd;
 		uint32_t peer;
+		bool is_told;        /* the supervisor has a copy */
 		int64_t deadline_ms; /* monotonic */
 	} pending[REGISTRATION_PENDING_MAX];
 };

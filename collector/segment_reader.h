@@ -22,6 +22,7 @@ struct segment_reader {
 	unsigned char *base; /* NULL: not open */
 	int fd;
 	int guard;
+	bool is_memfd; /* no file that has a name */
 	struct cprof_geometry geometry;
 };
 
@@ -31,6 +32,12 @@ struct segment_reader {
  * another version, or what mmap said.
  */
 int segment_reader_open(int fd, struct segment_reader *out_reader);
+
+/*
+ * Whether the segment behind fd, a memfd's, of a process that is gone, shows that nothing was recorded and nothing
+ * asked for.  Without mapping it, which is most of what a short process costs.  False where in doubt.
+ */
+bool segment_reader_finds_nothing(int fd);
 
 /* Unmaps and closes.  Accepts a zeroed or closed reader. */
 void segment_reader_close(struct segment_reader *reader);

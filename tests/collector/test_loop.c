@@ -101,6 +101,28 @@ Test(loop, writes_only_profiles_with_samples_for_later_processes)
 	cr_expect_eq(fake_tree_count(&tree), 3);
 }
 
+Test(loop, finds_the_samples_of_those_who_ended_before_they_were_looked_at)
+{
+	struct fake_process idle[8];
+	struct fake_process busy;
+	serve_first();
+	for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++)
+		fake_process_start(&tree, &idle[i], false);
+	fake_process_start(&tree, &busy, false);
+	uint32_t stack = fake_leaf(&busy.segments[0], 0x10);
+	fake_record(&busy.segments[0], busy.slot, stack, CPROF_KIND_CPU, ONE, 10000000);
+	for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {
+		fake_process_register(&idle[i], 'r');
+		fake_process_kill(&idle[i]);
+	}
+	fake_process_register(&busy, 'r');
+	fake_process_kill(&busy);
+	end_last(&p);
+	cr_expect_eq(fake_tree_files(&tree, "fake", &busy, ".cpu.pb.gz"), 1);
+	cr_expect_eq(fake_tree_count(&tree), 3);
+	cr_expect_str_empty(fake_tree_said(&tree));
+}
+
 Test(loop, finishes_an_image_when_its_process_execs)
 {
 	serve_first();

@@ -257,3 +257,33 @@ Test(registration, serves_those_in_the_queue_of_a_closed_door)
 	cr_expect_eq(registration_poll_fds(&registration, 0, fds), 1);
 	cr_expect_eq(fds[0].fd, -1);
 }
+
+static bool is_nothing;
+static unsigned asked;
+
+static bool answer_is_nothing(void *argument, const struct client_handle *asked_of)
+{
+	cr_expect_eq(argument, &asked);
+	cr_expect_geq(asked_of->segment_fd, 0);
+	asked++;
+	return is_nothing;
+}
+
+Test(registration, passes_over_who_left_nothing)
+{
+	open_door();
+	registration.is_nothing = answer_is_nothing;
+	registration.is_nothing_argument = &asked;
+	struct cprof_hello hello = good_hello();
+	const int fds[] = {segment.fd, (int)syscall(SYS_pidfd_open, getpid(), 0)};
+	is_nothing = true;
+	cr_expect_not(gets_in(&hello, sizeof hello, fds, 2));
+	cr_expect_eq(asked, 1);
+	hello.token[0] ^= 1;
+	cr_expect_not(gets_in(&hello, sizeof hello, fds, 2));
+	cr_expect_eq(asked, 1, "a stranger's descriptors are not looked at");
+	hello.token[0] ^= 1;
+	is_nothing = false;
+	cr_expect(gets_in(&hello, sizeof hello, fds, 2));
+	cr_expect_eq(asked, 2);
+}

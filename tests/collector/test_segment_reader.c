@@ -195,3 +195,92 @@ Test(segment_reader, guards_many_segments_at_once)
 	}
 	remove_temp(path);
 }
+
+/* Asked of the segment as it is. */
+static bool finds_nothing_with(void (*change)(struct fake_segment *fake))
+{
+	struct fake_segment fake;
+	fake_segment_create(&fake, CPROF_SEGMENT_BYTES_MIN);
+	(void)fake_thread_start(&fake);
+	change(&fake);
+	bool is_nothing = segment_reader_finds_nothing(fake.fd);
+	fake_segment_destroy(&fake);
+	return is_nothing;
+}
+
+static void leave_alone(struct fake_segment *fake)
+{
+	(void)fake;
+}
+
+static void leave_a_record(struct fake_segment *fake)
+{
+	store_relaxed(&fake_thread(fake, 0)->head, UINT64_C(1));
+}
+
+static void leave_a_total(struct fake_segment *fake)
+{
+	cr_assert(fake_total_add(fake, cprof_total_key(1, CPROF_KIND_CPU, 0), CPROF_WEIGHT_ONE, 1));
+}
+
+static void leave_half_a_total(struct fake_segment *fake)
+{
+	leave_a_total(fake);
+	store_relaxed(&fake_control(fake)->total_levels_used, UINT32_C(0));
+}
+
+static void leave_a_block(struct fake_segment *fake)
+{
+	fake_live_add(fake, 0x1000, 1, CPROF_WEIGHT_ONE, 64);
+}
+
+static void leave_a_trace(struct fake_segment *fake)
+{
+	store_relaxed(&fake_control(fake)->trace_asked, (uint32_t)CPROF_TRACE_FLIGHT);
+}
+
+static void leave_a_wish(struct fake_segment *fake)
+{
+	store_relaxed(&fake_control(fake)->snapshot_requested, UINT32_C(1));
+}
+
+static void leave_a_last_wish(struct fake_segment *fake)
+{
+	store_relaxed(&fake_control(fake)->final_requested, UINT32_C(1));
+}
+
+static void leave_a_window(struct fake_segment *fake)
+{
+	store_relaxed(&fake_control(fake)->flight_requested, UINT32_C(1));
+}
+
+static void leave_many_threads(struct fake_segment *fake)
+{
+	store_relaxed(&fake_control(fake)->threads_used, UINT32_MAX);
+}
+
+static void leave_another_version(struct fake_segment *fake)
+{
+	fake_control(fake)->version++;
+}
+
+Test(segment_reader, finds_nothing_where_nothing_was_recorded_or_asked_for)
+{
+	static void (*const changes[])(struct fake_segment *) = {
+		leave_a_record,     leave_a_total,        leave_half_a_total, leave_a_block,
+		leave_a_trace,      leave_a_wish,         leave_a_last_wish,  leave_a_window,
+		leave_many_threads, leave_another_version};
+	cr_expect(finds_nothing_with(leave_alone));
+	for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+		cr_expect_not(finds_nothing_with(changes[i]), "change %zu", i);
+	int unsealed = memfd_with(CPROF_SEGMENT_BYTES_MIN, 0);
+	cr_expect_not(segment_reader_finds_nothing(unsealed));
+	cr_expect_not(segment_reader_finds_nothing(-1));
+	close(unsealed);
+	char *path = temp_path();
+	struct fake_segment file;
+	fake_segment_create_file(&file, path, CPROF_SEGMENT_BYTES_MIN);
+	cr_expect_not(segment_reader_finds_nothing(file.fd), "its file has to be removed");
+	fake_segment_destroy(&file);
+	remove_temp(path);
+}
