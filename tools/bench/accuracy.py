@@ -8,10 +8,11 @@
     cpu     the CPU profile against `perf record` on the same run: total variation distance of the
             shares of functions, flat and with callers; two runs of perf against each other are
             the floor
-    heap    allocations at rate 1 against those of a counter behind malloc, of heaptrack and of jemalloc
+    heap    allocations at rate 1 against those of a counter behind malloc, of heaptrack and of jemalloc;
+            and those estimated at the default rate against theory
     locks   block and mutex profiles at rate 1 against the program's own clock
     stacks  how many samples of real programs have a stack that is cut or broken, or frames
-            without a name
+            without a name, and of these how many have one in the file that they are from
 
 Each part is kept in BUILD/bench/accuracy.json when it is done, so they may run one by one;
 accuracy.md has all that are there.  What cannot run here is said and left out.
@@ -20,6 +21,7 @@ accuracy.md has all that are there.  What cannot run here is said and left out.
 import bisect
 import glob
 import json
+import math
 import os
 import re
 import shutil
@@ -38,13 +40,16 @@ from run import Scratch, clean_environment
 from variants import BUILD, LIBRARY, VARIANTS
 
 _BEGIN, _END = "<!-- made by `make accuracy` -->", "<!-- end of what `make accuracy` made -->"
-PROGRAMS = ("sqlite3", "python", "compile")
+# With the amount of work that gives each enough samples for its number of functions.
+PROGRAMS = {"sqlite3": 30, "python": 120, "compile": 150}
 VICTIMS = os.path.join(BUILD, "tests", "victims")
 DIRECTORY = os.path.join(BUILD, "bench")
 SCRATCH = Scratch()
 HZ = 250
 # For the compiler and CPython: what they allocate must not hang on chance.
 EVERY_ALLOCATION = {"CPROF_CPU_HZ": "0", "PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0"}
+DEFAULT_RATE = 512 << 10
+ESTIMATES = 16
 
 
 def run(command, variant="cprof", stdin=None, **settings):
@@ -74,23 +79,34 @@ class Symbols:
 
     @staticmethod
     def _read(path):
-        """(offset in the file, name), sorted."""
+        """(offset in the file, name, size) of functions, sorted."""
         headers = subprocess.run(["readelf", "-lW", path], capture_output=True, text=True, check=False).stdout
         code = re.search(r"LOAD +0x([0-9a-f]+) 0x([0-9a-f]+) .* R E ", headers)
         shift = int(code.group(2), 16) - int(code.group(1), 16) if code else 0
         found = set()
         for options in (["-D"], []):
-            listing = subprocess.run(["nm", "--defined-only", *options, path], capture_output=True, text=True,
+            listing = subprocess.run(["nm", "-S", "--defined-only", *options, path], capture_output=True, text=True,
                                      check=False).stdout
-            found |= {(int(words[0], 16) - shift, words[2].split("@")[0])
-                      for words in map(str.split, listing.splitlines()) if len(words) == 3 and words[1] in "tTwWiu"}
+            for words in map(str.split, listing.splitlines()):
+                size = int(words.pop(1), 16) if len(words) == 4 else 0
+                if len(words) == 3 and words[1] in "tTwWiu":
+                    found.add((int(words[0], 16) - shift, words[2].split("@")[0], size))
         return sorted(found)
 
-    def name(self, path, offset):
+    def _nearest(self, path, offset):
         if path not in self._symbols:
             self._symbols[path] = self._read(path)
         at = bisect.bisect_right(self._symbols[path], (offset, "\x7f"))
-        return f"{os.path.basename(path)}:{self._symbols[path][at - 1][1] if at else '?'}"
+        return self._symbols[path][at - 1] if at else None
+
+    def name(self, path, offset):
+        symbol = self._nearest(path, offset)
+        return f"{os.path.basename(path)}:{symbol[1] if symbol else '?'}"
+
+    def has_name(self, path, offset):
+        """Whether the file itself has a name for what lies there."""
+        symbol = self._nearest(path, offset)
+        return symbol is not None and offset < symbol[0] + symbol[2]
 
 
 def perf_stacks(data, symbols):
@@ -155,8 +171,8 @@ def cpu():
     if not event:
         return "perf cannot record here.\n", []
     rows, brief, symbols = [], [], Symbols()
-    for name in PROGRAMS:
-        command, stdin = workloads.command(name, 50)
+    for name, size in PROGRAMS.items():
+        command, stdin = workloads.command(name, size)
         seen = [both_profiles(event, command, stdin, symbols) for _ in range(2)]
         row, pairs = [name, *(f"{sum(len(both[i]) for both in seen):,}" for i in (0, 1))], []
         for is_cumulative in (False, True):
@@ -185,16 +201,23 @@ def count_behind(command, stdin):
         return largest(profiles, "heap"), [int(word) for word in found.read().split()]
 
 
-def heaptrack_count(command, stdin):
-    """What heaptrack counts, or None."""
+def heaptrack_counts(command, stdin):
+    """What heaptrack counts: blocks by their size, and the bytes that were never freed; or None."""
     if not VARIANTS["heaptrack"].is_installed() or not shutil.which("heaptrack_print"):
         return None
     trace = os.path.join(SCRATCH.fresh(), "heap")
     run(["heaptrack", "-o", trace, *command], "plain", stdin, **EVERY_ALLOCATION)
-    text = "".join(subprocess.run(["heaptrack_print", "-f", path], capture_output=True, text=True, check=False).stdout
-                   for path in glob.glob(trace + ".*"))
-    calls = re.search(r"calls to allocation functions: ([0-9]+)", text)
-    return int(calls.group(1)) if calls else None
+    sizes, kept = Counter(), 0
+    for path in glob.glob(trace + ".*"):
+        subprocess.run(["heaptrack_print", "-f", path, "-H", path + ".sizes", "-F", path + ".kept", "--flamegraph-cost-type",
+                        "leaked", "--disable-builtin-suppressions", "--disable-embedded-suppressions"],
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        with open(path + ".sizes", encoding="ascii") as lines:
+            for size, count in map(str.split, lines):
+                sizes[int(size)] += int(count)
+        with open(path + ".kept", encoding="utf-8", errors="replace") as lines:
+            kept += sum(int(line.rsplit(None, 1)[1]) for line in lines)
+    return sizes, kept
 
 
 def jemalloc_counts(command, stdin):
@@ -207,24 +230,49 @@ def jemalloc_counts(command, stdin):
     return largest(out, "heap").total("alloc_objects"), int(stats.group(2)) if stats else None
 
 
+def estimates(command, stdin, sizes):
+    """
+    Bytes as estimated in each of some runs at the default rate, and the standard deviation that theory gives one:
+    a block of s bytes is seen with probability p and then counts as s/p.
+    """
+    seen = [largest(run(command, stdin=stdin, **EVERY_ALLOCATION)[0], "heap") for _ in range(ESTIMATES)]
+    chances = {size: -math.expm1(-size / DEFAULT_RATE) for size in sizes if size}
+    variance = sum(sizes[size] * size * size * (1 - p) / p for size, p in chances.items())
+    return [each.total("alloc_space") for each in seen], math.sqrt(variance)
+
+
 def heap():
-    """Counts of allocations by four who count them all."""
-    rows, brief = [], []
+    """Allocations by four who count them all, and as the default rate estimates them."""
+    rows, brief, estimated = [], [], []
     for name in PROGRAMS:
         command, stdin = workloads.command(name, 1)
         found, counted = count_behind(command, stdin)
         blocks, size = found.total("alloc_objects"), found.total("alloc_space")
-        others = [heaptrack_count(command, stdin), *jemalloc_counts(command, stdin)]
+        seen = heaptrack_counts(command, stdin)
+        theirs = [] if seen is None else [sum(seen[0].values()), sum(s * n for s, n in seen[0].items()), seen[1]]
         rows.append([name, f"{blocks:,}", f"{counted[0]:,}", f"{size:,}", f"{counted[1]:,}",
-                     *("" if n is None else f"{n:,}" for n in others)])
-        beside = "" if others[0] is None else f"; {others[0]:,} blocks by heaptrack"
+                     f"{found.total('inuse_space'):,}",
+                     *("" if n is None else f"{n:,}" for n in theirs or [None] * 3),
+                     *("" if n is None else f"{n:,}" for n in jemalloc_counts(command, stdin))])
+        beside = f"; {theirs[0]:,} blocks, {theirs[1]:,} bytes by heaptrack" if theirs else ""
         brief.append([f"what {name} allocates, every block recorded", f"{blocks:,} blocks, {size:,} bytes",
                       f"{counted[0]:,} and {counted[1]:,} by a counter behind malloc{beside}"])
+        if not seen:
+            continue
+        each, sigma = estimates(command, stdin, seen[0])
+        mean, sigma_of_mean = sum(each) / len(each), sigma / math.sqrt(len(each))
+        estimated.append([name, f"{size:,}", f"{mean:,.0f}", f"{(mean - size) / size * 100:+.1f} %",
+                          f"{sigma_of_mean / size * 100:.1f} %", f"{(mean - size) / sigma_of_mean:+.1f}"])
+        brief.append([f"the same, estimated at the default rate: mean of {len(each)} runs", f"{mean:,.0f} bytes",
+                      f"{(mean - size) / size * 100:+.1f} % of {size:,}; by theory one σ is {sigma_of_mean / size * 100:.1f} %"])
     return markdown_table(["program", "cprof: blocks", "a counter behind it", "cprof: bytes", "the counter",
-                           "heaptrack: blocks", "on jemalloc, cprof: blocks", "jemalloc: blocks"], rows) + (
-        "\nheaptrack brings the C++ library along, whose first allocation it counts, and sets other variables of the\n"
-        "environment, for which CPython allocates; jemalloc counts blocks of its own, and no realloc that stays in\n"
-        "place.\n"), brief
+                           "cprof: in use at the end", "heaptrack: blocks", "bytes", "not freed",
+                           "on jemalloc, cprof: blocks", "jemalloc: blocks"], rows) + (
+        "\nheaptrack brings the C++ library along, whose first block of 72,704 bytes it counts, and sets other variables\n"
+        "of the environment, for which CPython allocates; jemalloc counts blocks of its own, and no realloc that stays in\n"
+        "place, and has no sizes but its own classes'.\n\n") + markdown_table(
+            ["program", "bytes, all counted", f"estimated, mean of {ESTIMATES} runs", "off", "one σ of that", "in σ"],
+            estimated), brief
 
 
 # ---- locks -----------------------------------------------------------------------------
@@ -283,36 +331,42 @@ _PROGRAMS = {
 }
 
 
+_SHARES = (("cut", "samples", "cut at 128 frames"), ("broken", "samples", "broken"),
+           ("unnamed", "frames", "frames without a name"), ("missed", "frames", "though their file has one"))
+
+
+def _share(counts, what, whole, _):
+    return f"{counts[what] / max(counts[whole], 1) * 100:.2f} %"
+
+
 def stacks():
     """Of real programs, the share of samples that are cut, broken or have frames without a name."""
-    rows, total = [], Counter()
+    rows, total, symbols = [], Counter(), Symbols()
     for name in (*PROGRAMS, *_PROGRAMS):
         command, stdin = (_PROGRAMS[name], None) if name in _PROGRAMS else workloads.command(name, 10)
         if not shutil.which(command[0]):
             continue
         out, _, _ = run(command, stdin=stdin, CPROF_CPU_HZ=str(HZ))
-        samples = frames = unnamed = 0
-        marked = Counter()
+        here = Counter()
         for path in glob.glob(f"{out}/*.cpu.pb.gz"):
             found = pprof.read(path)
             for stack, values in found.samples:
-                samples += values[0]
-                frames += len(stack) * values[0]
-                unnamed += sum(not frame.functions for frame in stack) * values[0]
+                unnamed = [frame for frame in stack if not frame.functions]
+                here["samples"] += values[0]
+                here["frames"] += len(stack) * values[0]
+                here["unnamed"] += len(unnamed) * values[0]
+                here["missed"] += sum(symbols.has_name(frame.file, frame.offset) for frame in unnamed) * values[0]
             for comment in found.comments:
-                for word, mark in (("more than 128 frames", "cut"), ("could not be followed", "broken")):
-                    if word in comment:
-                        marked[mark] += int(re.search(r"\d+", comment).group())
-        if samples:
-            total.update(marked, samples=samples, frames=frames, unnamed=unnamed)
-            rows.append([name, f"{samples:,}", f"{frames / samples:.1f}", f"{marked['cut'] / samples * 100:.2f} %",
-                         f"{marked['broken'] / samples * 100:.2f} %", f"{unnamed / frames * 100:.1f} %"])
-    parts = (("cut at 128 frames", "cut", "samples"), ("broken", "broken", "samples"),
-             ("frames without a name", "unnamed", "frames"))
-    brief = [[f"{total['samples']:,} samples of {len(rows)} stripped programs: " + "; ".join(part[0] for part in parts),
-              "; ".join(f"{total[what] / max(total[of], 1) * 100:.2f} %" for _, what, of in parts), ""]]
-    return markdown_table(["program", "samples", "frames each", "cut at 128", "broken", "frames without a name"],
-                          rows), brief
+                for words, mark in (("more than 128 frames", "cut"), ("could not be followed", "broken")):
+                    if words in comment:
+                        here[mark] += int(re.search(r"\d+", comment).group())
+        if here["samples"]:
+            total.update(here)
+            rows.append([name, f"{here['samples']:,}", f"{here['frames'] / here['samples']:.1f}",
+                         *(_share(here, *part) for part in _SHARES)])
+    brief = [[f"{total['samples']:,} samples of {len(rows)} stripped programs: " + "; ".join(part[2] for part in _SHARES),
+              "; ".join(_share(total, *part) for part in _SHARES), ""]]
+    return markdown_table(["program", "samples", "frames each", *(part[2] for part in _SHARES)], rows), brief
 
 
 _PARTS = {"cpu": ("CPU time, beside perf on the same run", cpu), "heap": ("Allocations, every one counted", heap),
