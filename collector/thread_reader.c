@@ -27,10 +27,42 @@
 #define CRASHES_MAX 16
 #define DEADLINE_MS 5000
 #define GRACE_MS 1000 /* for what is under way at the deadline; half of it for threads stopped late */
+#define LATE_MS 2000  /* for all those together that did not stop at once */
 #define TICK_MS 10
 
 /* The child's exit status: all done, or there was no time for it. */
 enum { EXIT_DONE, EXIT_LATE };
+
+static void look_at(struct thread_look *look, struct thread_reading *reading)
+{
+	store_release(&reading->progress, (uint32_t)THREAD_BEGUN);
+	thread_look_at(look, reading);
+	remote_memory_set_copy(look->memory, 0, NULL, 0);
+	/* Release: who sees it done sees all of it. */
+	store_release(&reading->progress, (uint32_t)THREAD_DONE);
+	thread_stop_release_late(&look->late);
+}
+
+/*
+ * Those that did not come to a stop in time: on a busy machine they had no turn.  Now that all others
+ * have been read there is time to wait for one.
+ */
+static void look_at_late(struct thread_look *look, struct thread_readings *readings, size_t first,
+			 int64_t deadline_ms)
+{
+	int64_t until_ms = clock_monotonic_ms() + LATE_MS;
+	until_ms = until_ms < deadline_ms ? until_ms : deadline_ms;
+	for (size_t i = first; i < readings->count; i++) {
+		if (readings->items[i].error != -ETIMEDOUT)
+			continue;
+		thread_stop_await_late(&look->late, until_ms * 1000000);
+		look->late.patience_ns = (until_ms - clock_monotonic_ms()) * 1000000;
+		if (look->late.count || look->late.patience_ns <= 0)
+			break;
+		look_at(look, &readings->items[i]);
+	}
+	look->late.patience_ns = 0;
+}
 
 static _Noreturn void read_all(struct thread_look *look, struct thread_readings *readings, size_t first,
 			       int64_t deadline_ms)
@@ -44,15 +76,9 @@ static _Noreturn void read_all(struct thread_look *look, struct thread_readings 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "cprof-collector");
 	prctl(PR_SET_TIMERSLACK, 1); /* a stopped thread waits for us */
-	for (; i < readings->count && clock_monotonic_ms() < deadline_ms; i++) {
-		struct thread_reading *reading = &readings->items[i];
-		store_release(&reading->progress, (uint32_t)THREAD_BEGUN);
-		thread_look_at(look, reading);
-		remote_memory_set_copy(look->memory, 0, NULL, 0);
-		/* Release: who sees it done sees all of it. */
-		store_release(&reading->progress, (uint32_t)THREAD_DONE);
-		thread_stop_release_late(&look->late);
-	}
+	for (; i < readings->count && clock_monotonic_ms() < deadline_ms; i++)
+		look_at(look, &readings->items[i]);
+	look_at_late(look, readings, first, deadline_ms);
 	thread_stop_await_late(&look->late, (deadline_ms + GRACE_MS / 2) * 1000000);
 	_exit(i == readings->count ? EXIT_DONE : EXIT_LATE);
 }

@@ -32,7 +32,7 @@
 #include "cprof_compiler.h"
 #include "remote_memory.h"
 
-#define DEADLINE_NS INT64_C(50000000)
+#define PATIENCE_NS INT64_C(50000000)
 #define PAUSE_FIRST_NS 2000
 #define PAUSE_MAX_NS 500000
 
@@ -56,9 +56,9 @@ static int64_t now_ns(void)
 }
 
 /* Waits until it has stopped: *out_status.  -ESRCH: it has ended; -ETIMEDOUT. */
-static int wait_for_stop(pid_t tid, int *out_status)
+static int wait_for_stop(pid_t tid, int64_t patience_ns, int *out_status)
 {
-	int64_t deadline = now_ns() + DEADLINE_NS;
+	int64_t deadline = now_ns() + (patience_ns ? patience_ns : PATIENCE_NS);
 	struct timespec pause = {.tv_nsec = PAUSE_FIRST_NS};
 	for (;;) {
 		int status;
@@ -140,7 +140,9 @@ static void release(pid_t tid, int status, const struct user_regs_struct *user, 
 	bool drops_profiling = is_our_stop(status) && is_interruptible(user) && is_only_profiled(tid);
 	/* On to its delivery.  A stop of the whole process may come first. */
 	for (int i = 0; drops_profiling && is_our_stop(status) && i < STOPS_BEFORE_DELIVERY; i++) {
-		int error = ptrace(PTRACE_CONT, tid, NULL, NULL) ? -ESRCH : wait_for_stop(tid, &status);
+		int error = ptrace(PTRACE_CONT, tid, NULL, NULL)
+				    ? -ESRCH
+				    : wait_for_stop(tid, late->patience_ns, &status);
 		if (error == -ETIMEDOUT && late->count < ARRAY_LENGTH(late->tids)) {
 			(void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 			late->tids[late->count++] = tid;
@@ -181,7 +183,9 @@ int thread_stop_copy(pid_t tid, const struct thread_call *assumed, unsigned char
 		return -EBUSY;
 	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL))
 		return -errno;
-	int error = ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) ? -ESRCH : wait_for_stop(tid, &status);
+	int error = ptrace(PTRACE_INTERRUPT, tid, NULL, NULL)
+			    ? -ESRCH
+			    : wait_for_stop(tid, late->patience_ns, &status);
 	if (error == -ETIMEDOUT)
 		late->tids[late->count++] = tid;
 	if (error)

@@ -29,6 +29,7 @@ struct thread_stop {
 struct thread_stop_late {
 	pid_t tids[64];
 	size_t count;
+	int64_t patience_ns; /* what "in time" is; 0: so briefly that many of them hold up a dump little */
 };
 
 /*

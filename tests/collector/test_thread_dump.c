@@ -15,6 +15,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "dump_modules.h"
 #include "fake_segment.h"
 #include "watched_child.h"
@@ -188,7 +190,7 @@ static void expect_stack(const struct thread_dump *dump, const char *part, const
 {
 	char names[4096];
 	names_of(dump, 0, names, sizeof names);
-	cr_expect(strstr(names, part) != NULL, "'%s' is not in '%s'", part, names);
+	cr_expect(strstr(names, part) != NULL, "'%s' is not in '%s': %s", part, names, dump->comments[0]);
 	cr_expect(strstr(names, "main") != NULL, "no main in '%s'", names);
 	cr_expect_eq(dump->samples[0].stack_flags, 0, "complete: %s", names);
 	if (how)
@@ -230,6 +232,58 @@ Test(thread_dump, stops_a_thread_that_runs)
 	cr_expect_str_eq(label_of(&dump, 0, "state"), "running");
 	uint32_t turns = load_relaxed(&shared->turns);
 	WAIT_FOR(load_relaxed(&shared->turns) != turns); /* it goes on */
+	thread_dump_free(&dump);
+}
+
+/* To the first CPU that there is. */
+static void stay_on_one_cpu(void)
+{
+	cpu_set_t cpus;
+	int cpu = 0;
+	sched_getaffinity(0, sizeof cpus, &cpus);
+	while (!CPU_ISSET(cpu, &cpus))
+		cpu++;
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	sched_setaffinity(0, sizeof cpus, &cpus);
+}
+
+static void in_spin_on_one_cpu(void)
+{
+	stay_on_one_cpu();
+	in_spin();
+	STAY();
+}
+
+/* Takes that CPU away from everybody, for a while.  Whether it may. */
+static bool hog_one_cpu(int64_t ms)
+{
+	int ready[2];
+	char is_allowed = 0;
+	cr_assert_eq(pipe(ready), 0);
+	if (fork() == 0) {
+		const struct sched_param first = {.sched_priority = 1};
+		stay_on_one_cpu();
+		is_allowed = sched_setscheduler(0, SCHED_FIFO, &first) == 0;
+		int64_t end = clock_monotonic_ms() + ms;
+		(void)!write(ready[1], &is_allowed, 1);
+		while (is_allowed && clock_monotonic_ms() < end)
+			;
+		_exit(0);
+	}
+	cr_assert_eq(read(ready[0], &is_allowed, 1), 1);
+	return is_allowed;
+}
+
+/* On a busy machine it may have no turn for longer than a dump waits for one of many. */
+Test(thread_dump, waits_for_a_thread_that_has_no_turn)
+{
+	start(outer, in_spin_on_one_cpu);
+	WAIT_FOR(load_relaxed(&shared->turns) > 0);
+	if (!hog_one_cpu(400))
+		cr_skip_test("no real-time priority here");
+	struct thread_dump dump = take(NULL);
+	expect_stack(&dump, "in_spin ", "stopped for a moment");
 	thread_dump_free(&dump);
 }
 
