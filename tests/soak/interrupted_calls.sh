@@ -7,7 +7,7 @@ source "$(dirname "$0")/../integration/lib.sh"
 source "$HERE/hostile.sh"
 
 LIMIT=250
-EVERYTHING=(CPROF_CPU_HZ=1000 CPROF_HEAP_RATE=1 CPROF_BLOCK_RATE=1 CPROF_TRACE=flight)
-hostile interrupted-calls-many "$HOSTILE/interrupted_calls" "${ROUNDS:-200}"
-hostile uring-waits-many "$VICTIMS/uring_waits" "${WAITS:-2000000}"
+all=(CPROF_CPU_HZ=1000 CPROF_HEAP_RATE=1 CPROF_BLOCK_RATE=1 CPROF_TRACE=flight)
+hostile interrupted-calls-many "${all[@]}" "$HOSTILE/interrupted_calls" "${ROUNDS:-200}"
+hostile uring-waits-many "${all[@]}" "$VICTIMS/uring_waits" "${WAITS:-2000000}"
 finish
