@@ -203,6 +203,19 @@ unsigned client_read_trace(struct client *client)
 	return unread;
 }
 
+bool client_is_traced(const struct client *client)
+{
+	return load_relaxed(&segment_reader_control(&client->reader)->trace) != 0; /* a hint */
+}
+
+void client_tell_tick_rate(struct client *client, uint64_t rate)
+{
+	atomic_u64 *told = &segment_reader_control(&client->reader)->tick_rate;
+	/* Relaxed: each call of the program stands alone.  A line that its threads read is not written in vain. */
+	if (load_relaxed(told) != rate)
+		store_relaxed(told, rate);
+}
+
 void client_update_modules(struct client *client)
 {
 	module_rows_update(&client->rows, &client->reader, client->handle.root_fd);

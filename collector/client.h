@@ -49,6 +49,10 @@ void client_drain(struct client *client, struct ring_drained *out_drained);
 /* The same for a trace that is streamed: as trace_stream_tick(). */
 unsigned client_read_trace(struct client *client);
 
+/* Whether a trace is taken; then it wants to know the rate of the processor's counter (tick_rate.h). */
+bool client_is_traced(const struct client *client);
+void client_tell_tick_rate(struct client *client, uint64_t rate);
+
 /* Opens the images of objects loaded since the last call. */
 void client_update_modules(struct client *client);
 

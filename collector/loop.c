@@ -28,6 +28,7 @@
 #include "http.h"
 #include "image.h"
 #include "log.h"
+#include "tick_rate.h"
 
 /* How often rings are drained. */
 #define TICK_MIN_MS 10
@@ -55,6 +56,7 @@ struct loop {
 	struct interval *interval; /* likewise */
 	struct push *push;         /* likewise */
 	struct bell bell;
+	struct tick_rate tick_rate;
 	struct writer_dir dir;
 	struct client *clients; /* newest first */
 	int64_t started_ms;
@@ -75,6 +77,8 @@ static void drain_all(struct loop *loop)
 	for (struct client *client = loop->clients; client; client = client->next) {
 		struct ring_drained drained;
 		client_drain(client, &drained);
+		if (client_is_traced(client))
+			client_tell_tick_rate(client, tick_rate_now(&loop->tick_rate));
 		if (drained.fullest > fullest)
 			fullest = drained.fullest;
 		unsigned unread = client_read_trace(client);

@@ -25,7 +25,7 @@
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file or of where things lie: both ends must be of one build. */
-#define CPROF_SHM_VERSION 12
+#define CPROF_SHM_VERSION 13
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 
@@ -537,15 +537,16 @@ struct cprof_control {
 	/* Execution trace, see cprof_trace.h. */
 	atomic_u32 trace;           /* bits CPROF_TRACE_*; by the program at start, by the collector later */
 	uint32_t trace_chunk_count; /* by the program, at start: how many chunks are gone round in */
-	uint64_t flight_age_ns;     /* likewise: CPROF_FLIGHT_AGE */
-	atomic_u64 trace_claims;    /* claim numbers handed out */
+	atomic_u64 tick_rate;       /* by the collector: see cprof_ticks.h; 0: not known, or not to be used */
+	uint64_t flight_age_ns;     /* by the program, at start: CPROF_FLIGHT_AGE */
+	atomic_u64 trace_since_ns;  /* by the collector: when it was turned on, if not at the start */
 	atomic_u64 trace_gap_since_ns; /* not 0: everything is dropped since; cleared by the collector */
 	atomic_u32 flight_requested;   /* number of windows asked for so far; then the bell is rung */
 	atomic_u32 flight_reasons;     /* bits CPROF_FLIGHT_BY_*; taken by the collector */
 	atomic_u32 flights_done;       /* by the collector: number of the last request that was served */
 	atomic_u32 trace_asked;        /* the bits of `trace` that nobody asked for over HTTP; likewise */
 	atomic_u64 trace_tasks;        /* task ids handed out */
-	atomic_u64 trace_since_ns;     /* by the collector: when it was turned on, if not at the start */
+	atomic_u64 trace_claims; /* claim numbers handed out; on another line than what everybody reads */
 };
 _Static_assert(CPROF_COUNTER_COUNT <= 32, "counters fit");
 _Static_assert(offsetof(struct cprof_control, magic) == 0, "layout");
