@@ -17,6 +17,8 @@
 #define UNUSED __attribute__((unused))
 /* A table that is touched here and there: apart from what is in use together, see preload/sections.ld. */
 #define SPARSE __attribute__((section(".bss.sparse")))
+/* What short paths look at: in one page with the other variables that do not begin as 0. */
+#define TOGETHER __attribute__((section(".data")))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
 #define likely(x) __builtin_expect(!!(x), 1)

@@ -41,6 +41,7 @@
 #include "cprof_shm.h"
 #include "lock_waiters.h"
 #include "segment.h"
+#include "tick_clock.h"
 #include "unwind.h"
 
 /*
@@ -58,9 +59,6 @@ static ALWAYS_INLINE bool contention_is_on(void)
 void contention_follow_segment(void);
 /* It never will. */
 void contention_turn_off(void);
-
-/* Most calls that do not wait take less, and a thread that sleeps takes longer to wake up. */
-#define CONTENTION_CALL_NS_MIN UINT64_C(10000)
 
 /* A wait under way, on the waiting thread's stack. */
 struct contention_wait {
@@ -109,11 +107,6 @@ enum contention_end {
 	CONTENTION_NO_WAIT    /* it failed at once */
 };
 void contention_wait_end(struct contention_wait *wait, enum contention_end end);
-
-/* The same for a call of the C library that may block (CPROF_WAIT_READ and on). */
-void contention_call_begin(struct contention_wait *out_wait, enum cprof_wait what, const void *object,
-			   const void *function, const struct unwind_regs *regs);
-void contention_call_end(struct contention_wait *wait, enum contention_end end);
 
 /* What an error number of the pthread functions says. */
 enum contention_end contention_end_of(int error);

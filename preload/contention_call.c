@@ -1,55 +1,121 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Most calls that may block do not: a server makes them by the hundred thousand a second.
- * So both ends have a short way, which reads the clock and shows the wait, and needs no guard
- * for that.  Whatever is unusual, and each call that takes long enough to leave an event,
- * goes the way of all waits.
+ * The system call in between leaves little in the caches, so lines and pages count, of code as
+ * well: the thread's slot is touched in two lines, the process's own variables lie in one page
+ * (TOGETHER), and what may be needed only later is not prepared.
  *
  * Context: any (async-signal-safe).
  */
-#include "contention.h"
+#include "contention_call.h"
+
+#include "contention_show.h"
 #include "process.h"
 #include "real.h"
-#include "segment.h"
 #include "thread.h"
 
-/* Whether this thread's slot shows nothing, and has room for a wait. */
-static ALWAYS_INLINE bool may_show(const struct cprof_thread *slot)
+/* As any wait. */
+static COLD void begin_as_wait(struct contention_call *out_call, enum cprof_wait what, const void *object,
+			       const void *function, const uint64_t *frame)
 {
-	/* Relaxed: only this thread writes it. */
-	return slot && load_relaxed(&slot->waiting.what) == CPROF_WAIT_NONE;
+	out_call->slot = NULL;
+	unwind_regs_of_frame(frame, &out_call->regs);
+	contention_wait_begin(&out_call->wait, what, object, function, &out_call->regs);
 }
 
-HOT void contention_call_begin(struct contention_wait *out_wait, enum cprof_wait what, const void *object,
-			       const void *function, const struct unwind_regs *regs)
+static ALWAYS_INLINE bool may_show(const struct cprof_waiting *shown)
+{
+	return contention_shows_nothing(shown) && !contention_is_being_written(shown);
+}
+
+static ALWAYS_INLINE void show(struct contention_call *out_call, struct cprof_thread *slot, uint64_t ticks,
+			       uint64_t ns, enum cprof_wait what, const void *object, const void *function,
+			       const uint64_t *frame)
+{
+	const struct publication publication = {
+		.what = what,
+		.object = (uint64_t)(uintptr_t)object,
+		.since_ns = ns,
+		.function = (uint64_t)(uintptr_t)function,
+		.pc = frame[1],
+		.sp = (uint64_t)(frame + 2),
+		.fp = frame[0],
+	};
+	out_call->slot = slot;
+	out_call->start_ns = ns;
+	out_call->start_ticks = ticks;
+	out_call->frame = frame;
+	out_call->what = what;
+	out_call->object = object;
+	out_call->image = thread_private_of(slot)->image;
+	out_call->function = function;
+	contention_write_begin(&slot->waiting);
+	contention_show(&slot->waiting, &publication);
+	contention_write_end(&slot->waiting);
+}
+
+/* When it is time to look at the clock, or this is no call for the short way. */
+static COLD void begin_by_clock(struct contention_call *out_call, enum cprof_wait what, const void *object,
+				const void *function, const uint64_t *frame)
 {
 	struct cprof_thread *slot = thread_tls.slot;
-	if (unlikely(!process_is_recording() || thread_tls.state != THREAD_LIVE || !may_show(slot) ||
-		     !process_may_call())) {
-		contention_wait_begin(out_wait, what, object, function, regs);
+	if (!may_show(&slot->waiting)) {
+		begin_as_wait(out_call, what, object, function, frame);
 		return;
 	}
-	out_wait->is_watched = true;
-	out_wait->is_walked = false;
-	out_wait->what = what;
-	out_wait->object = object;
-	out_wait->image = segment_control()->pid;
-	out_wait->function = function;
-	out_wait->regs = regs;
-	out_wait->start_ns = real_monotonic_ns();
-	out_wait->rate_ns = 0; /* it is in no profile */
-	out_wait->waiters = NULL;
-	const struct publication publication = contention_publication(out_wait);
-	out_wait->slot = contention_publish(slot, &publication) ? slot : NULL;
+	uint64_t ticks = cprof_ticks();
+	uint64_t ns = tick_moment_renew(&thread_private_of(slot)->moment, &ticks);
+	show(out_call, slot, ticks, ns, what, object, function, frame);
 }
 
-HOT void contention_call_end(struct contention_wait *wait, enum contention_end end)
+/* Calls others only at its end, so that it need not save registers. */
+HOT void contention_call_begin(struct contention_call *out_call, enum cprof_wait what, const void *object,
+			       const void *function, const uint64_t *frame)
 {
-	if (unlikely(!wait->is_watched))
+	struct cprof_thread *slot = thread_tls.slot;
+	uint64_t ns;
+	if (unlikely(!slot || !process_is_recording() || !process_may_call())) {
+		begin_as_wait(out_call, what, object, function, frame);
 		return;
-	/* Of a handler that forked during the call nothing is the child's. */
-	if (unlikely(!wait->slot || !process_is_recording() || segment_control()->pid != wait->image ||
-		     real_monotonic_ns() - wait->start_ns >= CONTENTION_CALL_NS_MIN ||
-		     !contention_withdraw_only(wait->slot, wait->start_ns, wait->regs->sp)))
-		contention_wait_end(wait, end);
+	}
+	uint64_t ticks = cprof_ticks();
+	if (unlikely(!may_show(&slot->waiting) ||
+		     !tick_clock_ns(&thread_private_of(slot)->moment, ticks, &ns))) {
+		begin_by_clock(out_call, what, object, function, frame);
+		return;
+	}
+	show(out_call, slot, ticks, ns, what, object, function, frame);
+}
+
+/* What took long, or how long is not known by ticks. */
+static COLD void end_as_wait(struct contention_call *call, enum contention_end end)
+{
+	if (!call->slot) {
+		contention_wait_end(&call->wait, end);
+		return;
+	}
+	if (call->start_ticks == 0 && process_is_recording() &&
+	    real_monotonic_ns() - call->start_ns < CONTENTION_CALL_NS_MIN &&
+	    contention_withdraw_only(call->slot, call->start_ns))
+		return;
+	unwind_regs_of_frame(call->frame, &call->regs);
+	call->wait = (struct contention_wait){
+		.is_watched = true,
+		.what = call->what,
+		.object = call->object,
+		.image = call->image,
+		.function = call->function,
+		.regs = &call->regs,
+		.start_ns = call->start_ns,
+		.slot = call->slot,
+	};
+	contention_wait_end(&call->wait, end);
+}
+
+HOT void contention_call_end(struct contention_call *call, enum contention_end end)
+{
+	/* If a handler forked during the call nothing is the child's: its segment shows no such wait. */
+	if (unlikely(!call->slot || !process_is_recording() ||
+		     cprof_ticks() - call->start_ticks >= thread_private_of(call->slot)->moment.call_ticks ||
+		     !contention_withdraw_only(call->slot, call->start_ns)))
+		end_as_wait(call, end);
 }

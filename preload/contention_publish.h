@@ -46,9 +46,6 @@ bool contention_is_shown(struct cprof_thread *slot, uint64_t since_ns, uint64_t 
 /* Takes the innermost wait away and shows the one that it interrupted. False: there is none. */
 bool contention_withdraw(struct cprof_thread *slot, struct publication *out_publication);
 
-/* Takes the wait that began then, by a caller at `sp`, away.  False: it is not shown, or not alone. */
-bool contention_withdraw_only(struct cprof_thread *slot, uint64_t since_ns, uint64_t sp);
-
 /* What interrupted its owner in the middle of one of these does not come back to it. */
 void contention_mend(struct cprof_thread *slot);
 

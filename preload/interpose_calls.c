@@ -11,7 +11,7 @@
  * Context: any (async-signal-safe), as the real functions.
  */
 #include "call_list.h"
-#include "contention.h"
+#include "contention_call.h"
 #include "real.h"
 #include "trace.h"
 #include "trace_life.h"
@@ -31,15 +31,14 @@
 
 #define DEFINE_CALL(type, name, parameters, arguments, what, object, end)                         \
 	type INTERPOSED(name) parameters;                                                         \
-	static NOINLINE type traced_##name parameters                                             \
+	static NOINLINE HOT type traced_##name parameters                                         \
 	{                                                                                         \
-		struct contention_wait wait;                                                      \
-		struct unwind_regs regs;                                                          \
-		unwind_regs_of_caller(&regs);                                                     \
-		contention_call_begin(&wait, CPROF_WAIT_##what, (const void *)(intptr_t)(object), \
-				      (const void *)(uintptr_t)real.name, &regs);                 \
+		struct contention_call call;                                                      \
+		contention_call_begin(&call, CPROF_WAIT_##what, (const void *)(intptr_t)(object), \
+				      (const void *)(uintptr_t)real.name,                         \
+				      (const uint64_t *)__builtin_frame_address(0));              \
 		type result = real.name arguments;                                                \
-		contention_call_end(&wait, END_##end(result));                                    \
+		contention_call_end(&call, END_##end(result));                                    \
 		return result;                                                                    \
 	}                                                                                         \
 	DEFINE_WATCHED(type, name, parameters, arguments)

@@ -40,18 +40,12 @@ static uint32_t registered_pid;
 static bool is_first;
 static bool has_collector;
 
-/* Set before the program confines itself: system calls may kill from then on. */
-static atomic_u32 is_confined;
+TOGETHER atomic_u32 process_is_confined;
 
 void process_forbid_syscalls(void)
 {
-	store_relaxed(&is_confined, UINT32_C(1)); /* read by this process's own later calls */
+	store_relaxed(&process_is_confined, UINT32_C(1)); /* read by this process's own later calls */
 	unwind_forbid_syscalls();
-}
-
-bool process_may_call(void)
-{
-	return !load_relaxed(&is_confined); /* as above */
 }
 
 void process_set_registered(uint32_t pid, bool first, bool collected)

@@ -89,7 +89,11 @@ void process_before_confinement(void);
 
 /* From here on the program's own seccomp filter decides over every system call of ours: none is made. */
 void process_forbid_syscalls(void);
-bool process_may_call(void);
+extern atomic_u32 process_is_confined __attribute__((visibility("hidden"))); /* set by that alone */
+static ALWAYS_INLINE bool process_may_call(void)
+{
+	return !load_relaxed(&process_is_confined); /* set by an earlier call of this process */
+}
 
 /*
  * At load and in a forked child: who this is, whether it is the first process of its

@@ -17,7 +17,7 @@
 
 #include "sys.h"
 
-struct segment segment;
+TOGETHER struct segment segment;
 
 static uint64_t limit_of(int resource)
 {

@@ -94,6 +94,7 @@ void thread_attach(struct cprof_thread *slot, const struct unwind_bounds *bounds
 		store_relaxed(&slot->stack_low, bounds->low);
 		store_relaxed(&slot->stack_high, bounds->high);
 		contention_show_nothing(slot);
+		thread_private_of(slot)->image = segment_control()->pid;
 		annotate_thread_begins(slot);
 		store_release(&slot->state, (uint32_t)CPROF_THREAD_LIVE);
 	}

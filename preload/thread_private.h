@@ -9,6 +9,7 @@
 
 #include "contention_publish.h"
 #include "cprof_shm.h"
+#include "tick_clock.h"
 
 /* Its chunks of the trace, one for each nesting level. */
 struct thread_trace {
@@ -18,11 +19,14 @@ struct thread_trace {
 };
 
 struct thread_private {
+	/* One line: what is looked at by each guard, and by calls that do not wait. */
 	uint64_t holders[CPROF_SCRATCH_LEVELS]; /* where the guard of each level lies, or lay */
-	uint32_t outer_count;
-	uint32_t regions;                               /* that the thread is in */
-	struct publication outer[CONTENTION_OUTER_MAX]; /* waits that handlers' waits interrupted */
-	uint64_t task;                                  /* id of the current one, 0: none */
+	struct tick_moment moment;
+	uint32_t image;       /* the process, by pid */
+	uint32_t outer_count; /* waits that handlers' waits interrupted */
+	uint64_t task;        /* id of the current one, 0: none */
+	uint32_t regions;     /* that the thread is in */
+	struct publication outer[CONTENTION_OUTER_MAX];
 	struct thread_trace trace; /* outlives the thread, for whoever gets the slot next */
 };
 _Static_assert(sizeof(struct thread_private) <= sizeof(((struct cprof_thread *)0)->private_words),

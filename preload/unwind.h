@@ -39,14 +39,10 @@ struct unwind_bounds {
 /* The registers that a signal handler's third argument holds. */
 void unwind_regs_from_context(const ucontext_t *context, struct unwind_regs *out_regs);
 
-/*
- * The registers of the caller of the function that this is inlined into, as a
- * return address.  That function must keep a frame pointer (all of preload/ is
- * compiled with -fno-omit-frame-pointer).
- */
-static inline __attribute__((always_inline)) void unwind_regs_of_caller(struct unwind_regs *out_regs)
+/* The registers of the caller of a function that keeps a frame pointer, which is `frame`, as a return address. */
+static inline __attribute__((always_inline)) void unwind_regs_of_frame(const uint64_t *frame,
+								       struct unwind_regs *out_regs)
 {
-	const uint64_t *frame = (const uint64_t *)__builtin_frame_address(0);
 	out_regs->fp = frame[0];
 	out_regs->pc = frame[1];
 	out_regs->sp = (uint64_t)(frame + 2);
@@ -54,6 +50,12 @@ static inline __attribute__((always_inline)) void unwind_regs_of_caller(struct u
 	out_regs->pc_is_exact = false;
 	out_regs->bx_is_known = false;
 	out_regs->context = NULL;
+}
+
+/* Of the function that this is inlined into: all of preload/ is compiled with -fno-omit-frame-pointer. */
+static inline __attribute__((always_inline)) void unwind_regs_of_caller(struct unwind_regs *out_regs)
+{
+	unwind_regs_of_frame((const uint64_t *)__builtin_frame_address(0), out_regs);
 }
 
 /*

@@ -10,6 +10,7 @@
 
 #include "contention.h"
 #include "own_segment.h"
+#include "own_ticks.h"
 #include "trace.h"
 
 /* As interpose_calls.c defines them for tests. */
@@ -27,6 +28,7 @@ static int ends[2]; /* of a pipe */
 static void open_segment(void)
 {
 	own_segment_open_traced(64 << 10);
+	store_relaxed(&segment_control()->tick_rate, own_ticks_rate());
 	cr_assert_eq(pipe(ends), 0);
 }
 
@@ -100,6 +102,45 @@ Test(interpose_calls, a_read_is_shown_while_it_waits_and_told_at_its_end)
 	pthread_join(writer, NULL);
 	expect_wait(CPROF_WAIT_READ, 0, (uint64_t)ends[0]);
 	cr_expect_eq(load_relaxed(&slot->waiting.what), CPROF_WAIT_NONE);
+}
+
+/* A wait of 2 ms, of a thread that had made many calls that did not wait; its begin is right. */
+static void expect_only_the_wait(void)
+{
+	struct pollfd fds = {.fd = ends[0], .events = POLLIN};
+	char c;
+	for (int i = 0; i < 1000; i++)
+		cr_expect_eq(cprof_test_read(-1, &c, 1), -1);
+	uint64_t before = real_monotonic_ns();
+	cr_expect_eq(cprof_test_poll(&fds, 1, 2), 0);
+	uint64_t after = real_monotonic_ns();
+	expect_wait(CPROF_WAIT_POLL, CPROF_EVENT_GAVE_UP, 1);
+	const struct cprof_event *wait = last_wait();
+	cr_expect_geq(wait->a, UINT64_C(2000000));
+	cr_expect_leq(wait->time_ns, after);
+	/* What is late: see tick_clock.h; a counter's rate is known to 1 in 1000 here. */
+	cr_expect_geq(wait->time_ns - wait->a + UINT64_C(50000), before);
+}
+
+Test(interpose_calls, of_many_calls_the_one_that_waits_is_told)
+{
+	expect_only_the_wait();
+}
+
+Test(interpose_calls, so_it_is_where_nobody_knows_the_counters_rate)
+{
+	store_relaxed(&segment_control()->tick_rate, UINT64_C(0));
+	expect_only_the_wait();
+}
+
+Test(interpose_calls, so_it_is_when_the_rate_goes_and_comes)
+{
+	uint64_t rate = load_relaxed(&segment_control()->tick_rate);
+	expect_only_the_wait();
+	store_relaxed(&segment_control()->tick_rate, UINT64_C(0));
+	expect_only_the_wait();
+	store_relaxed(&segment_control()->tick_rate, rate);
+	expect_only_the_wait();
 }
 
 Test(interpose_calls, a_timeout_is_a_wait_in_vain)

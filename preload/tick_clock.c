@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread may be interrupted between the counter and the clock: what it has then is no moment.
+ *
+ * Context: any (async-signal-safe).
+ */
+#include "tick_clock.h"
+
+#include "real.h"
+#include "segment.h"
+
+/* About a microsecond: both are read in a tenth of it. */
+#define MOMENT_TICKS_MAX 4096u
+
+COLD uint64_t tick_moment_renew(struct tick_moment *moment, uint64_t *ticks)
+{
+	/* Relaxed: a rate that comes, or goes, at this moment holds from the next one on. */
+	uint64_t rate = load_relaxed(&segment_control()->tick_rate);
+	uint64_t before = *ticks;
+	uint64_t ns = real_monotonic_ns();
+	moment->ticks = 0;
+	fence_signal(); /* a handler in between finds no moment, or its own is gone */
+	if (!cprof_tick_rate_is_valid(rate)) {
+		*ticks = 0; /* calls under way still have the former rate */
+		return ns;
+	}
+	moment->ns = ns;
+	moment->rate = rate;
+	moment->call_ticks = (CONTENTION_CALL_NS_MIN << CPROF_TICK_SHIFT) / rate;
+	fence_signal();
+	if (cprof_ticks() - before < MOMENT_TICKS_MAX)
+		moment->ticks = before;
+	return ns;
+}
