@@ -300,13 +300,13 @@ static const struct remote_mapping *mapping_at(const struct remote_objects *obje
 }
 
 /*
- * Whether its code is where its headers say: not another object's, which lies there by chance.
- * Code that a program has moved to pages of its own, huge ones say, is in no file.
+ * Whether its code is where its headers say: not another object's, or the kernel's, which lies there by
+ * chance.  Code that a program has moved to pages of its own, huge ones say, is in no file.
  */
 static bool has_code(const struct remote_objects *objects, const struct remote_object *object)
 {
 	const struct remote_mapping *text = mapping_at(objects, object->text_start);
-	return text && text->is_executable &&
+	return text && text->is_executable && is_path(text, "[vdso]") == object->is_vdso &&
 	       (text->inode == 0 || (text->inode == object->inode && text->device == object->device));
 }
 
