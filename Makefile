@@ -91,8 +91,12 @@ LIBRARY_LINK := -shared -Wl,-z,noseparate-code -Wl,-Bsymbolic-functions -Wl,-son
 COLLECTOR_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Icollector -I$(GEN)
 TOOL_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Icollector -Itools -I$(GEN)
 TEST_FLAGS := $(BASE) $(SAN_FLAGS) -Iinclude -Itests/support $(if $(filter tsan,$(SAN)),-Itests/support/tsan)
+# Of what has a static library, that: each shared one, and what it needs in its turn (jemalloc: libstdc++), is time that
+# a program's start has to compete with.
+static_or_shared = $(or $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l$(2))
 # A sanitizer brings its own allocator.
-COLLECTOR_LIBS := -Wl,--as-needed $(if $(SAN),,-ljemalloc) -lprotobuf-c -lz -ldw -lelf -liberty -pthread
+COLLECTOR_LIBS := -Wl,--as-needed $(if $(SAN),,-static-libgcc $(call static_or_shared,jemalloc_pic,jemalloc) \
+	-lm) $(call static_or_shared,protobuf-c,protobuf-c) -lz -ldw -lelf -liberty -pthread
 TEST_LIBS := -Wl,--as-needed $(if $(filter tsan,$(SAN)),tests/support/tsan/criterion.c,-lcriterion) -lunwind -pthread -ldl -lm
 VICTIM_FLAGS := -O2 -g -pthread -Itests/integration/victims
 

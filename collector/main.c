@@ -36,8 +36,17 @@ static void say_nothing(void *unused, const char *text)
 	(void)text;
 }
 
-extern void (*malloc_message)(void *, const char *);
-void (*malloc_message)(void *, const char *) = say_nothing;
+extern void (*malloc_message)(void *, const char *) __attribute__((weak)); /* not with a sanitizer */
+
+static void silence_allocator(void)
+{
+	if (&malloc_message)
+		malloc_message = say_nothing;
+}
+
+/* Before the constructors, of which jemalloc's is one. */
+static void (*const before_constructors)(void)
+	__attribute__((section(".preinit_array"), used)) = silence_allocator;
 
 /* Signals whose default would end a collector that did nothing wrong. */
 static void reset_signals(void)
