@@ -8,17 +8,22 @@
  *                     stack     with one of 10 frames, seen before
  *     trace handoff CPUS  two threads that wake each other by semaphores, each time:
  *                     ns        CPU time of both; a wait and a wake, each with its stack
- *     trace queue CPUS    one thread works and puts what it has done into a queue, from which
- *                     another one takes it: some 100,000 events in a second
- *                     cpu_ms    CPU time of both, for a fixed amount of work
- *                     events    in a second: a wait of the taker is one, the signal that ends it
- *                               another; items that it finds without a wait are none
+ *     trace relay CPUS    items, each of which two threads work on in turns and hand to each
+ *                     other, under a lock and with a signal: some 100,000 events in a second
+ *                     cpu_ms    CPU time of all, for a fixed amount of work
+ *                     events    in a second: a wait for the item is one, the signal that ends
+ *                               it another
+ *                     waited    how often a thread had to wait for its item, %
  *
  * The first is the library's own code, in this process; the others are programs like any
  * other, to be run with the library and without.  CPUS is how many they get: on one, each
- * wake is a switch; on two, each thread has its own, which sleeps between two items, and
- * what the thread needs next is in no cache.  Left to the scheduler they would be moved
- * between these, by how it happens to go, and differ by more than what is to be measured.
+ * wake is a switch; on two, the two threads have one each, and what one wrote is in the other's
+ * cache.  Left to the scheduler they would be moved between these, by how it happens to go, and
+ * differ by more than what is to be measured.
+ *
+ * Who has handed an item over has nothing to do before it comes back.  So nearly each turn begins
+ * with a wait, and a wake ends it, which cost many times what is to be measured: with a queue, from which a
+ * thread takes what it finds, there were half as many or twice as many from one run to the next.
  *
  * Context: benchmarks.
  */
@@ -41,10 +46,11 @@
 #define EVENTS 20000
 #define DEPTH 10
 #define HANDOFFS 40000
-#define ITEMS 60000
-/* Steps of a multiplication each waits for, between two items: about 19 us. */
-#define STEPS 22000
-/* Locks that nobody wants, between two items. */
+#define ITEMS 3     /* more than CPUs: these have always something to do, and do not sleep */
+#define TURNS 15000 /* of each thread with its item */
+/* Steps of a multiplication, each of which waits for the one before, in a turn: about 16 us. */
+#define STEPS 19000
+/* Locks that nobody wants, in a turn. */
 #define LOCKS 10
 
 /* The stack's bounds are known, as those of threads that the library saw begin. */
@@ -187,26 +193,18 @@ static void measure_handoff(void)
 	printf("ns %.1f\n", (double)(bench_ns(CLOCK_PROCESS_CPUTIME_ID) - start) / (2 * HANDOFFS));
 }
 
-static pthread_mutex_t queue_mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t queue_filled = PTHREAD_COND_INITIALIZER;
-static unsigned queued, waits; /* under the mutex */
+static struct item {
+	pthread_mutex_t mutex;
+	pthread_cond_t comes[2]; /* to the one, or the other */
+	int whose;
+	unsigned waits;
+} items[ITEMS];
 
-static void *take_items(void *unused)
-{
-	other_begins();
-	for (unsigned taken = 0; taken < ITEMS; taken++) {
-		pthread_mutex_lock(&queue_mutex);
-		for (; queued == 0; waits++)
-			pthread_cond_wait(&queue_filled, &queue_mutex);
-		queued--;
-		pthread_mutex_unlock(&queue_mutex);
-	}
-	return unused;
-}
+static pthread_barrier_t all_begin;
 
-static uint64_t make_item(uint64_t x)
+static uint64_t work(uint64_t x)
 {
-	static pthread_mutex_t own = PTHREAD_MUTEX_INITIALIZER;
+	pthread_mutex_t own = PTHREAD_MUTEX_INITIALIZER;
 	for (int i = 0; i < STEPS; i++) {
 		x = x * UINT64_C(0x9e3779b97f4a7c15) + 1;
 		BENCH_OPAQUE(x);
@@ -219,29 +217,59 @@ static uint64_t make_item(uint64_t x)
 	return x;
 }
 
-static void measure_queue(void)
+/* `place`: two for each item, one for each of its threads. */
+static void *relay(void *place)
 {
-	pthread_t taker;
+	long number = (long)(intptr_t)place;
+	struct item *item = &items[number / 2];
+	int me = number % 2;
 	uint64_t x = 1;
-	start_other(take_items, &taker);
-	uint64_t start = bench_ns(CLOCK_PROCESS_CPUTIME_ID), wall = bench_wall_ns();
-	for (int i = 0; i < ITEMS; i++) {
-		x = make_item(x);
-		pthread_mutex_lock(&queue_mutex);
-		queued++;
-		pthread_mutex_unlock(&queue_mutex);
-		pthread_cond_signal(&queue_filled);
+	pin_thread(me);
+	pthread_barrier_wait(&all_begin);
+	for (int i = 0; i < TURNS; i++) {
+		pthread_mutex_lock(&item->mutex);
+		for (; item->whose != me; item->waits++)
+			pthread_cond_wait(&item->comes[me], &item->mutex);
+		pthread_mutex_unlock(&item->mutex);
+		x = work(x);
+		pthread_mutex_lock(&item->mutex);
+		item->whose = !me;
+		pthread_mutex_unlock(&item->mutex);
+		pthread_cond_signal(&item->comes[!me]);
 	}
-	pthread_join(taker, NULL);
+	return NULL;
+}
+
+static void measure_relay(void)
+{
+	pthread_t threads[2 * ITEMS];
+	unsigned waits = 0;
+	pthread_barrier_init(&all_begin, NULL, 2 * ITEMS + 1);
+	for (int i = 0; i < ITEMS; i++) {
+		pthread_mutex_init(&items[i].mutex, NULL);
+		pthread_cond_init(&items[i].comes[0], NULL);
+		pthread_cond_init(&items[i].comes[1], NULL);
+	}
+	for (int i = 0; i < 2 * ITEMS; i++)
+		if (pthread_create(&threads[i], NULL, relay, (void *)(intptr_t)i) != 0)
+			exit(1);
+	pthread_barrier_wait(&all_begin);
+	uint64_t start = bench_ns(CLOCK_PROCESS_CPUTIME_ID), wall = bench_wall_ns();
+	for (int i = 0; i < 2 * ITEMS; i++)
+		pthread_join(threads[i], NULL);
+	double seconds = (double)(bench_wall_ns() - wall) / 1e9;
 	printf("cpu_ms %.2f\n", (double)(bench_ns(CLOCK_PROCESS_CPUTIME_ID) - start) / 1e6);
-	printf("events %.0f\n", 2.0 * waits * 1e9 / (double)(bench_wall_ns() - wall));
+	for (int i = 0; i < ITEMS; i++)
+		waits += items[i].waits;
+	printf("events %.0f\n", 2.0 * waits / seconds);
+	printf("waited %.1f\n", 100.0 * waits / (2 * ITEMS * TURNS));
 }
 
 int main(int argc, char **argv)
 {
 	cpu_count = argc == 3 ? atoi(argv[2]) : 0;
-	if (cpu_count > 0 && strcmp(argv[1], "queue") == 0) {
-		measure_queue();
+	if (cpu_count > 0 && strcmp(argv[1], "relay") == 0) {
+		measure_relay();
 		return 0;
 	}
 	if (cpu_count > 0 && strcmp(argv[1], "handoff") == 0) {
