@@ -16,8 +16,12 @@
 #include "cprof_compiler.h"
 #include "cprof_ticks.h"
 
-/* Most calls that do not wait take less, and a thread that sleeps takes longer to wake up. */
-#define CONTENTION_CALL_NS_MIN UINT64_C(10000)
+/*
+ * Most calls that do not wait take less, also of those that send through the loopback device, and
+ * a thread that sleeps takes about as long to wake up.  Go's scheduler, too, takes a call for one
+ * that blocks after 20 us (sysmon, in its proc.go).
+ */
+#define CONTENTION_CALL_NS_MIN UINT64_C(20000)
 
 struct tick_moment {
 	uint64_t ticks; /* 0: none is known */

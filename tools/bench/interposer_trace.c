@@ -22,7 +22,7 @@
 
 #define THREADS 64u
 #define EVENTS 2048u
-#define CALL_NS_MIN 10000u
+#define CALL_NS_MIN 20000u
 
 static struct event {
 	uint64_t kind, time_ns, delay_ns, object;
