@@ -22,7 +22,10 @@ struct arrivals {
 	int64_t rest_until_ms;  /* nobody but the first process is looked for before; see arrivals_rest() */
 };
 
-/* Begins where a former worker was.  What `inheritance` holds of clients is the caller's; `commands` are borrowed. */
+/*
+ * Begins where a former worker was.  What `inheritance` holds of clients is the caller's; `commands`
+ * are borrowed.
+ */
 void arrivals_init(struct arrivals *arrivals, int listen_fd, const struct session *session,
 		   struct commands *commands, const struct inheritance *inheritance);
 void arrivals_fini(struct arrivals *arrivals);

@@ -30,7 +30,10 @@ struct image_content {
 void image_content_init(struct image_content *content, int fd, int debug_fd);
 void image_content_fini(struct image_content *content);
 
-/* Reads what there is, once, before what follows is asked.  `path`: for messages of libdwfl's, and to find debug files. */
+/*
+ * Reads what there is, once, before what follows is asked.  `path`: for messages of libdwfl's, and to
+ * find debug files.
+ */
 void image_content_load(struct image_content *content, const char *path);
 
 /* As image_symbolise(), and not remembered. */

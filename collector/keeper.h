@@ -14,8 +14,8 @@
 #include <stdbool.h>
 
 /*
- * Called by a worker's main thread, before there are others and before it accepts anybody.  Without one, which is no
- * error, that gap is open.
+ * Called by a worker's main thread, before there are others and before it accepts anybody.  Without
+ * one, which is no error, that gap is open.
  */
 void keeper_start(int link_fd);
 

@@ -34,8 +34,9 @@ struct segment_reader {
 int segment_reader_open(int fd, struct segment_reader *out_reader);
 
 /*
- * Whether the segment behind fd, a memfd's, of a process that is gone, shows that nothing was recorded and nothing
- * asked for.  Without mapping it, which is most of what a short process costs.  False where in doubt.
+ * Whether the segment behind fd, a memfd's, of a process that is gone, shows that nothing was recorded
+ * and nothing asked for.  Without mapping it, which is most of what a short process costs.  False where
+ * in doubt.
  */
 bool segment_reader_finds_nothing(int fd);
 

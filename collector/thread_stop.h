@@ -33,10 +33,10 @@ struct thread_stop_late {
 };
 
 /*
- * Stops the thread, copies, and lets it go on.  `assumed`: the call that the decision
- * was made for; a thread that is found elsewhere is let go at once (-EAGAIN).
- * Other errors: -EBUSY: another thread might notice; -EPERM (also where somebody else traces it), -ESRCH, -ETIMEDOUT: it
- * did not come to a stop in time; it is then in `late`.
+ * Stops the thread, copies, and lets it go on.  `assumed`: the call that the decision was made for; a
+ * thread that is found elsewhere is let go at once (-EAGAIN). Other errors: -EBUSY: another thread
+ * might notice; -EPERM (also where somebody else traces it), -ESRCH, -ETIMEDOUT: it did not come to a
+ * stop in time; it is then in `late`.
  */
 int thread_stop_copy(pid_t tid, const struct thread_call *assumed, unsigned char *stack, size_t capacity,
 		     struct thread_stop_late *late, struct thread_stop *out_stop);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Encoded one after the other from one model, into the files: a trace may be large, and
- * none of its forms is in memory as a whole, unless the disk is full.  Numbers are shared with the profiles' snapshots, see snapshot.c.
+ * Encoded one after the other from one model, into the files: a trace may be large, and none of its
+ * forms is in memory as a whole, unless the disk is full.  Numbers are shared with the profiles'
+ * snapshots, see snapshot.c.
  *
  * Context: see trace_file.h.
  */

@@ -67,7 +67,10 @@ enum cprof_event_kind {
 	CPROF_EVENT_CPU = 6,
 	/* Live heap, estimated: a: change in bytes (two's complement); stack of an allocation, else 0. */
 	CPROF_EVENT_HEAP = 7,
-	/* a: pid of the child, 0: not known; text: path of the program that it is or is about to be, if known; stack. */
+	/*
+	 * a: pid of the child, 0: not known; text: path of the program that it is or is about to be, if
+	 * known; stack.
+	 */
 	CPROF_EVENT_FORK = 8,
 	/* About to exec: text: path; stack. */
 	CPROF_EVENT_EXEC = 9,

@@ -15,9 +15,10 @@
  * the last expiry is counted too, and P/2, the mean of P - u, is taken off again: so
  * any number of changes leaves the expectation of the sum where it belongs.
  *
- * The signal cuts no call short that SA_RESTART does not restart: from Linux 5.9 on the kernel looks at the
- * timers on the way out of the call (CONFIG_POSIX_CPU_TIMERS_TASK_WORK), and a timer of CPU time does not expire
- * while its thread sleeps.  Only io_uring looks at them within a call, see uring_wait.h.
+ * The signal cuts no call short that SA_RESTART does not restart: from Linux 5.9 on the kernel looks at
+ * the timers on the way out of the call (CONFIG_POSIX_CPU_TIMERS_TASK_WORK), and a timer of CPU time
+ * does not expire while its thread sleeps.  Only io_uring looks at them within a call, see
+ * uring_wait.h.
  *
  * Context: any (async-signal-safe).
  */

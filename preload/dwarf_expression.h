@@ -44,13 +44,16 @@ struct dwarf_term {
 /* A register by its DWARF number.  Returns 0, or -ENOENT if its value is not known. */
 int dwarf_machine_register(const struct dwarf_machine *machine, uint64_t reg, uint64_t *out_value);
 
-/* Consumes the expression.  Returns 0; -EAGAIN if the value depends on more than a term can say; -EINVAL if malformed. */
+/*
+ * Consumes the expression.  Returns 0; -EAGAIN if the value depends on more than a term can say;
+ * -EINVAL if malformed.
+ */
 int dwarf_expression_fold(struct dwarf_cursor *expression, uint64_t pc, struct dwarf_term *out_term);
 
 /*
- * Consumes the expression.  `initial` is pushed first (DW_CFA_expression pushes the CFA; DW_CFA_def_cfa_expression
- * does not care).  Returns 0; -EINVAL if malformed; -EFAULT if memory could not be
- * read; -ENOENT if a register is not known.
+ * Consumes the expression.  `initial` is pushed first (DW_CFA_expression pushes the CFA;
+ * DW_CFA_def_cfa_expression does not care).  Returns 0; -EINVAL if malformed; -EFAULT if memory could
+ * not be read; -ENOENT if a register is not known.
  */
 int dwarf_expression_evaluate(struct dwarf_cursor *expression, const struct dwarf_machine *machine,
 			      uint64_t initial, uint64_t *out_value);

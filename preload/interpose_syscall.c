@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * syscall(2): libseccomp loads its filter through it; Rust's standard library, C++20's
- * atomic waits, abseil and folly wait through it; Rust's io_uring waits by it, see
- * uring_wait.h.  Every other call is passed on by a jump.  The header declares it variadic; its callers always have these seven words in
+ * syscall(2): libseccomp loads its filter through it; Rust's standard library, C++20's atomic waits,
+ * abseil and folly wait through it; Rust's io_uring waits by it, see uring_wait.h.  Every other call is
+ * passed on by a jump.  The header declares it variadic; its callers always have these seven words in
  * place.
  *
  * Context: as the real function.

@@ -229,7 +229,10 @@ struct real {
 	long (*syscall)(long, long, long, long, long, long, long);
 	/* libc's own, whoever interposes it: such a one may tell another time, and may lock. */
 	int (*clock_gettime)(clockid_t, struct timespec *);
-	/* libc's own, if pthread_cond_wait and sem_wait are: else NULL, what they wait for may be made otherwise. */
+	/*
+	 * libc's own, if pthread_cond_wait and sem_wait are: else NULL, what they wait for may be made
+	 * otherwise.
+	 */
 	int (*pthread_cond_init)(pthread_cond_t *, const pthread_condattr_t *);
 	/* operator new is the next allocator's own; else it calls malloc and counts there. */
 	bool cxx_counts;

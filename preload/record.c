@@ -22,7 +22,10 @@
 #define SLOT_UNIT_BYTES 8192u
 _Static_assert(sizeof(struct cprof_thread) % (2 * SLOT_UNIT_BYTES) == SLOT_UNIT_BYTES, "no division needed");
 
-/* Walks behind the frames that are there already, and interns all of them.  The memo (or NULL) learns what is whole. */
+/*
+ * Walks behind the frames that are there already, and interns all of them.  The memo (or NULL) learns
+ * what is whole.
+ */
 static ALWAYS_INLINE uint32_t walk_and_intern(const struct guard *guard, uint32_t frame_count,
 					      const struct unwind_regs *regs, struct stack_memo *memo)
 {

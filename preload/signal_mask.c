@@ -19,7 +19,10 @@
 #define KERNEL_SIGSET_BYTES 8
 #define BIT_OF(number) (UINT64_C(1) << ((number)-1))
 #define SIGPROF_BIT BIT_OF(SIGPROF)
-/* Not a witness: SIGPROF itself, what cannot be blocked, and libc's own two, which it never blocks for a program. */
+/*
+ * Not a witness: SIGPROF itself, what cannot be blocked, and libc's own two, which it never blocks for
+ * a program.
+ */
 #define NO_WITNESS (SIGPROF_BIT | BIT_OF(SIGKILL) | BIT_OF(SIGSTOP) | BIT_OF(32) | BIT_OF(33))
 
 static uint64_t word_of(const sigset_t *set)

@@ -88,7 +88,10 @@ static bool add_word(struct stack_memo *memo, const struct guard *guard, uint64_
 	return true;
 }
 
-/* Where the value of the frame pointer came from, when it is used: START, a place in the stack, or NOTED already. */
+/*
+ * Where the value of the frame pointer came from, when it is used: START, a place in the stack, or
+ * NOTED already.
+ */
 #define START 0u
 #define NOTED 1u
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether nobody but us can have ended the wait has to be certain: a handler of the program's
- * may have run between the call and ours (it blocks SIGPROF, say), and a program that waits
- * until that handler set a flag would wait for ever.  The interrupted context does not
- * tell.  So a wait is only resumed in a program that never had a handler, by what it asked
- * libc for, and has none, by what the kernel says; those for faults aside.  Such a program is the one that does not
- * expect EINTR.
+ * Whether nobody but us can have ended the wait has to be certain: a handler of the program's may have
+ * run between the call and ours (it blocks SIGPROF, say), and a program that waits until that handler
+ * set a flag would wait for ever.  The interrupted context does not tell.  So a wait is only resumed in
+ * a program that never had a handler, by what it asked libc for, and has none, by what the kernel says;
+ * those for faults aside.  Such a program is the one that does not expect EINTR.
  *
  * The call then has had no effect: of a call that submitted something the kernel returns how
  * much, and where there is a completion, 0 (io_uring_enter and io_cqring_wait in the kernel's

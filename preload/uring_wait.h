@@ -18,8 +18,9 @@
 void uring_wait_note_action(int number, const struct sigaction *action);
 
 /*
- * In the handler of one of our timers' signals, behind a call that gave -EINTR: if all that it did
- * was to end such a wait, the wait goes on after the handler.  Bit n-1 of `own_signals`: signal n has a handler of ours.
+ * In the handler of one of our timers' signals, behind a call that gave -EINTR: if all that it did was
+ * to end such a wait, the wait goes on after the handler.  Bit n-1 of `own_signals`: signal n has a
+ * handler of ours.
  */
 void uring_wait_resume(ucontext_t *context, uint64_t own_signals);
 
