@@ -218,10 +218,22 @@ EXPORT HOT void *INTERPOSED(realloc)(void *block, size_t size)
 	return real.realloc(block, size);
 }
 
-/* Not the real one: glibc's calls realloc, which would count twice. */
+static bool is_first; /* written at load, when there is one thread */
+
+void heap_set_first(bool first)
+{
+	is_first = first;
+}
+
+/*
+ * Where realloc is ours it counts, which another allocator's reallocarray would not have it do.  Else
+ * the real one: glibc's calls the program's own realloc, by whose free the block will be freed.
+ */
 EXPORT void *INTERPOSED(reallocarray)(void *block, size_t count, size_t size)
 {
 	size_t bytes;
+	if (!is_first)
+		return real.reallocarray(block, count, size);
 	if (unlikely(__builtin_mul_overflow(count, size, &bytes))) {
 		errno = ENOMEM;
 		return NULL;

@@ -33,6 +33,9 @@ bool heap_probe_end(const void *block, uint64_t countdown);
 /* Between begin and end: whether anything was noted so far. */
 bool heap_probe_has_noted(void);
 
+/* At load: whether the program's malloc and realloc are ours.  Until then they are taken for somebody else's. */
+void heap_set_first(bool first);
+
 /* In a forked child: no probe is under way. */
 void heap_probe_forget(void);
 

@@ -26,6 +26,7 @@
 #include "control.h"
 #include "cprof_compiler.h"
 #include "environment.h"
+#include "interpose_malloc.h"
 #include "interpose_thread.h"
 #include "launch.h"
 #include "modules.h"
@@ -236,7 +237,9 @@ static atomic_u32 *load(void)
 		return NULL;
 	}
 	refuse_huge_pages();
-	control_set_heap_state(rebind_malloc());
+	bool is_malloc_ours = rebind_malloc();
+	heap_set_first(is_malloc_ours);
+	control_set_heap_state(is_malloc_ours);
 	measure_main_stack();
 	modules_init();
 	wait_counts_learn();

@@ -62,6 +62,8 @@ expect_equal "own malloc: one line says that there is no heap profile" "1 1" \
 	"$(grep -c 'heap' "$TMP/stderr" || true) $(wc -l <"$TMP/stderr")"
 expect_profile own_malloc cpu "own malloc"
 expect_equal "own malloc: no heap profile" "" "$(compgen -G "$OUT/own_malloc.*.heap.pb.gz" || true)"
+expect_equal "own malloc, not profiled: exit status" 0 \
+	"$(status_of profiled CPROF_MATCH=another "$VICTIMS/own_malloc" 1)"
 
 # Sampled: |estimate - truth| <= 4 standard errors; the victim computes the variance of the
 # Horvitz-Thompson estimate, sum of s^2 (1-p)/p with p = 1 - exp(-s/rate), from its own sizes.

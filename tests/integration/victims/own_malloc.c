@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program that brings its own malloc, as some do: the loader finds it before any
- * preloaded one.  Burns CPU for the milliseconds given.
+ * preloaded one.  Burns CPU for the milliseconds given.  It leaves reallocarray() to libc, whose
+ * block is to be of its own malloc all the same: else the status is 1.
  *
  * Context: test program.
  */
@@ -46,5 +47,6 @@ int main(int argc, char **argv)
 	strcpy(text, "done\n");
 	own_work((argc > 1 ? strtoll(argv[1], NULL, 10) : 100) * 1000000);
 	text = realloc(text, 200);
-	return write(1, text, 5) != 5;
+	text = reallocarray(text, 20, 20);
+	return write(1, text, 5) != 5 || text < arena || text >= arena + sizeof arena;
 }
