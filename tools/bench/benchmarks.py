@@ -191,7 +191,7 @@ BENCHMARKS = (
               ("plain", "plain_again", "cprof", "cprof_flight", "interposer_trace"),
               {"cpu_ms": Metric("CPU time", "ms"), "events": Metric("waits and wakes", "/s", more_is_better=True),
                "waited": Metric("turns that began with a wait", "%", more_is_better=True)},
-              _program("trace", "relay"), rounds=25, points=_CPUS, point_title="CPUs"),
+              _program("trace", "relay"), rounds=15, points=_CPUS, point_title="CPUs"),
     Benchmark("annotate", "what a program says by cprof.h, and a call that might block", ("plain", "cprof", "cprof_flight"),
               {"region": Metric("begin and end of a region", "ns"), "labels": Metric("a label pushed and popped", "ns"),
                "read": Metric("a read that fails at once", "ns")}, _program("annotate"), rounds=9),
