@@ -49,14 +49,21 @@ Test(tick_rate, is_told_where_the_kernel_uses_the_counter_itself)
 		cr_expect_eq(rate, 0);
 }
 
+/* After a first span. */
+static uint64_t first_rate(struct tick_rate *self)
+{
+	(void)tick_rate_now(self);
+	rest();
+	uint64_t rate = tick_rate_now(self);
+	if (rate == 0)
+		cr_skip_test("the kernel's clock is another one here");
+	return rate;
+}
+
 Test(tick_rate, is_measured_anew_when_the_two_have_parted)
 {
 	struct tick_rate self = {0};
-	(void)tick_rate_now(&self);
-	rest();
-	uint64_t rate = tick_rate_now(&self);
-	if (rate == 0)
-		cr_skip_test("the kernel's clock is another one here");
+	(void)first_rate(&self);
 	/* As if the machine had slept for most of ten seconds, which only one of them counts. */
 	self.begin_ns -= UINT64_C(10000000000);
 	cr_expect_eq(tick_rate_now(&self), 0);
@@ -67,11 +74,7 @@ Test(tick_rate, is_measured_anew_when_the_two_have_parted)
 Test(tick_rate, stays_through_the_next_span)
 {
 	struct tick_rate self = {0};
-	(void)tick_rate_now(&self);
-	rest();
-	uint64_t rate = tick_rate_now(&self);
-	if (rate == 0)
-		cr_skip_test("the kernel's clock is another one here");
+	uint64_t rate = first_rate(&self);
 	self.begin_ns -= UINT64_C(10000000000);
 	self.begin_ticks -= (UINT64_C(10000000000) << CPROF_TICK_SHIFT) / rate;
 	expect_right(tick_rate_now(&self));
