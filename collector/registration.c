@@ -304,10 +304,17 @@ void registration_adopt(struct registration *registration, int fd, uint32_t peer
 }
 
 /* Hears one peer.  Its end, unless it has said nothing yet. */
-static enum received hear(struct registration *registration, const struct pending_peer *peer,
+static enum received hear(struct registration *registration, struct pending_peer *peer,
 			  struct client_handle *out_handle)
 {
 	enum received got = receive(registration, peer->fd, out_handle);
+	if (got == RECEIVED_PROCESS && registration->is_nothing &&
+	    registration->is_nothing(registration->is_nothing_argument, out_handle)) {
+		client_handle_close(out_handle);
+		got = RECEIVED_REFUSED;
+	}
+	if (got == RECEIVED_PROCESS || got == RECEIVED_NOTHING_YET)
+		tell(registration, peer);
 	if (got == RECEIVED_NOTHING_YET)
 		return got;
 	if (got == RECEIVED_PROCESS)
@@ -316,38 +323,10 @@ static enum received hear(struct registration *registration, const struct pendin
 	return got;
 }
 
-/* Hears one who has just connected. */
-static enum received hear_new(struct registration *registration, int fd, int64_t now_ms,
-			      struct client_handle *out_handle)
-{
-	struct pending_peer peer = {.fd = fd, .peer = registration->next_peer++};
-	struct client_handle handle;
-	if (!keeper_is_there())
-		tell(registration, &peer);
-	enum received got = receive(registration, fd, &handle);
-	if (got == RECEIVED_PROCESS && registration->is_nothing &&
-	    registration->is_nothing(registration->is_nothing_argument, &handle)) {
-		client_handle_close(&handle);
-		got = RECEIVED_REFUSED;
-	}
-	if (got == RECEIVED_PROCESS || got == RECEIVED_NOTHING_YET)
-		tell(registration, &peer);
-	if (got == RECEIVED_NOTHING_YET) {
-		registration_adopt(registration, fd, peer.peer, now_ms);
-		return got;
-	}
-	if (got == RECEIVED_PROCESS) {
-		*out_handle = handle;
-		out_handle->peer = peer.peer;
-	}
-	serve_no_longer(registration, &peer, got);
-	return got;
-}
-
 int registration_next(struct registration *registration, int64_t now_ms, struct client_handle *out_handle)
 {
 	for (size_t i = 0; i < registration->pending_count;) {
-		const struct pending_peer peer = registration->pending[i];
+		struct pending_peer peer = registration->pending[i];
 		enum received got = hear(registration, &peer, out_handle);
 		if (got == RECEIVED_NOTHING_YET && now_ms < peer.deadline_ms) {
 			i++;
@@ -372,7 +351,13 @@ int registration_next(struct registration *registration, int64_t now_ms, struct 
 			registration->accept_at_ms = now_ms + STARVED_MS;
 		if (fd < 0)
 			return 0;
-		if (hear_new(registration, fd, now_ms, out_handle) == RECEIVED_PROCESS)
+		struct pending_peer peer = {.fd = fd, .peer = registration->next_peer++};
+		if (!keeper_is_there())
+			tell(registration, &peer);
+		enum received got = hear(registration, &peer, out_handle);
+		if (got == RECEIVED_NOTHING_YET)
+			registration_adopt(registration, fd, peer.peer, now_ms);
+		if (got == RECEIVED_PROCESS)
 			return 1;
 	}
 	return 0;
