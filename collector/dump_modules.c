@@ -34,16 +34,21 @@ static bool is_cprof(const struct profile_module *row, const struct profile_modu
 	return row ? row->flags & CPROF_MODULE_IS_CPROF : slash && strcmp(slash, "/libcprof.so") == 0;
 }
 
-static struct image *open_image(const struct remote_object *object, const struct profile_module *module,
-				int root_fd)
+static struct image *open_image(pid_t pid, const struct remote_object *object,
+				const struct profile_module *module, int root_fd)
 {
 	struct image_source source = {.path = module->path,
 				      .root_fd = root_fd,
+				      .pid = (uint32_t)pid,
 				      .device = object->device,
 				      .inode = object->inode,
 				      .build_id = module->build_id,
 				      .build_id_bytes = module->build_id_bytes,
-				      .flags = module->flags};
+				      .flags = module->flags,
+				      .bias = object->bias,
+				      .start = object->start,
+				      .text_start = object->text_start,
+				      .text_end = object->text_end};
 	return image_open(&source);
 }
 
@@ -91,7 +96,8 @@ int dump_modules_build(struct arena *arena, const struct remote_objects *objects
 		const struct profile_module *row = row_of(rows, module);
 		if (is_cprof(row, module))
 			module->flags |= CPROF_MODULE_IS_CPROF;
-		module->image = row && row->image ? row->image : open_image(object, module, root_fd);
+		module->image = row && row->image ? row->image
+						  : open_image(objects->pid, object, module, root_fd);
 	}
 	*out_modules = (struct dump_modules){.items = items, .count = count, .objects = objects};
 	return 0;

@@ -3,7 +3,8 @@
  * ELF objects that the profiled processes have loaded, opened once and shared by all
  * processes of the tree (by build id, else by device and inode).  Opening keeps the file
  * readable even if it is deleted or replaced afterwards; symbols are read at the first
- * question.  A file that nobody runs any more is let go some time later: it may be on a
+ * question.  A file that is gone before it was opened is looked for where it is mapped.  One that nobody
+ * runs any more is let go some time later: it may be on a
  * file system that somebody wants to unmount, or one of thousands.
  *
  * Context: collector, main thread.
@@ -22,6 +23,9 @@ struct image_source {
 	const uint8_t *build_id;
 	uint32_t build_id_bytes;
 	uint32_t flags; /* CPROF_MODULE_IS_* */
+	/* Where `pid` has it in memory, should there be no file any more; 0: not known. */
+	uint64_t bias, start;
+	uint64_t text_start, text_end;
 };
 
 /*

@@ -11,6 +11,7 @@
 #include <elf.h>
 #include <elfutils/libdwelf.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <libelf.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "image_memory.h"
 #include "root_file.h"
 
 #define VDSO_BYTES_MAX ((size_t)1 << 20)
@@ -85,30 +87,63 @@ static int open_running(uint32_t pid, struct stat *out_stat)
 	return pid ? root_file_open(-1, path, 0, out_stat) : -ENOENT;
 }
 
+/* Whatever is mapped has this name, for those who may CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN. */
+static int open_mapped(const struct image_source *source, struct stat *out_stat)
+{
+	char path[80];
+	snprintf(path, sizeof(path), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, source->pid,
+		 source->text_start, source->text_end);
+	return source->pid && source->text_end ? root_file_open(-1, path, 0, out_stat) : -ENOENT;
+}
+
+enum place { IN_ITS_ROOT, IN_OUR_ROOT, RUNNING, MAPPED, IN_MEMORY, PLACE_COUNT };
+
+static int open_at(enum place place, const struct image_source *source, struct stat *out_stat)
+{
+	switch (place) {
+	case IN_ITS_ROOT:
+		return source->root_fd < 0 ? -ENOENT
+					   : root_file_open(source->root_fd, source->path, 0, out_stat);
+	case IN_OUR_ROOT:
+		return root_file_open(-1, source->path, 0, out_stat);
+	case RUNNING:
+		return open_running(source->pid, out_stat);
+	case MAPPED:
+		return open_mapped(source, out_stat);
+	default:
+		return source->build_id_bytes ? image_memory_open(source) : -ENOENT;
+	}
+}
+
+static int open_own_vdso(const struct image_source *source)
+{
+	struct stat unused = {0};
+	int fd = source->build_id_bytes ? open_vdso() : -ENOENT;
+	if (fd < 0 || is_the_file(fd, &unused, source))
+		return fd;
+	close(fd);
+	return -ESTALE;
+}
+
+/*
+ * A process that did chroot, or is gone, loaded its files from where we still are: our own
+ * root is tried too, and what is found there proves itself in the same way.  Where no path leads to it
+ * any more, the process may still have it.
+ */
 int image_file_open(const struct image_source *source)
 {
 	struct stat st = {0};
-	bool is_vdso = source->flags & CPROF_MODULE_IS_VDSO;
-	if (is_vdso && !source->build_id_bytes)
-		return -ENOENT;
-	/*
-	 * A process that did chroot, or is gone, loaded its files from where we still are:
-	 * our own root is tried too, and what is found there proves itself in the same way.
-	 */
 	int result = -ENOENT;
-	for (int i = source->root_fd < 0 ? 1 : 0; i < 3; i++) {
-		int fd = is_vdso  ? open_vdso()
-			 : i == 0 ? root_file_open(source->root_fd, source->path, 0, &st)
-			 : i == 1 ? root_file_open(-1, source->path, 0, &st)
-				  : open_running(source->pid, &st);
+	if (source->flags & CPROF_MODULE_IS_VDSO)
+		return open_own_vdso(source);
+	for (enum place place = IN_ITS_ROOT; place < PLACE_COUNT; place++) {
+		int fd = open_at(place, source, &st);
 		if (fd >= 0 && is_the_file(fd, &st, source))
 			return fd;
 		if (fd >= 0)
 			close(fd);
-		if (i < 2)
+		if (place == IN_OUR_ROOT)
 			result = fd >= 0 ? -ESTALE : fd;
-		if (is_vdso)
-			break;
 	}
 	return result;
 }

@@ -77,7 +77,11 @@ static int insert(struct module_rows *rows, const struct segment_reader *reader,
 				      .inode = row->inode,
 				      .build_id = module.build_id,
 				      .build_id_bytes = module.build_id_bytes,
-				      .flags = row->flags};
+				      .flags = row->flags,
+				      .bias = row->bias,
+				      .start = row->image_start,
+				      .text_start = row->text_start,
+				      .text_end = row->text_end};
 	module.image = image_open(&source);
 	image_hold(module.image);
 	memmove(grown + at + 1, grown + at, (rows->count - at) * sizeof *grown);

@@ -334,7 +334,7 @@ static int find_objects(struct remote_objects *objects, struct remote_memory *me
 
 int remote_objects_read(struct remote_memory *memory, struct remote_objects *out_objects)
 {
-	struct remote_objects objects = {0};
+	struct remote_objects objects = {.pid = memory->pid};
 	char link[64];
 	char executable[4096];
 	size_t size = 0;

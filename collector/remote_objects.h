@@ -46,6 +46,7 @@ struct remote_object {
 };
 
 struct remote_objects {
+	pid_t pid;
 	struct remote_object *items; /* sorted by start */
 	size_t count;
 	struct remote_mapping *mappings; /* sorted by start */

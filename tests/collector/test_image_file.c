@@ -6,11 +6,17 @@
  * Context: tests.
  */
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <link.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fixture.h"
@@ -129,6 +135,122 @@ Test(image_file, stays_readable_when_the_file_is_gone)
 	struct image *image = image_probe_open("full");
 	fixture_run("rm full; echo replaced >full");
 	cr_expect_str_eq(image_probe_frames(image, hidden), "hidden_one(hidden_one)");
+}
+
+/* ---- a file that is gone before it was opened ------------------------------------------------- */
+
+/* Loads the library here, and removes its file: as a row of the module table says it. */
+static struct image_source load_and_remove(void)
+{
+	static uint8_t id[CPROF_BUILD_ID_MAX];
+	char range[64] = "";
+	struct link_map *map = dlopen(fixture_path("full"), RTLD_NOW);
+	cr_assert_not_null(map, "%s", dlerror());
+	struct image_source source = {.path = fixture_path("full"),
+				      .root_fd = -1,
+				      .pid = (uint32_t)getpid(),
+				      .build_id = id,
+				      .build_id_bytes = fixture_build_id("full", id),
+				      .bias = map->l_addr,
+				      .start = map->l_addr};
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[4096];
+	while (fgets(line, sizeof line, maps))
+		if (strstr(line, fixture_path("full")) && strstr(line, " r-xp "))
+			snprintf(range, sizeof range, "%.60s", line);
+	fclose(maps);
+	cr_assert_eq(sscanf(range, "%lx-%lx", &source.text_start, &source.text_end), 2);
+	fixture_run("mv full kept");
+	return source;
+}
+
+/* As most collectors are: without the right to follow the links of map_files. */
+static void become_ordinary(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[2] = {0};
+	cr_assert_eq(syscall(SYS_capset, &header, none), 0);
+}
+
+Test(image_file, finds_a_file_that_is_gone_by_its_mapping)
+{
+	char link[96];
+	uint64_t hidden = image_probe_build_library();
+	struct image_source source = load_and_remove();
+	snprintf(link, sizeof link, "/proc/self/map_files/%lx-%lx", source.text_start, source.text_end);
+	int fd = open(link, O_RDONLY);
+	if (fd < 0)
+		cr_skip_test("no right to follow the links of map_files");
+	close(fd);
+	struct image *image = image_open(&source);
+	cr_assert_not_null(image);
+	cr_expect_str_eq(image_probe_frames(image, hidden), "hidden_one(hidden_one)");
+}
+
+Test(image_file, takes_exported_names_from_the_memory_of_a_process)
+{
+	uint64_t hidden = image_probe_build_library();
+	struct image_source source = load_and_remove();
+	become_ordinary();
+	struct image *image = image_open(&source);
+	cr_assert_not_null(image);
+	cr_expect_str_eq(image_probe_frames_of(image, "kept", "exported_one"), "exported_one(exported_one)");
+	cr_expect_str_eq(image_probe_frames_of(image, "kept", "exported_two"), "exported_two(exported_two)");
+	cr_expect_str_eq(image_probe_frames(image, hidden), "");
+	cr_expect_not(image_has_lines(image));
+}
+
+Test(image_file, takes_nothing_from_memory_that_is_another_object)
+{
+	image_probe_build_library();
+	struct image_source source = load_and_remove();
+	uint8_t other[CPROF_BUILD_ID_MAX];
+	memcpy(other, source.build_id, sizeof other);
+	other[0] ^= 1;
+	become_ordinary();
+	const uint64_t start = source.start;
+	source.start = 4096;
+	cr_expect_null(image_open(&source), "nothing is mapped there");
+	source.start = (uint64_t)(uintptr_t)other & ~UINT64_C(4095);
+	cr_expect_null(image_open(&source), "no object");
+	source.start = start;
+	source.bias += 4096;
+	cr_expect_null(image_open(&source), "not where it is said to be");
+	source.bias -= 4096;
+	source.build_id = other;
+	cr_expect_null(image_open(&source));
+}
+
+/* The program may do with its memory what it likes while it is read: any byte of it may be wrong. */
+Test(image_file, survives_damaged_memory, .timeout = 120)
+{
+	image_probe_build_library();
+	struct image_source source = load_and_remove();
+	become_ordinary();
+	const size_t size = 20480;
+	unsigned char *copy = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned seed = 7;
+	unsigned opened = 0;
+	cr_assert_neq((void *)copy, MAP_FAILED);
+	const int64_t moved_by = (int64_t)((uintptr_t)copy - source.start);
+	struct iovec to = {.iov_base = copy, .iov_len = size};
+	for (int round = 0; round < 300; round++) {
+		struct iovec from = {.iov_base = (void *)(uintptr_t)source.start, .iov_len = size};
+		cr_assert_eq(process_vm_readv(getpid(), &to, 1, &from, 1, 0), (ssize_t)size);
+		struct image_source damaged = source;
+		damaged.start = (uint64_t)((int64_t)damaged.start + moved_by);
+		damaged.bias = (uint64_t)((int64_t)damaged.bias + moved_by);
+		int count = round ? 1 + rand_r(&seed) % 30 : 0;
+		/* Mostly of what is read first: the headers. */
+		for (int i = 0; i < count; i++)
+			copy[(size_t)rand_r(&seed) % (i % 2 ? 1024 : size)] = (unsigned char)rand_r(&seed);
+		struct image *image = image_open(&damaged);
+		opened += image != NULL;
+		for (uint64_t address = 0x1000; image && address < 0x1200; address += 16)
+			image_probe_frames(image, address);
+		image_close_all();
+	}
+	cr_expect_gt(opened, 0);
 }
 
 Test(image_file, does_not_die_with_a_file_that_is_cut_in_place)

@@ -4,11 +4,12 @@
 /*
  * Loads libraries, uses them, unloads them.
  *
- *     dlopen_host MILLISECONDS [delete] LIBRARY...
+ *     dlopen_host MILLISECONDS [delete | lose] LIBRARY...
  *
  * Each LIBRARY is loaded, its plugin_work and plugin_allocates called (10 blocks of
  * 700 bytes, 4 freed), and unloaded; so a later one may get the addresses of an
- * earlier one.  With `delete` each file is removed while it is in use, and stays
+ * earlier one.  With `delete` each file is removed before anything of it is called, with `lose`
+ * it says "using LIBRARY" and waits until somebody has removed the file; both stay
  * loaded.  A library that does not exist is tried first.
  *
  * Context: test program.
@@ -23,7 +24,17 @@
 
 static void *blocks[10];
 
-FRAME int use(const char *path, int64_t ns, int delete)
+enum mode { UNLOAD, DELETE, LOSE };
+
+static void wait_until_lost(const char *path)
+{
+	printf("using %s\n", path);
+	fflush(stdout);
+	while (access(path, F_OK) == 0)
+		usleep(1000);
+}
+
+FRAME int use(const char *path, int64_t ns, enum mode mode)
 {
 	void *library = dlopen(path, RTLD_NOW);
 	if (!library)
@@ -32,15 +43,17 @@ FRAME int use(const char *path, int64_t ns, int delete)
 	void *(*allocates)(size_t) = (void *(*)(size_t))dlsym(library, "plugin_allocates");
 	if (!work || !allocates)
 		return 2;
+	if (mode == DELETE && unlink(path))
+		return 3;
 	for (int i = 0; i < 10; i++)
 		blocks[i] = allocates(700);
 	for (int i = 0; i < 4; i++)
 		free(blocks[i]);
 	work(ns / 2);
-	if (delete && unlink(path))
-		return 3;
+	if (mode == LOSE)
+		wait_until_lost(path);
 	work(ns / 2);
-	if (!delete && dlclose(library))
+	if (mode == UNLOAD && dlclose(library))
 		return 4;
 	return 0;
 }
@@ -50,14 +63,15 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 9;
 	const int64_t ns = strtoll(argv[1], NULL, 10) * 1000000;
-	const int delete = !strcmp(argv[2], "delete");
+	const enum mode mode = !strcmp(argv[2], "delete") ? DELETE : !strcmp(argv[2], "lose") ? LOSE : UNLOAD;
+	const int first = mode == UNLOAD ? 2 : 3;
 	if (dlopen("/nonexistent.so", RTLD_NOW) || !strstr(dlerror(), "nonexistent"))
 		return 8;
-	for (int i = 2 + delete; i < argc; i++) {
-		const int status = use(argv[i], ns, delete);
+	for (int i = first; i < argc; i++) {
+		const int status = use(argv[i], ns, mode);
 		if (status)
 			return status;
 	}
-	printf("still loaded %d\n", dlopen(argv[2 + delete], RTLD_NOW | RTLD_NOLOAD) != NULL);
+	printf("still loaded %d\n", dlopen(argv[first], RTLD_NOW | RTLD_NOLOAD) != NULL);
 	return 0;
 }
