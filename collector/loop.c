@@ -69,6 +69,21 @@ struct loop {
 
 /* ---- ticks --------------------------------------------------------------------------------- */
 
+/* Tells all who are traced; it is measured only where there is one. */
+static void tell_tick_rate(struct loop *loop)
+{
+	uint64_t rate = 0;
+	bool is_asked = false;
+	for (struct client *client = loop->clients; client; client = client->next) {
+		if (!client_is_traced(client))
+			continue;
+		if (!is_asked)
+			rate = tick_rate_now(&loop->tick_rate);
+		is_asked = true;
+		client_tell_tick_rate(client, rate);
+	}
+}
+
 /* Drains everybody and sets the pace. */
 static void drain_all(struct loop *loop)
 {
@@ -77,14 +92,13 @@ static void drain_all(struct loop *loop)
 	for (struct client *client = loop->clients; client; client = client->next) {
 		struct ring_drained drained;
 		client_drain(client, &drained);
-		if (client_is_traced(client))
-			client_tell_tick_rate(client, tick_rate_now(&loop->tick_rate));
 		if (drained.fullest > fullest)
 			fullest = drained.fullest;
 		unsigned unread = client_read_trace(client);
 		if (unread > trace_fullest)
 			trace_fullest = unread;
 	}
+	tell_tick_rate(loop);
 	if (fullest > RING_FILLS_FAST || trace_fullest > TRACE_FILLS_FAST)
 		loop->tick_ms = loop->tick_ms / 2 > TICK_MIN_MS ? loop->tick_ms / 2 : TICK_MIN_MS;
 	else if (fullest > 0 || trace_fullest > 0)
