@@ -35,9 +35,10 @@ bool trace_parts_are_made(struct trace_parts *parts, int options)
 	if (ended == 0 || (ended < 0 && errno == EINTR))
 		return true;
 	parts->maker = 0;
-	/* It would fail again. */
+	/* It would fail again: what waits is nobody's any more. */
 	if (ended > 0 && status) {
 		parts->may_wait = false;
+		parts->waiting = 0;
 		log_error("a part of a trace is not made: %s; its .trace-spool stays, see `cprof recover`",
 			  WIFSIGNALED(status) ? "who made it was killed" : "it could not be written");
 	}

@@ -25,7 +25,7 @@
 struct trace_parts {
 	pid_t maker;      /* the child that makes a part's files, 0: none */
 	bool may_wait;    /* there may be one that nobody makes */
-	uint32_t waiting; /* how many there are */
+	uint32_t waiting; /* how many there are that will be made */
 };
 
 /* Whether a child is at it; one that has failed is said.  `options`: of waitpid(). */

@@ -435,6 +435,21 @@ Test(trace_stream, closes_a_part_while_another_is_made)
 	cr_expect(fake_files_inode(&files, "fake.7.2.trace") != 0);
 }
 
+/* A trace is not cut for those. */
+Test(trace_stream, waits_for_no_part_that_nobody_will_make)
+{
+	tick();
+	pid_t maker = fork();
+	if (maker == 0)
+		_exit(1);
+	stream.parts = (struct trace_parts){.maker = maker, .may_wait = true, .waiting = 100};
+	cr_expect(not(trace_parts_are_made(&stream.parts, 0)));
+	fake_tracer_events(&thread, 3 * FULL, 1000);
+	tick();
+	cr_expect(eq(u64, stream.spool.note.cut_ns, 0));
+	cr_expect(eq(u64, spooled(), 2 * FULL));
+}
+
 /* The end comes while there is much that no part was made of yet. */
 Test(trace_stream, makes_no_part_of_what_is_written_already)
 {
