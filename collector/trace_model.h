@@ -58,6 +58,7 @@ struct trace_wake {
 	uint32_t stack;
 	uint32_t first_woken; /* wait; TRACE_NONE: none */
 	uint8_t what;
+	bool is_by_tid; /* the target is a tid, else as pthread_kill names it */
 };
 
 /* A mutex that threads had to wait for. */

@@ -106,8 +106,10 @@ static void add_wake(struct trace_model *model, const struct trace_event *event,
 /* A signal wakes who waits for it, if it is to come here. */
 static void add_signal(struct trace_model *model, const struct trace_event *event)
 {
-	bool is_to_thread = event->flags & CPROF_EVENT_TO_THREAD;
-	if (is_to_thread ? event->a == 0 : event->a != model->input->pid && event->a != 0)
+	bool is_by_tid = event->flags & CPROF_EVENT_TO_TID;
+	bool is_to_thread = is_by_tid || event->flags & CPROF_EVENT_TO_THREAD;
+	uint64_t process = is_by_tid ? event->b : is_to_thread ? 0 : event->a;
+	if ((is_to_thread && event->a == 0) || (process != 0 && process != model->input->pid))
 		return;
 	model->wakes[model->wake_count++] = (struct trace_wake){.time_ns = event->time_ns,
 								.object = event->what,
@@ -115,7 +117,8 @@ static void add_signal(struct trace_model *model, const struct trace_event *even
 								.thread = event->thread,
 								.stack = event->stack,
 								.first_woken = TRACE_NONE,
-								.what = CPROF_WAIT_SIGNAL};
+								.what = CPROF_WAIT_SIGNAL,
+								.is_by_tid = is_by_tid};
 }
 
 static int take_event(struct trace_pass *pass, struct trace_event *event)

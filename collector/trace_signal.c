@@ -27,6 +27,10 @@ static void other_side(const struct trace_event *event, char *out_text, size_t s
 		snprintf(out_text, size, " from process %" PRIu64, event->a);
 	else if (event->kind == CPROF_EVENT_SIGNAL_TAKEN)
 		return;
+	else if (event->flags & CPROF_EVENT_TO_TID && event->b)
+		snprintf(out_text, size, " to thread %" PRIu64 " of process %" PRIu64, event->a, event->b);
+	else if (event->flags & CPROF_EVENT_TO_TID)
+		snprintf(out_text, size, " to thread %" PRIu64, event->a);
 	else if (event->flags & CPROF_EVENT_TO_THREAD)
 		snprintf(out_text, size, " to thread 0x%" PRIx64, event->a);
 	else if (target == -1)

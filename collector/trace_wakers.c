@@ -125,6 +125,11 @@ static uint32_t find_token(const struct sweep *sweep, const struct trace_wait *w
 	return found;
 }
 
+static bool is_for_another(const struct trace_wake *wake, const struct trace_model_thread *thread)
+{
+	return wake->target && wake->target != (wake->is_by_tid ? thread->tid : thread->self);
+}
+
 /*
  * The kernel does not tell which kill() the signal is of that a waiter gets; so an arrow is drawn
  * where no other is in question.  Signals of one number that are sent while one is pending may
@@ -135,7 +140,7 @@ static uint32_t find_token(const struct sweep *sweep, const struct trace_wait *w
 static uint32_t find_sent(struct sweep *sweep, const struct trace_wait *wait)
 {
 	const struct trace_wake *wakes = sweep->model->wakes;
-	uint64_t self = sweep->model->threads[wait->thread].self;
+	const struct trace_model_thread *thread = &sweep->model->threads[wait->thread];
 	uint32_t found = TRACE_NONE;
 	uint32_t first = sweep->wake_count;
 	uint32_t count = 0;
@@ -147,7 +152,7 @@ static uint32_t find_sent(struct sweep *sweep, const struct trace_wait *wait)
 		if (wake->time_ns < sweep->took_ns)
 			break;
 		first--;
-		if (!sweep->left[index] || (wake->target && wake->target != self))
+		if (!sweep->left[index] || is_for_another(wake, thread))
 			continue;
 		if (wake->time_ns < wait->begin_ns) {
 			may_be_pending = true;

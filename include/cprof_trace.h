@@ -87,7 +87,7 @@ enum cprof_event_kind {
 	CPROF_EVENT_TEXT = 15,
 	/*
 	 * About to send a signal: what: its number; a: to whom, as kill() takes it (two's complement),
-	 * or a pthread_t; flags; stack.
+	 * or a thread, see the flags; b: pid of the process of a tid, 0: not said; flags; stack.
 	 */
 	CPROF_EVENT_SIGNAL = 16,
 	/*
@@ -103,6 +103,7 @@ enum cprof_event_kind {
 
 /* Flags of a signal. */
 #define CPROF_EVENT_TO_THREAD 1u /* one of this process, by its pthread_t */
+#define CPROF_EVENT_TO_TID 2u    /* by its tid */
 
 /*
  * One event.  `head` is stored last, with release order: kind | what << 8 | flags << 16 |

@@ -116,6 +116,17 @@ DEFINE_SIGNALLING(pthread_kill, (pthread_t thread, int number), (thread, number)
 DEFINE_SIGNALLING(pthread_sigqueue, (pthread_t thread, int number, const union sigval value),
 		  (thread, number, value), trace_life_signals_thread, number, (uint64_t)thread)
 
+EXPORT int INTERPOSED(tgkill)(pid_t process, pid_t thread, int number)
+{
+	real_resolve();
+	if (!real.tgkill) {
+		errno = ENOSYS;
+		return -1;
+	}
+	TRACE_LIFE_NOTE(tgkill, trace_life_signals_tid, number, (uint32_t)thread, (uint32_t)process);
+	return real.tgkill(process, thread, number);
+}
+
 /* ---- the end, rights, libraries ------------------------------------------------------------------ */
 
 EXPORT void INTERPOSED(_exit)(int status)

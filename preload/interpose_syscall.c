@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * syscall(2): libseccomp loads its filter through it; Rust's standard library, C++20's atomic waits,
- * abseil and folly wait through it; Rust's io_uring waits by it, see uring_wait.h.  Every other call is
- * passed on by a jump.  The header declares it variadic; its callers always have these seven words in
+ * abseil and folly wait through it; Rust's io_uring waits by it, see uring_wait.h; who knows a thread by
+ * its tid signals it by it.  Every other call is passed on by a jump.  The header declares it variadic; its callers always have these seven words in
  * place.
  *
  * Context: as the real function.
@@ -19,6 +19,7 @@
 #include "process.h"
 #include "real.h"
 #include "sys.h"
+#include "trace_life.h"
 
 #ifndef SYS_futex_waitv /* Linux 5.16 */
 #define SYS_futex_waitv 449
@@ -120,6 +121,30 @@ static NOINLINE long futex_syscall(long number, long a, long b, long c, long d, 
 	return real.syscall(number, a, b, c, d, e, f);
 }
 
+static bool is_signalling(long number)
+{
+	return number == SYS_kill || number == SYS_tkill || number == SYS_tgkill;
+}
+
+/* The kernel takes ints, whatever else is in the words. */
+static void note_signal(const struct trace_life_call *call, long number, long a, long b, long c)
+{
+	if (number == SYS_kill)
+		trace_life_signals(call, (int)b, (pid_t)a);
+	else if (number == SYS_tkill)
+		trace_life_signals_tid(call, (int)b, (uint32_t)a, 0);
+	else
+		trace_life_signals_tid(call, (int)c, (uint32_t)b, (uint32_t)a);
+}
+
+static NOINLINE long signalling_syscall(long number, long a, long b, long c)
+{
+	struct trace_life_call call = {.function = (const void *)(uintptr_t)real.syscall};
+	unwind_regs_of_caller(&call.regs);
+	note_signal(&call, number, a, b, c);
+	return real.syscall(number, a, b, c, 0, 0, 0);
+}
+
 static long with_errno(long result)
 {
 	if (!sys_is_error(result))
@@ -155,5 +180,7 @@ long syscall_of_words(long number, long a, long b, long c, long d, long e, long 
 		return futex_syscall(number, a, b, c, d, e, f);
 	if (number == SYS_io_uring_enter)
 		return uring_enter_syscall(a, b, c, d, e, f);
+	if (unlikely(trace_is_on()) && is_signalling(number))
+		return signalling_syscall(number, a, b, c);
 	return real.syscall(number, a, b, c, d, e, f);
 }

@@ -118,6 +118,7 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(int, raise, (int))                                                                     \
 	X(int, pthread_kill, (pthread_t, int))                                                   \
 	X(int, pthread_sigqueue, (pthread_t, int, const union sigval))                           \
+	X(int, tgkill, (pid_t, pid_t, int)) /* may be NULL: since glibc 2.30 */                  \
 	X(int, dlclose, (void *))                                                                \
 	X(void, _exit, (int))                                                                    \
 	X(int, setuid, (uid_t))                                                                  \

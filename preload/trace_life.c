@@ -147,7 +147,8 @@ void trace_life_execs_at(const struct trace_life_call *call, int fd, const char 
 	trace_life_execs(call, path);
 }
 
-static void add_signal(const struct trace_life_call *call, int number, uint64_t target, uint32_t flags)
+static void add_signal(const struct trace_life_call *call, int number, uint64_t target, uint64_t process,
+		       uint32_t flags)
 {
 	struct guard guard;
 	/* Number 0 only asks whether there is somebody. */
@@ -157,18 +158,24 @@ static void add_signal(const struct trace_life_call *call, int number, uint64_t 
 						  .what = (uint32_t)number,
 						  .flags = flags,
 						  .stack = stack_of(&guard, call),
-						  .a = target});
+						  .a = target,
+						  .b = process});
 	guard_leave(&guard);
 }
 
 void trace_life_signals(const struct trace_life_call *call, int number, int64_t target)
 {
-	add_signal(call, number, (uint64_t)target, 0);
+	add_signal(call, number, (uint64_t)target, 0, 0);
 }
 
 void trace_life_signals_thread(const struct trace_life_call *call, int number, uint64_t thread)
 {
-	add_signal(call, number, thread, CPROF_EVENT_TO_THREAD);
+	add_signal(call, number, thread, 0, CPROF_EVENT_TO_THREAD);
+}
+
+void trace_life_signals_tid(const struct trace_life_call *call, int number, uint32_t tid, uint32_t pid)
+{
+	add_signal(call, number, tid, pid, CPROF_EVENT_TO_TID);
 }
 
 /* Who sent it; 0: the kernel did, or it is not known. */

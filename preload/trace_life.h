@@ -39,6 +39,8 @@ void trace_life_execs_at(const struct trace_life_call *call, int fd, const char 
 /* About to send a signal, which may be its last: to `target`, as kill() takes it, or to a thread. */
 void trace_life_signals(const struct trace_life_call *call, int number, int64_t target);
 void trace_life_signals_thread(const struct trace_life_call *call, int number, uint64_t thread);
+/* By its tid, in the process `pid`, which is not said if it is 0. */
+void trace_life_signals_tid(const struct trace_life_call *call, int number, uint32_t tid, uint32_t pid);
 
 /* The call has taken a signal that it waited for (number 0 or less: none), of which `info`, if any, tells. */
 void trace_life_takes_signal(const struct trace_life_call *call, int number, const siginfo_t *info);

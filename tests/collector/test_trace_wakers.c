@@ -45,6 +45,12 @@ static void add_pthread_kill(uint32_t thread, int number, uint64_t at_ms, uint64
 		   .what = (uint32_t)number, .flags = CPROF_EVENT_TO_THREAD, .a = target);
 }
 
+static void add_tgkill(uint32_t thread, int number, uint64_t at_ms, uint64_t tid, uint64_t process)
+{
+	FAKE_EVENT(threads[thread], .at = at_ms * FAKE_MS, .kind = CPROF_EVENT_SIGNAL,
+		   .what = (uint32_t)number, .flags = CPROF_EVENT_TO_TID, .a = tid, .b = process);
+}
+
 /* As the library records it: what was taken lies within the wait. */
 static void add_sigwait(uint32_t thread, int number, uint64_t from_ms, uint64_t until_ms, uint64_t sender)
 {
@@ -92,6 +98,22 @@ Test(trace_wakers, a_signal_for_another_thread_or_process_ends_nothing)
 	build();
 	cr_expect_eq(sent_at_ms(0, 1170), 0);
 	cr_expect_eq(sent_at_ms(0, 1210), 1200);
+}
+
+Test(trace_wakers, a_signal_that_names_a_tid_ends_the_wait_of_that_thread)
+{
+	add_tgkill(1, SIGUSR1, 1140, 100, 77);
+	add_tgkill(1, SIGUSR1, 1150, 102, OWN_PID);
+	add_tgkill(1, SIGUSR1, 1160, 0, OWN_PID);
+	add_sigwait(0, SIGUSR1, 1100, 1170, 0);
+	add_tgkill(1, SIGUSR1, 1200, 100, OWN_PID);
+	add_sigwait(0, SIGUSR1, 1180, 1210, 0);
+	add_tgkill(1, SIGUSR1, 1250, 100, 0);
+	add_sigwait(0, SIGUSR1, 1220, 1260, 0);
+	build();
+	cr_expect_eq(sent_at_ms(0, 1170), 0);
+	cr_expect_eq(sent_at_ms(0, 1210), 1200);
+	cr_expect_eq(sent_at_ms(0, 1260), 1250);
 }
 
 Test(trace_wakers, what_another_process_sent_has_no_arrow)

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,6 +78,19 @@ APART static void kills_thread(void)
 	pthread_kill(pthread_self(), SIGCHLD);
 }
 
+APART static void kills_tid(void)
+{
+	tgkill(getpid(), gettid(), SIGCHLD);
+}
+
+APART static void calls_kernel(void)
+{
+	syscall(SYS_kill, getpid(), SIGWINCH);
+	syscall(SYS_tkill, gettid(), SIGURG);
+	syscall(SYS_tgkill, getpid(), gettid(), SIGCONT);
+	syscall(SYS_tgkill, getpid(), gettid(), 0);
+}
+
 /* Sent by a child. */
 APART static pid_t takes(const sigset_t *set)
 {
@@ -111,6 +125,8 @@ int main(void)
 	kills();
 	raises();
 	kills_thread();
+	kills_tid();
+	calls_kernel();
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR2);

@@ -201,6 +201,26 @@ static void prepare(enum kind kind)
 	}
 }
 
+/* By another name of its each time. */
+static void signal_waiter(void)
+{
+	static unsigned turn;
+	switch (turn++ % 4) {
+	case 0:
+		tgkill(getpid(), waiters[0].tid, SIGUSR2);
+		break;
+	case 1:
+		pthread_kill(waiters[0].thread, SIGUSR2);
+		break;
+	case 2:
+		syscall(SYS_tgkill, getpid(), waiters[0].tid, SIGUSR2);
+		break;
+	default:
+		syscall(SYS_tkill, waiters[0].tid, SIGUSR2);
+		break;
+	}
+}
+
 static __attribute__((noinline)) void let_go(enum kind kind)
 {
 	switch (kind) {
@@ -238,7 +258,7 @@ static __attribute__((noinline)) void let_go(enum kind kind)
 		kill(getpid(), SIGUSR2);
 		break;
 	case SIGWAITINFO:
-		pthread_kill(waiters[0].thread, SIGUSR2);
+		signal_waiter();
 		break;
 	default:
 		break;
