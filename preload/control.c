@@ -10,16 +10,13 @@
 #include <time.h>
 
 #include "config.h"
+#include "interpose_malloc.h"
 #include "segment.h"
 #include "segment_file.h"
 #include "session.h"
 #include "sys.h"
 #include "text.h"
 #include "trace.h"
-
-/* Set at load. */
-static enum cprof_heap_state heap_state;
-static bool is_heap_available;
 
 uint64_t control_clock_ns(clockid_t clock)
 {
@@ -28,23 +25,18 @@ uint64_t control_clock_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-void control_set_heap_state(bool is_available)
-{
-	is_heap_available = is_available;
-	heap_state = config.heap_rate_bytes == 0 ? CPROF_HEAP_OFF
-		     : is_available              ? CPROF_HEAP_ON
-						 : CPROF_HEAP_UNAVAILABLE;
-}
-
 void control_fill(uint32_t pid, bool is_first, uint64_t clock_base_ns)
 {
 	struct cprof_control *control = segment_control();
+	enum cprof_heap_state heap_state = config.heap_rate_bytes == 0 ? CPROF_HEAP_OFF
+					   : heap_is_first()           ? CPROF_HEAP_ON
+								       : CPROF_HEAP_UNAVAILABLE;
 	control->magic = CPROF_MAGIC;
 	control->version = CPROF_SHM_VERSION;
 	control->pid = pid;
 	control->is_first = is_first;
 	control->heap_state = heap_state;
-	control->is_heap_available = is_heap_available;
+	control->is_heap_available = heap_is_first();
 	control->start_realtime_ns = control_clock_ns(CLOCK_REALTIME);
 	control->start_monotonic_ns = control_clock_ns(CLOCK_MONOTONIC);
 	memcpy(control->token, session.token, sizeof control->token);

@@ -13,9 +13,6 @@
 
 #include "cprof_shm.h"
 
-/* At load: whether this image's allocations reach us; its forked children's likewise. */
-void control_set_heap_state(bool is_available);
-
 /*
  * Fills a new segment's control block, before the segment is handed over.
  * `clock_base_ns`: the process's CPU clock from which on it can be sampled, not 0.

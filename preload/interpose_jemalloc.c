@@ -2,7 +2,8 @@
 /*
  * jemalloc's extended calls.  A program that only uses them when they are there
  * (a weak reference) finds ours in any case, so without jemalloc they are built on
- * the malloc family, whose interposed forms then count.
+ * the malloc family of the program: it may free by the one what it got by the other.  Where that is
+ * ours, it counts.
  *
  * Context: any (async-signal-safe beyond what the real function is).
  */
@@ -17,11 +18,64 @@
 #define FLAG_LG_ALIGN_MASK 0x3f
 #define FLAG_ZERO 0x40
 
+struct family {
+	void *(*malloc)(size_t);
+	void *(*realloc)(void *, size_t);
+	void (*free)(void *);
+	/* NULL where the program defines malloc without them. */
+	void *(*memalign)(size_t, size_t);
+	size_t (*usable_size)(void *);
+};
+
+/* Another allocator's functions find nothing of a block of the program's own malloc. */
+static void find_program_s(struct family *out_family)
+{
+	void *first = real_find_program_s("malloc", NULL);
+	*out_family = (struct family){
+		.malloc = (void *(*)(size_t))(uintptr_t)first,
+		.realloc = (void *(*)(void *, size_t))(uintptr_t)real_find_program_s("realloc", NULL),
+		.free = (void (*)(void *))(uintptr_t)real_find_program_s("free", NULL),
+		.memalign = (void *(*)(size_t, size_t))(uintptr_t)real_find_program_s("memalign", first),
+		.usable_size = (size_t(*)(void *))(uintptr_t)real_find_program_s("malloc_usable_size", first),
+	};
+}
+
+static COLD NOINLINE struct family program_s_family(void)
+{
+	static struct family kept;
+	static atomic_u32 keepers; /* 1: it is being written, 2: it is there */
+	uint32_t nobody = 0;
+	struct family family;
+	if (load_acquire(&keepers) == 2) /* pairs with the release below */
+		return kept;
+	find_program_s(&family);
+	if (cas_acq_rel(&keepers, &nobody, UINT32_C(1))) {
+		kept = family;
+		store_release(&keepers, UINT32_C(2)); /* after what was kept */
+	}
+	return family;
+}
+
+static struct family family(void)
+{
+	if (unlikely(!heap_is_first()))
+		return program_s_family();
+	return (struct family){.malloc = INTERPOSED(malloc),
+			       .realloc = INTERPOSED(realloc),
+			       .free = INTERPOSED(free),
+			       .memalign = INTERPOSED(memalign),
+			       .usable_size = malloc_usable_size};
+}
+
 static void *plain_mallocx(size_t size, int flags)
 {
+	const struct family next = family();
 	size_t alignment = (size_t)1 << (flags & FLAG_LG_ALIGN_MASK);
-	void *block = alignment > _Alignof(max_align_t) ? INTERPOSED(memalign)(alignment, size)
-							: INTERPOSED(malloc)(size);
+	void *block = NULL;
+	if (alignment <= _Alignof(max_align_t))
+		block = next.malloc(size);
+	else if (next.memalign)
+		block = next.memalign(alignment, size);
 	if (block && (flags & FLAG_ZERO))
 		memset(block, 0, size);
 	return block;
@@ -29,15 +83,28 @@ static void *plain_mallocx(size_t size, int flags)
 
 static void *plain_rallocx(void *block, size_t size, int flags)
 {
-	size_t old_size = malloc_usable_size(block);
+	const struct family next = family();
 	if ((flags & FLAG_LG_ALIGN_MASK) <= __builtin_ctzl(_Alignof(max_align_t)) && !(flags & FLAG_ZERO))
-		return INTERPOSED(realloc)(block, size);
-	void *moved = plain_mallocx(size, flags);
+		return next.realloc(block, size);
+	void *moved = next.usable_size ? plain_mallocx(size, flags) : NULL;
 	if (moved) {
+		size_t old_size = next.usable_size(block);
 		memcpy(moved, block, size < old_size ? size : old_size);
-		INTERPOSED(free)(block);
+		next.free(block);
 	}
 	return moved;
+}
+
+/* What it cannot say is too little for whoever asks. */
+static size_t plain_size(void *block)
+{
+	const struct family next = family();
+	return next.usable_size ? next.usable_size(block) : 0;
+}
+
+static void plain_dallocx(void *block)
+{
+	family().free(block);
 }
 
 static COLD NOINLINE void *sampled_mallocx(size_t size, int flags)
@@ -107,7 +174,7 @@ EXPORT size_t INTERPOSED(xallocx)(void *block, size_t size, size_t extra, int fl
 {
 	real_resolve_optional();
 	if (!real.xallocx)
-		return malloc_usable_size(block);
+		return plain_size(block);
 	bool take = sampler_take(size);
 	if (unlikely(take || !live_is_unknown(block)))
 		return sampled_xallocx(block, size, extra, flags, take);
@@ -118,7 +185,7 @@ EXPORT void INTERPOSED(dallocx)(void *block, int flags)
 {
 	real_resolve_optional();
 	if (!real.dallocx) {
-		INTERPOSED(free)(block);
+		plain_dallocx(block);
 		return;
 	}
 	if (unlikely(!live_is_unknown(block)))
@@ -130,7 +197,7 @@ EXPORT void INTERPOSED(sdallocx)(void *block, size_t size, int flags)
 {
 	real_resolve_optional();
 	if (!real.sdallocx) {
-		INTERPOSED(free)(block);
+		plain_dallocx(block);
 		return;
 	}
 	if (unlikely(!live_is_unknown(block)))

@@ -225,6 +225,11 @@ void heap_set_first(bool first)
 	is_first = first;
 }
 
+bool heap_is_first(void)
+{
+	return is_first;
+}
+
 /*
  * Where realloc is ours it counts, which another allocator's reallocarray would not have it do.  Else
  * the real one: glibc's calls the program's own realloc, by whose free the block will be freed.

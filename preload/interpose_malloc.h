@@ -35,6 +35,7 @@ bool heap_probe_has_noted(void);
 
 /* At load: whether the program's malloc and realloc are ours.  Until then they are taken for somebody else's. */
 void heap_set_first(bool first);
+bool heap_is_first(void);
 
 /* In a forked child: no probe is under way. */
 void heap_probe_forget(void);

@@ -237,9 +237,7 @@ static atomic_u32 *load(void)
 		return NULL;
 	}
 	refuse_huge_pages();
-	bool is_malloc_ours = rebind_malloc();
-	heap_set_first(is_malloc_ours);
-	control_set_heap_state(is_malloc_ours);
+	heap_set_first(rebind_malloc());
 	measure_main_stack();
 	modules_init();
 	wait_counts_learn();

@@ -128,6 +128,16 @@ static void *object_of(const void *function)
 	return function && dladdr(function, &info) ? info.dli_fbase : NULL;
 }
 
+void *real_find_program_s(const char *name, const void *beside)
+{
+	int saved_errno = errno;
+	void *found = dlsym(RTLD_DEFAULT, name);
+	if (beside && object_of(found) != object_of(beside))
+		found = NULL;
+	errno = saved_errno;
+	return found;
+}
+
 /* operator new counts for itself if it and malloc come from one object: it then does not call malloc. */
 void real_judge_cxx(void)
 {

@@ -274,6 +274,12 @@ bool real_resolve(void);
 void real_resolve_optional(void);
 
 /*
+ * The function that the program's calls are bound to; NULL if there is none, or if it is of another
+ * object than the function `beside`, if any.  Context: init.
+ */
+void *real_find_program_s(const char *name, const void *beside);
+
+/*
  * Finds the C++ functions that were not in the global scope: the C++ library was loaded
  * by dlopen, and `caller` is the address of code that sees it.
  */
