@@ -160,6 +160,12 @@ steady_cpu()
 	fi
 }
 
+# steady_least N: so many samples at least, 0 where others may take the CPU.
+steady_least()
+{
+	((${#STEADY[@]})) && echo "$1" || echo 0
+}
+
 late_ms()
 {
 	((${#STEADY[@]})) && echo 0 || echo $((10 * $(truth "$1" preempted)))
