@@ -17,8 +17,11 @@
 
 #define CPROF_TICK_SHIFT 24u
 
-/* What is measured by ticks is shorter: 3 to 8 ms on x86-64.  So a rate may be wrong by 1 in 100,000. */
-#define CPROF_TICKS_MAX (UINT64_C(1) << 24)
+/*
+ * What is measured by ticks is shorter: 2 to 4 ms on x86-64.  So a rate may be wrong by 1 in 100,000, as
+ * when the clock is being corrected: what several threads measure still comes in the right order.
+ */
+#define CPROF_TICKS_MAX (UINT64_C(1) << 23)
 
 /* From 1 MHz to 16 GHz; so a span by ticks fits 64 bits. */
 static inline bool cprof_tick_rate_is_valid(uint64_t rate)

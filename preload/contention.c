@@ -13,7 +13,7 @@
  *
  * Context: any (async-signal-safe).
  */
-#include "contention.h"
+#include "contention_wait.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -23,7 +23,6 @@
 #include "record.h"
 #include "segment.h"
 #include "thread.h"
-#include "wait_counts.h"
 
 /*
  * So much uncharged is no mere remainder: of a release between the failed try and the join, or of
@@ -79,13 +78,6 @@ enum contention_end contention_end_of(int error)
 	return error == ETIMEDOUT ? CONTENTION_GAVE_UP : CONTENTION_NO_WAIT;
 }
 
-/* The kinds whose release is interposed too. */
-static bool is_lock(uint32_t what)
-{
-	return what == CPROF_WAIT_MUTEX || what == CPROF_WAIT_RWLOCK_READ ||
-	       what == CPROF_WAIT_RWLOCK_WRITE || what == CPROF_WAIT_SPIN;
-}
-
 /* As glibc keeps it in the lock. Of a spin lock nobody knows. */
 static bool is_shared(uint32_t what, const void *lock)
 {
@@ -95,41 +87,10 @@ static bool is_shared(uint32_t what, const void *lock)
 	return what != CPROF_WAIT_SPIN && ((const pthread_rwlock_t *)lock)->__data.__shared != 0;
 }
 
-/* A call that may block, of which nobody tells who ends it. */
-static bool is_call(uint32_t what)
-{
-	return what >= CPROF_WAIT_READ;
-}
-
-/* Whether nobody else counts who waits. */
-static bool is_counted_by_address(uint32_t what)
-{
-	return what == CPROF_WAIT_FUTEX ||
-	       (what == CPROF_WAIT_COND && wait_counts.cond_word == WAIT_COUNTS_NONE) ||
-	       (what == CPROF_WAIT_SEMAPHORE && wait_counts.semaphore_word == WAIT_COUNTS_NONE);
-}
-
-/* So that who ends the wait sees it. */
-static void expect_wake(uint32_t what, const void *object)
-{
-	if (is_lock(what))
-		lock_waiters_show(object);
-	else if (is_counted_by_address(what))
-		contention_wake_expect(object);
-}
-
-static void expect_no_wake(uint32_t what, const void *object)
-{
-	if (is_lock(what))
-		lock_waiters_hide(object);
-	else if (is_counted_by_address(what))
-		contention_wake_expect_no_more(object);
-}
-
 static void abandon(const struct publication *stale)
 {
-	expect_no_wake(stale->what, (const void *)(uintptr_t)stale->object);
-	if (is_lock(stale->what))
+	contention_expect_no_wake(stale->what, (const void *)(uintptr_t)stale->object);
+	if (contention_is_lock(stale->what))
 		lock_waiters_abandon((const void *)(uintptr_t)stale->object, stale->since_ns);
 }
 
@@ -167,12 +128,12 @@ static bool withdraw(const struct contention_wait *wait)
 
 static bool is_walked_first(const struct contention_wait *wait)
 {
-	if (trace_is_on() && !is_call(wait->what))
+	if (trace_is_on() && !contention_is_call(wait->what))
 		return true;
 	if (wait->rate_ns <= 1)
 		return wait->rate_ns == 1;
 	/* Waits for spin locks are shorter than a walk. */
-	return is_lock(wait->what) && wait->what != CPROF_WAIT_SPIN &&
+	return contention_is_lock(wait->what) && wait->what != CPROF_WAIT_SPIN &&
 	       wait->random % wait->rate_ns < WALKED_LATE_NS;
 }
 
@@ -185,11 +146,12 @@ static void join(struct contention_wait *wait, uint32_t what, const void *lock)
 	wait->is_shared = is_shared(what, lock);
 }
 
-void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait what, const void *object,
-			   const void *function, const struct unwind_regs *regs)
+void contention_wait_begin_any(struct contention_wait *out_wait, enum cprof_wait what, const void *object,
+			       const void *function, const struct unwind_regs *regs)
 {
 	struct guard guard;
 	out_wait->is_watched = false;
+	out_wait->is_short = false;
 	if (!process_may_call() || !guard_enter(&guard))
 		return;
 	/* Relaxed: rates may change at any time; this wait keeps what it began with. */
@@ -197,15 +159,15 @@ void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait wha
 	out_wait->is_watched = true;
 	out_wait->image = control->pid;
 	out_wait->start_ns = real_monotonic_ns();
-	out_wait->rate_ns = is_call(what) ? 0 : load_relaxed(&control->block_rate_ns);
+	out_wait->rate_ns = contention_is_call(what) ? 0 : load_relaxed(&control->block_rate_ns);
 	out_wait->random = out_wait->rate_ns ? thread_random() : 0;
 	out_wait->what = what;
 	out_wait->object = object;
 	out_wait->function = function;
 	out_wait->regs = regs;
 	out_wait->waiters = NULL;
-	expect_wake(what, object);
-	if (is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
+	contention_expect_wake(what, object);
+	if (contention_is_lock(what) && load_relaxed(&control->mutex_fraction) != 0)
 		join(out_wait, what, object);
 	/* What is shown is known to who releases, too. */
 	const struct publication publication = contention_publication(out_wait);
@@ -267,7 +229,8 @@ static void trace_wait(const struct guard *guard, struct contention_wait *wait, 
 		       uint64_t now)
 {
 	uint64_t delay_ns = now > wait->start_ns ? now - wait->start_ns : 0;
-	if (end == CONTENTION_NO_WAIT || (is_call(wait->what) && delay_ns < CONTENTION_CALL_NS_MIN))
+	if (end == CONTENTION_NO_WAIT ||
+	    (contention_is_call(wait->what) && delay_ns < CONTENTION_CALL_NS_MIN))
 		return;
 	trace_event(guard, &(struct trace_event){
 				   .kind = CPROF_EVENT_WAIT,
@@ -288,7 +251,7 @@ static void record_wait(const struct guard *guard, struct contention_wait *wait,
 	record_add(guard, stack_of(guard, wait), CPROF_KIND_BLOCK, sample.weight, sample.value);
 }
 
-void contention_wait_end(struct contention_wait *wait, enum contention_end end)
+void contention_wait_end_any(struct contention_wait *wait, enum contention_end end)
 {
 	struct guard guard;
 	/* A handler that ran during the wait may have forked: nothing here is the child's then. */
@@ -298,7 +261,7 @@ void contention_wait_end(struct contention_wait *wait, enum contention_end end)
 	uint64_t now = real_monotonic_ns();
 	bool is_shown = withdraw(wait);
 	if (likely(is_shown))
-		expect_no_wake(wait->what, wait->object);
+		contention_expect_no_wake(wait->what, wait->object);
 	if (likely(is_shown) && wait->waiters) {
 		if (end == CONTENTION_ACQUIRED)
 			charge_acquisition(&guard, wait, now);

@@ -63,6 +63,7 @@ void contention_turn_off(void);
 /* A wait under way, on the waiting thread's stack. */
 struct contention_wait {
 	bool is_watched; /* else nothing else is set */
+	bool is_short;   /* it began the short way: contention_short.c */
 	bool is_walked;  /* `stack` is set */
 	enum cprof_wait what;
 	const void *object;

@@ -22,11 +22,6 @@ static COLD void begin_as_wait(struct contention_call *out_call, enum cprof_wait
 	contention_wait_begin(&out_call->wait, what, object, function, &out_call->regs);
 }
 
-static ALWAYS_INLINE bool may_show(const struct cprof_waiting *shown)
-{
-	return contention_shows_nothing(shown) && !contention_is_being_written(shown);
-}
-
 static ALWAYS_INLINE void show(struct contention_call *out_call, struct cprof_thread *slot, uint64_t ticks,
 			       uint64_t ns, enum cprof_wait what, const void *object, const void *function,
 			       const uint64_t *frame)
@@ -58,7 +53,7 @@ static COLD void begin_by_clock(struct contention_call *out_call, enum cprof_wai
 				const void *function, const uint64_t *frame)
 {
 	struct cprof_thread *slot = thread_tls.slot;
-	if (!may_show(&slot->waiting)) {
+	if (!contention_may_show(&slot->waiting)) {
 		begin_as_wait(out_call, what, object, function, frame);
 		return;
 	}
@@ -78,7 +73,7 @@ HOT void contention_call_begin(struct contention_call *out_call, enum cprof_wait
 		return;
 	}
 	uint64_t ticks = cprof_ticks();
-	if (unlikely(!may_show(&slot->waiting) ||
+	if (unlikely(!contention_may_show(&slot->waiting) ||
 		     !tick_clock_ns(&thread_private_of(slot)->moment, ticks, &ns))) {
 		begin_by_clock(out_call, what, object, function, frame);
 		return;

@@ -24,6 +24,12 @@ static ALWAYS_INLINE bool contention_is_being_written(const struct cprof_waiting
 	return load_relaxed(&shown->sequence) % 2 != 0; /* as above */
 }
 
+/* Whether a wait can be shown that interrupts no other. */
+static ALWAYS_INLINE bool contention_may_show(const struct cprof_waiting *shown)
+{
+	return contention_shows_nothing(shown) && !contention_is_being_written(shown);
+}
+
 /* How many waits are behind the shown one; the program may have written over the number. */
 static ALWAYS_INLINE uint32_t contention_outer_count(const struct thread_private *private)
 {

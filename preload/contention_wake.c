@@ -10,6 +10,7 @@
 #include "process.h"
 #include "real.h"
 #include "record.h"
+#include "thread_private.h"
 
 SPARSE atomic_u32 contention_wake_filter[CONTENTION_WAKE_WORDS];
 
@@ -26,25 +27,24 @@ void contention_wake_expect_no_more(const void *object)
 		;
 }
 
-uint64_t contention_wake_time(void)
+HOT uint64_t contention_wake_time(void)
 {
-	return process_may_call() ? real_monotonic_ns() : 0;
+	if (unlikely(!process_may_call()))
+		return 0;
+	struct cprof_thread *slot = thread_tls.slot;
+	if (unlikely(!slot || !process_is_recording()))
+		return real_monotonic_ns();
+	return tick_clock_now(&thread_private_of(slot)->moment);
 }
 
 void contention_wake_add(const struct guard *guard, const struct contention_wake *wake, uint32_t stack)
 {
-	trace_event(guard, &(struct trace_event){
-				   .kind = CPROF_EVENT_WAKE,
-				   .what = (uint32_t)wake->what,
-				   .stack = stack,
-				   .time_ns = wake->time_ns,
-				   .a = wake->count,
-				   .b = (uint64_t)(uintptr_t)wake->object,
-			   });
+	const struct trace_event event = contention_wake_event(wake, stack);
+	trace_event(guard, &event);
 }
 
-void contention_wake_record(const struct contention_wake *wake, const void *function,
-			    const struct unwind_regs *regs)
+void contention_wake_record_any(const struct contention_wake *wake, const void *function,
+				const struct unwind_regs *regs)
 {
 	struct guard guard;
 	/* In a forked child that has not registered it is nobody who waits in the trace. */

@@ -52,10 +52,26 @@ struct contention_wake {
 	uint64_t time_ns;
 };
 
+static ALWAYS_INLINE struct trace_event contention_wake_event(const struct contention_wake *wake,
+							      uint32_t stack)
+{
+	return (struct trace_event){
+		.kind = CPROF_EVENT_WAKE,
+		.what = (uint32_t)wake->what,
+		.stack = stack,
+		.time_ns = wake->time_ns,
+		.a = wake->count,
+		.b = (uint64_t)(uintptr_t)wake->object,
+	};
+}
+
 /* Leaves an event of it.  The first one under a guard, with the stack of the call that woke. */
 void contention_wake_add(const struct guard *guard, const struct contention_wake *wake, uint32_t stack);
 void contention_wake_record(const struct contention_wake *wake, const void *function,
 			    const struct unwind_regs *regs);
+/* As that, whatever the thread is at. */
+void contention_wake_record_any(const struct contention_wake *wake, const void *function,
+				const struct unwind_regs *regs);
 
 /* In a forked child: those who waited are not here. */
 void contention_wake_forget(void);

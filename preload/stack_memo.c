@@ -22,13 +22,13 @@ enum kind { WALKED, ABOVE, KINDS };
 
 static SPARSE struct stack_memo memos[THREADS][KINDS][MEMOS];
 
-static ALWAYS_INLINE struct stack_memo *memo_of(enum kind kind, const struct guard *guard,
+static ALWAYS_INLINE struct stack_memo *memo_of(enum kind kind, const struct cprof_thread *slot,
+						const struct unwind_bounds *bounds,
 						const struct unwind_regs *regs)
 {
-	if (guard->level != 0 || !guard->slot || regs->sp < guard->bounds.low ||
-	    regs->sp >= guard->bounds.high)
+	if (regs->sp < bounds->low || regs->sp >= bounds->high)
 		return NULL;
-	uint64_t thread = (uint64_t)(guard->slot - segment_thread(0));
+	uint64_t thread = (uint64_t)(slot - segment_thread(0));
 	if (thread >= THREADS)
 		return NULL;
 	uint64_t hash = (regs->pc + (regs->sp << 3)) * UINT64_C(0x9e3779b97f4a7c15);
@@ -38,13 +38,15 @@ _Static_assert(MEMOS == 16, "four bits of the hash");
 
 struct stack_memo *stack_memo_at(const struct guard *guard, const struct unwind_regs *regs)
 {
-	return memo_of(WALKED, guard, regs);
+	return guard->level == 0 && guard->slot ? memo_of(WALKED, guard->slot, &guard->bounds, regs) : NULL;
 }
 
 struct stack_memo *stack_memo_above(const struct guard *guard, const void *function,
 				    const struct unwind_regs *regs)
 {
-	struct stack_memo *memo = memo_of(ABOVE, guard, regs);
+	struct stack_memo *memo = guard->level == 0 && guard->slot
+					  ? memo_of(ABOVE, guard->slot, &guard->bounds, regs)
+					  : NULL;
 	if (unlikely(memo && memo->function != (uint64_t)(uintptr_t)function)) {
 		memo->stack = 0;
 		fence_signal(); /* a handler may jump out of here: nothing is there until all is */
@@ -54,24 +56,40 @@ struct stack_memo *stack_memo_above(const struct guard *guard, const void *funct
 	return memo;
 }
 
-uint32_t stack_memo_find(const struct stack_memo *memo, const struct guard *guard,
-			 const struct unwind_regs *regs)
+static ALWAYS_INLINE uint32_t find(const struct stack_memo *memo, const struct unwind_bounds *bounds,
+				   const struct unwind_regs *regs)
 {
 	/* Relaxed: an object that is being unloaded is not on this stack. */
 	if (memo->pc != regs->pc || memo->sp != regs->sp || memo->stack == 0 ||
 	    memo->generation != load_relaxed(&modules_generation) || (memo->needs_fp && memo->fp != regs->fp))
 		return 0;
 	/* Whoever had this slot before may have learnt it in a larger stack. */
-	if (memo->span_bytes > guard->bounds.high - regs->sp)
+	if (memo->span_bytes > bounds->high - regs->sp)
 		return 0;
 	const char *sp = (const char *)(uintptr_t)regs->sp;
-	for (uint32_t i = 0; i < memo->word_count; i++)
-		if (*(const uint64_t *)(const void *)(sp + memo->offsets[i]) != memo->words[i])
+	const struct stack_memo_word *end = memo->words + memo->word_count;
+	for (const struct stack_memo_word *word = memo->words; word < end; word++)
+		if (*(const uint64_t *)(const void *)(sp + word->offset) != word->word)
 			return 0;
 	for (uint64_t rows = memo->rows; rows; rows &= rows - 1)
 		if (!modules_revalidate((uint32_t)__builtin_ctzll(rows)))
 			return 0;
 	return memo->stack;
+}
+
+uint32_t stack_memo_find(const struct stack_memo *memo, const struct guard *guard,
+			 const struct unwind_regs *regs)
+{
+	return find(memo, &guard->bounds, regs);
+}
+
+HOT uint32_t stack_memo_known_above(const struct cprof_thread *slot, const void *function,
+				    const struct unwind_regs *regs)
+{
+	const struct stack_memo *memo = memo_of(ABOVE, slot, &thread_tls.bounds, regs);
+	if (unlikely(!memo || memo->function != (uint64_t)(uintptr_t)function))
+		return 0;
+	return find(memo, &thread_tls.bounds, regs);
 }
 
 /* Notes a word of the stack.  False: it is one too many, or not in the stack. */
@@ -83,8 +101,10 @@ static bool add_word(struct stack_memo *memo, const struct guard *guard, uint64_
 		return false;
 	if (memo->span_bytes < offset + sizeof(uint64_t))
 		memo->span_bytes = (uint32_t)(offset + sizeof(uint64_t));
-	memo->offsets[memo->word_count] = (uint32_t)offset;
-	memo->words[memo->word_count++] = *(const uint64_t *)(uintptr_t)place;
+	memo->words[memo->word_count++] = (struct stack_memo_word){
+		.offset = (uint32_t)offset,
+		.word = *(const uint64_t *)(uintptr_t)place,
+	};
 	return true;
 }
 

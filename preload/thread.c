@@ -16,6 +16,7 @@
 #include "segment.h"
 #include "stray.h"
 #include "sys.h"
+#include "thread_guard.h"
 #include "thread_private.h"
 #include "trace.h"
 
@@ -210,34 +211,39 @@ static COLD uint32_t level_within(struct cprof_thread *slot, uint32_t level, uin
 	return level;
 }
 
-bool guard_enter(struct guard *out_guard)
+/* A thread that begins, a handler, a thread without a slot, or a process that does not record. */
+static NOINLINE bool enter_unusual(struct guard *out_guard)
 {
-	if (unlikely(!process_is_recording()) && !process_ensure_recording())
+	if (!process_is_recording() && !process_ensure_recording())
 		return false;
-	if (unlikely(thread_tls.state == THREAD_NEW))
+	if (thread_tls.state == THREAD_NEW)
 		attach_unknown();
 	struct cprof_thread *slot = thread_tls.slot;
-	uint64_t here = (uint64_t)(uintptr_t)out_guard;
 	uint32_t level = thread_tls.nesting;
-	if (unlikely(level != 0))
-		level = level_within(slot, level, here);
+	if (level != 0)
+		level = level_within(slot, level, (uint64_t)(uintptr_t)out_guard);
+	if (likely(slot && level < CPROF_SCRATCH_LEVELS)) {
+		guard_hold_level(slot, level, (uint64_t)(uintptr_t)out_guard);
+		guard_fill(out_guard, slot, level);
+		return true;
+	}
 	out_guard->slot = slot;
 	out_guard->frames = NULL;
 	out_guard->bounds = thread_tls.bounds;
 	out_guard->pool_index = -1;
 	out_guard->level = level;
-	if (unlikely(!slot)) {
+	if (!slot)
 		borrow_from_pool(out_guard);
-	} else if (likely(level < CPROF_SCRATCH_LEVELS)) {
-		uint64_t *holder = &thread_private_of(slot)->holders[level];
-		/* Twice: a handler in between finds this one; of one before that, what it wrote goes. */
-		*holder = here;
-		fence_signal();
-		thread_tls.nesting = (uint8_t)(level + 1);
-		fence_signal(); /* a handler from here on must use the next level */
-		*holder = here;
-		out_guard->frames = slot->scratch[level].frames;
-	}
+	return true;
+}
+
+bool guard_enter(struct guard *out_guard)
+{
+	struct cprof_thread *slot = thread_tls.slot;
+	if (unlikely(!guard_is_free(slot)))
+		return enter_unusual(out_guard);
+	guard_hold_level(slot, 0, (uint64_t)(uintptr_t)out_guard);
+	guard_fill(out_guard, slot, 0);
 	return true;
 }
 

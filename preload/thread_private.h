@@ -7,6 +7,8 @@
 #ifndef PRELOAD_THREAD_PRIVATE_H
 #define PRELOAD_THREAD_PRIVATE_H
 
+#include <stddef.h>
+
 #include "contention_publish.h"
 #include "cprof_shm.h"
 #include "tick_clock.h"
@@ -15,7 +17,8 @@
 struct thread_trace {
 	uint64_t claims[CPROF_SCRATCH_LEVELS]; /* 0: none; noted before the chunk is claimed */
 	struct cprof_trace_chunk *chunks[CPROF_SCRATCH_LEVELS]; /* that are written to, or NULL */
-	uint32_t rest; /* events to be dropped without a look for a chunk */
+	uint32_t rest;                      /* events to be dropped without a look for a chunk */
+	uint8_t used[CPROF_SCRATCH_LEVELS]; /* of the chunks, as these say: they lie in lines of their own */
 };
 
 struct thread_private {
@@ -24,13 +27,17 @@ struct thread_private {
 	struct tick_moment moment;
 	uint32_t image;       /* the process, by pid */
 	uint32_t outer_count; /* waits that handlers' waits interrupted */
-	uint64_t task;        /* id of the current one, 0: none */
-	uint32_t regions;     /* that the thread is in */
-	struct publication outer[CONTENTION_OUTER_MAX];
+	/* Another line: what waits and wakes need for their events. */
 	struct thread_trace trace; /* outlives the thread, for whoever gets the slot next */
+	uint64_t task;             /* id of the current one, 0: none */
+	uint32_t regions;          /* that the thread is in */
+	struct publication outer[CONTENTION_OUTER_MAX];
 };
 _Static_assert(sizeof(struct thread_private) <= sizeof(((struct cprof_thread *)0)->private_words),
 	       "fits the slot");
+_Static_assert(offsetof(struct thread_private, trace) == 64 &&
+		       offsetof(struct thread_private, regions) == 128,
+	       "two lines");
 
 static inline struct thread_private *thread_private_of(struct cprof_thread *slot)
 {

@@ -50,4 +50,12 @@ static ALWAYS_INLINE bool tick_clock_ns(const struct tick_moment *moment, uint64
 	return true;
 }
 
+/* The clock, now. */
+static ALWAYS_INLINE uint64_t tick_clock_now(struct tick_moment *moment)
+{
+	uint64_t ticks = cprof_ticks();
+	uint64_t ns;
+	return likely(tick_clock_ns(moment, ticks, &ns)) ? ns : tick_moment_renew(moment, &ticks);
+}
+
 #endif

@@ -119,6 +119,7 @@ static COLD NOINLINE struct cprof_trace_chunk *take_chunk(struct cprof_thread *s
 		if (!cas_acq_rel(&chunk->state, &state, state_of(claim, CPROF_CHUNK_OPEN)))
 			continue;
 		prepare(chunk, slot, previous);
+		own->used[level] = 0;
 		fence_signal(); /* complete before it is used */
 		own->chunks[level] = chunk;
 		return chunk;
@@ -136,32 +137,44 @@ static COLD NOINLINE void run_dry(struct cprof_thread *slot, uint32_t traced)
 		thread_private_of(slot)->trace.rest = REST_EVENTS;
 }
 
-/* How many events are in the chunk: more than fit, if the program has written over its address or over this. */
-static uint32_t used_of(const struct cprof_trace_chunk *chunk)
+/* Whether the program has not written over the chunk's address. */
+static ALWAYS_INLINE bool is_chunk(const struct cprof_trace_chunk *chunk)
 {
 	uint64_t offset = (uint64_t)(uintptr_t)chunk - (uint64_t)(uintptr_t)segment_trace_chunk(0);
-	if (unlikely(offset > (uint64_t)(chunk_count - 1) * sizeof *chunk))
-		return UINT32_MAX;
-	return load_relaxed(&chunk->used); /* its own */
+	return likely(offset <= (uint64_t)(chunk_count - 1) * sizeof *chunk);
+}
+
+/* The thread's chunk of this level, if it has room for `count` events more from *out_at on; else NULL. */
+static ALWAYS_INLINE struct cprof_trace_chunk *own_chunk(const struct thread_trace *own, uint32_t level,
+							 uint32_t count, uint32_t *out_at)
+{
+	struct cprof_trace_chunk *chunk = own->chunks[level];
+	*out_at = own->used[level];
+	return is_chunk(chunk) && *out_at <= CPROF_TRACE_CHUNK_EVENTS - count ? chunk : NULL;
+}
+
+/* Whether everything is dropped at the moment. */
+static ALWAYS_INLINE bool is_gap(uint32_t traced)
+{
+	/* Relaxed: an event that comes at this moment is on either side of the gap. */
+	return traced & CPROF_TRACE_STREAM && load_relaxed(&segment_control()->trace_gap_since_ns) != 0;
 }
 
 /*
  * A chunk of this guard's own with room for `count` events more from *out_at on, or NULL: they
  * are dropped, and counted.
  */
-static struct cprof_trace_chunk *chunk_with_room(const struct guard *guard, uint32_t count, uint32_t *out_at)
+static ALWAYS_INLINE struct cprof_trace_chunk *chunk_with_room(const struct guard *guard, uint32_t count,
+							       uint32_t *out_at)
 {
-	const struct cprof_control *control = segment_control();
 	uint32_t traced = load_relaxed(trace_word); /* as trace_is_on() */
 	if (unlikely(!traced))
 		return NULL;
-	/* Relaxed: an event that comes at this moment is on either side of the gap. */
-	bool is_gap = traced & CPROF_TRACE_STREAM && load_relaxed(&control->trace_gap_since_ns) != 0;
-	if (likely(!is_gap && guard->slot && guard->level < CPROF_SCRATCH_LEVELS && process_may_call())) {
+	if (likely(!is_gap(traced) && guard->slot && guard->level < CPROF_SCRATCH_LEVELS &&
+		   process_may_call())) {
 		struct thread_trace *own = &thread_private_of(guard->slot)->trace;
-		struct cprof_trace_chunk *chunk = own->chunks[guard->level];
-		*out_at = chunk ? used_of(chunk) : UINT32_MAX;
-		if (likely(*out_at <= CPROF_TRACE_CHUNK_EVENTS - count))
+		struct cprof_trace_chunk *chunk = own_chunk(own, guard->level, count, out_at);
+		if (likely(chunk))
 			return chunk;
 		if (own->rest == 0) {
 			*out_at = 0;
@@ -177,7 +190,7 @@ static struct cprof_trace_chunk *chunk_with_room(const struct guard *guard, uint
 	return NULL;
 }
 
-static void fill(struct cprof_event *out_event, const struct trace_event *event, uint32_t more)
+static ALWAYS_INLINE void fill(struct cprof_event *out_event, const struct trace_event *event, uint32_t more)
 {
 	out_event->stack = event->stack;
 	out_event->time_ns = event->time_ns ? event->time_ns : real_monotonic_ns();
@@ -187,6 +200,15 @@ static void fill(struct cprof_event *out_event, const struct trace_event *event,
 	store_release(&out_event->head, cprof_event_head(event->kind, event->what, event->flags, more));
 }
 
+/* The events up to this one are there from now on. */
+static ALWAYS_INLINE void keep(struct cprof_thread *slot, uint32_t level, struct cprof_trace_chunk *chunk,
+			       uint32_t used)
+{
+	thread_private_of(slot)->trace.used[level] = (uint8_t)used;
+	fence_signal(); /* if a handler jumps away in between, none of these is written over */
+	store_release(&chunk->used, used);
+}
+
 void trace_event(const struct guard *guard, const struct trace_event *event)
 {
 	uint32_t at;
@@ -194,7 +216,27 @@ void trace_event(const struct guard *guard, const struct trace_event *event)
 	if (unlikely(!chunk))
 		return;
 	fill(&chunk->events[at], event, 0);
-	store_release(&chunk->used, at + 1); /* after the event, which is there from now on */
+	keep(guard->slot, guard->level, chunk, at + 1);
+}
+
+/* What takes longer, or is dropped. */
+static COLD void add_by_guard(struct cprof_thread *slot, const struct trace_event *event)
+{
+	const struct guard guard = {.slot = slot, .level = 0};
+	trace_event(&guard, event);
+}
+
+HOT void trace_event_outermost(struct cprof_thread *slot, const struct trace_event *event)
+{
+	uint32_t traced = load_relaxed(trace_word); /* as trace_is_on() */
+	uint32_t at;
+	struct cprof_trace_chunk *chunk = own_chunk(&thread_private_of(slot)->trace, 0, 1, &at);
+	if (unlikely(!traced || !chunk || is_gap(traced))) {
+		add_by_guard(slot, event);
+		return;
+	}
+	fill(&chunk->events[at], event, 0);
+	keep(slot, 0, chunk, at + 1);
 }
 
 /* Where in some parts the next byte is. */
@@ -247,7 +289,7 @@ void trace_event_text(const struct guard *guard, const struct trace_event *event
 		store_release(&next->head, cprof_event_head(CPROF_EVENT_TEXT, copied, 0, 0)); /* (B) */
 	}
 	fill(&chunk->events[at], event, more);
-	store_release(&chunk->used, at + 1 + more); /* after all of them, which are there from now on */
+	keep(guard->slot, guard->level, chunk, at + 1 + more);
 }
 
 void trace_slot_ends(struct cprof_thread *slot)

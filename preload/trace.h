@@ -54,6 +54,9 @@ struct trace_event {
 /* Adds an event to the trace, if one is taken.  Under a guard, which gives the thread its slot. */
 void trace_event(const struct guard *guard, const struct trace_event *event);
 
+/* The same under the outermost guard of the thread with this slot, where calls may be made: a time is given. */
+void trace_event_outermost(struct cprof_thread *slot, const struct trace_event *event);
+
 /* Text need not end with a NUL. */
 struct trace_text {
 	const char *bytes;

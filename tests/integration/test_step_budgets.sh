@@ -41,12 +41,12 @@ within "block and mutex on" CPROF_BLOCK_RATE=10us mutex_lock 18 mutex_unlock 15
 # A sample of 30 frames; an allocation of 6, each recorded, whose stack came before, and its free.
 # Three or four instructions of each look whether a trace is taken; two of a CPU sample whether it ended a call.
 # It comes by syscall(), three of whose instructions look whether there is a trace that a signal is to be in.
-within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2155
-within "every allocation" CPROF_HEAP_RATE=1 malloc 470 free 95
+within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2134
+within "every allocation" CPROF_HEAP_RATE=1 malloc 445 free 93
 
 # What a program says itself: the label is known already; begin and end of a region, with text, and
 # each with a stack and a reading of the clock.
 within "labels" CPROF_HEAP_RATE=1G labels 320
-within "a trace" CPROF_TRACE=flight region 1950
+within "a trace" CPROF_TRACE=flight region 1721
 
 finish

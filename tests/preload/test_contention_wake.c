@@ -20,6 +20,7 @@
 #include "contention.h"
 #include "contention_wake.h"
 #include "own_segment.h"
+#include "own_ticks.h"
 #include "real.h"
 #include "shown_wait.h"
 #include "trace.h"
@@ -44,8 +45,9 @@ struct found {
 	uint32_t tid;
 };
 
-/* All events of a kind for an object. */
-static struct found find(enum cprof_event_kind kind, enum cprof_wait what, const void *object)
+/* All events of a kind for an object, up to some time. */
+static struct found find_until(enum cprof_event_kind kind, enum cprof_wait what, const void *object,
+			       uint64_t until_ns)
 {
 	struct found found = {.count = 0};
 	for (uint32_t i = 0; i < segment_control()->trace_chunk_count; i++) {
@@ -55,7 +57,7 @@ static struct found find(enum cprof_event_kind kind, enum cprof_wait what, const
 			uint32_t head = load_acquire(&event->head);
 			if (cprof_event_kind_of(head) != (uint32_t)kind ||
 			    cprof_event_what_of(head) != (uint32_t)what ||
-			    event->b != (uint64_t)(uintptr_t)object)
+			    event->b != (uint64_t)(uintptr_t)object || event->time_ns > until_ns)
 				continue;
 			if (event->time_ns >= found.last.time_ns) {
 				memcpy(&found.last, event, sizeof found.last);
@@ -65,6 +67,11 @@ static struct found find(enum cprof_event_kind kind, enum cprof_wait what, const
 		}
 	}
 	return found;
+}
+
+static struct found find(enum cprof_event_kind kind, enum cprof_wait what, const void *object)
+{
+	return find_until(kind, what, object, UINT64_MAX);
 }
 
 /* The one wait for the object, and the one wake within it, by the thread `waker`. */
@@ -357,6 +364,53 @@ Test(contention_wake, futex_wake_counts_who_was_woken)
 	struct found wake = find(CPROF_EVENT_WAKE, CPROF_WAIT_FUTEX, &futex_word);
 	cr_expect_eq(wake.count, woken);
 	cr_expect(woken == 0 || wake.last.a == 1);
+}
+
+/* ---- by the processor's counter -------------------------------------------------------------- */
+
+#define HANDOFFS 400
+
+static sem_t turns[2];
+
+static void *take_turns(void *unused)
+{
+	for (int i = 0; i < HANDOFFS; i++) {
+		cprof_test_sem_wait(&turns[1]);
+		cprof_test_sem_post(&turns[0]);
+	}
+	return unused;
+}
+
+/* Every wait for the semaphore has a wake within it: a post that came before it would have been no wait. */
+static void expect_woken(const sem_t *object)
+{
+	struct found waits = find(CPROF_EVENT_WAIT, CPROF_WAIT_SEMAPHORE, object);
+	struct found wakes = find(CPROF_EVENT_WAKE, CPROF_WAIT_SEMAPHORE, object);
+	struct cprof_event wait = waits.last;
+	uint32_t woken = 0;
+	cr_expect_leq(wakes.count, HANDOFFS);
+	for (uint32_t i = 0; i < waits.count; i++) {
+		struct found wake = find_until(CPROF_EVENT_WAKE, CPROF_WAIT_SEMAPHORE, object, wait.time_ns);
+		woken += wake.count && wake.last.time_ns >= wait.time_ns - wait.a;
+		wait = find_until(CPROF_EVENT_WAIT, CPROF_WAIT_SEMAPHORE, object, wait.time_ns - 1).last;
+	}
+	cr_expect_eq(woken, waits.count, "%u of %u", woken, waits.count);
+}
+
+Test(contention_wake, wakes_lie_within_their_waits_by_the_counters_of_several_threads)
+{
+	pthread_t thread;
+	store_relaxed(&segment_control()->tick_rate, own_ticks_rate());
+	sem_init(&turns[0], 0, 0);
+	sem_init(&turns[1], 0, 0);
+	pthread_create(&thread, NULL, take_turns, NULL);
+	for (int i = 0; i < HANDOFFS; i++) {
+		cprof_test_sem_post(&turns[1]);
+		cprof_test_sem_wait(&turns[0]);
+	}
+	pthread_join(thread, NULL);
+	expect_woken(&turns[0]);
+	expect_woken(&turns[1]);
 }
 
 /* ---- what is not there ---------------------------------------------------------------------- */

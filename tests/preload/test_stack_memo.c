@@ -155,12 +155,12 @@ Test(stack_memo, words_that_changed_are_noticed)
 	cr_assert_eq(stack_memo_find(memo, &guard, &regs), id);
 	cr_assert_gt(memo->word_count, 0);
 	for (uint32_t i = 0; i < memo->word_count; i++) {
-		memo->words[i] ^= 1;
+		memo->words[i].word ^= 1;
 		cr_expect_eq(stack_memo_find(memo, &guard, &regs), 0, "word %u", i);
-		memo->words[i] ^= 1;
+		memo->words[i].word ^= 1;
 	}
 	/* What lies outside of the stack is not read. */
-	guard.bounds.high = regs.sp + memo->offsets[memo->word_count - 1];
+	guard.bounds.high = regs.sp + memo->words[memo->word_count - 1].offset;
 	cr_expect_eq(stack_memo_find(memo, &guard, &regs), 0);
 	guard.bounds.high = bounds.high;
 	/* Nor is anything believed after an object was unloaded. */
