@@ -41,7 +41,8 @@ within "block and mutex on" CPROF_BLOCK_RATE=10us mutex_lock 18 mutex_unlock 15
 # A sample of 30 frames; an allocation of 6, each recorded, whose stack came before, and its free.
 # Three or four instructions of each look whether a trace is taken; two of a CPU sample whether it ended a call.
 # It comes by syscall(), three of whose instructions look whether there is a trace that a signal is to be in.
-within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2134
+# Three more where the collector has not beaten since the start, as it may be on a busy machine.
+within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2137
 within "every allocation" CPROF_HEAP_RATE=1 malloc 445 free 93
 
 # What a program says itself: the label is known already; begin and end of a region, with text, and
