@@ -123,6 +123,16 @@ expect_range()
 	fi
 }
 
+# expect_steady WHAT LOW VALUE HIGH: what was sampled in a short time, where nobody else may take the CPU.
+expect_steady()
+{
+	if ((${#STEADY[@]})); then
+		expect_range "$@"
+	else
+		skip_check "$1: others may have had the CPU at the kernel's ticks"
+	fi
+}
+
 # expect_share WHAT SAMPLES OF P [LATE]: SAMPLES is binomial(OF, P) to 4 standard deviations,
 # sigma = sqrt(OF * P * (1 - P)); one sample more for the rounding to whole samples, and LATE more
 # for those that may have been taken later than they were due.

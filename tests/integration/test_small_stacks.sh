@@ -17,7 +17,7 @@ for spare in 512 1400 2400 3200 3600 4000 5000 65536; do
 	done
 done
 expect_profile altstack_small cpu "large alternate stack"
-expect_range "large alternate stack: sampled, ms of 200" 160 \
+expect_steady "large alternate stack: sampled, ms of 200" 160 \
 	"$(($(query "$(profile altstack_small cpu)" has on_usr2 cpu) / 1000000))" 230
 
 for limit in --stack=65536:65536 --stack=65536: --stack=131072:131072 --nofile=6:; do
