@@ -87,7 +87,10 @@ kill "$PID"
 wait "$PID" 2>/dev/null || true
 settle
 expect_traces "$what" trace_logs
-perfetto_lines "$(trace_of trace_logs perfetto-trace)" >"$TMP/text"
+# What was logged long before the end may be in parts of its own.
+find "$OUT" -name 'trace_logs.*.*.perfetto-trace' -printf '%f\n' | sort -t. -k3,3n | sed "s|^|$OUT/|" >"$TMP/parts"
+trace_of trace_logs perfetto-trace >>"$TMP/parts"
+while read -r file; do perfetto_lines "$file"; done <"$TMP/parts" >"$TMP/text"
 sed -nE 's/.* instant t([0-9]+) n([0-9]+) category=count.*/\1 \2/p' "$TMP/text" >"$TMP/seen"
 read -r gaps dropped <<<"$(gaps_in <"$TMP/text")"
 missing=0
