@@ -27,9 +27,22 @@
  * object: as enum cprof_wait says.  end: what the result tells.  COUNT: below 0 it failed;
  * READY: 0 is a timeout as well; ERROR: anything but 0 is a failure; SIGNAL: it always ends
  * by a signal, which is what it waits for.
+ *
+ * First what servers call all the time: six, for struct real to have them in one cache line.
  */
-#define CALL_LIST_READ(X)                                                                                    \
+#define CALL_LIST_OFTEN(X)                                                                                   \
 	X(ssize_t, read, (int fd, void *bytes, size_t count), (fd, bytes, count), READ, fd, COUNT)           \
+	X(ssize_t, write, (int fd, const void *bytes, size_t count), (fd, bytes, count), WRITE, fd, COUNT)   \
+	X(ssize_t, recv, (int fd, void *bytes, size_t count, int flags), (fd, bytes, count, flags), READ,    \
+	  fd, COUNT)                                                                                         \
+	X(ssize_t, send, (int fd, const void *bytes, size_t count, int flags), (fd, bytes, count, flags),    \
+	  WRITE, fd, COUNT)                                                                                  \
+	X(int, epoll_wait, (int fd, void *events, int room, int timeout_ms), (fd, events, room, timeout_ms), \
+	  POLL, fd, READY)                                                                                   \
+	X(int, poll, (void *fds, unsigned long count, int timeout_ms), (fds, count, timeout_ms), POLL,       \
+	  count, READY)
+
+#define CALL_LIST_READ(X)                                                                                    \
 	X(ssize_t, pread, (int fd, void *bytes, size_t count, off_t at), (fd, bytes, count, at), READ, fd,   \
 	  COUNT)                                                                                             \
 	X(ssize_t, pread64, (int fd, void *bytes, size_t count, off_t at), (fd, bytes, count, at), READ, fd, \
@@ -43,8 +56,6 @@
 	  (fd, parts, count, at, flags), READ, fd, COUNT)                                                    \
 	X(ssize_t, preadv64v2, (int fd, const void *parts, int count, off_t at, int flags),                  \
 	  (fd, parts, count, at, flags), READ, fd, COUNT)                                                    \
-	X(ssize_t, recv, (int fd, void *bytes, size_t count, int flags), (fd, bytes, count, flags), READ,    \
-	  fd, COUNT)                                                                                         \
 	X(ssize_t, recvfrom, (int fd, void *bytes, size_t count, int flags, void *from, void *from_bytes),   \
 	  (fd, bytes, count, flags, from, from_bytes), READ, fd, COUNT)                                      \
 	X(ssize_t, recvmsg, (int fd, void *message, int flags), (fd, message, flags), READ, fd, COUNT)       \
@@ -63,7 +74,6 @@
 	  (fd, bytes, count, room, flags, from, from_bytes), READ, fd, COUNT)
 
 #define CALL_LIST_WRITE(X)                                                                                   \
-	X(ssize_t, write, (int fd, const void *bytes, size_t count), (fd, bytes, count), WRITE, fd, COUNT)   \
 	X(ssize_t, pwrite, (int fd, const void *bytes, size_t count, off_t at), (fd, bytes, count, at),      \
 	  WRITE, fd, COUNT)                                                                                  \
 	X(ssize_t, pwrite64, (int fd, const void *bytes, size_t count, off_t at), (fd, bytes, count, at),    \
@@ -77,8 +87,6 @@
 	  (fd, parts, count, at, flags), WRITE, fd, COUNT)                                                   \
 	X(ssize_t, pwritev64v2, (int fd, const void *parts, int count, off_t at, int flags),                 \
 	  (fd, parts, count, at, flags), WRITE, fd, COUNT)                                                   \
-	X(ssize_t, send, (int fd, const void *bytes, size_t count, int flags), (fd, bytes, count, flags),    \
-	  WRITE, fd, COUNT)                                                                                  \
 	X(ssize_t, sendto,                                                                                   \
 	  (int fd, const void *bytes, size_t count, int flags, const void *to, unsigned int to_bytes),       \
 	  (fd, bytes, count, flags, to, to_bytes), WRITE, fd, COUNT)                                         \
@@ -87,32 +95,28 @@
 	X(int, sendmmsg, (int fd, void *messages, unsigned int count, int flags),                            \
 	  (fd, messages, count, flags), WRITE, fd, COUNT)
 
-#define CALL_LIST_POLL(X)                                                                                    \
-	X(int, poll, (void *fds, unsigned long count, int timeout_ms), (fds, count, timeout_ms), POLL,       \
-	  count, READY)                                                                                      \
-	X(int, ppoll,                                                                                        \
-	  (void *fds, unsigned long count, const struct timespec *timeout, const sigset_t *mask),            \
-	  (fds, count, timeout, mask), POLL, count, READY)                                                   \
-	X(int, __poll_chk, (void *fds, unsigned long count, int timeout_ms, size_t room),                    \
-	  (fds, count, timeout_ms, room), POLL, count, READY)                                                \
-	X(int, __ppoll_chk,                                                                                  \
-	  (void *fds, unsigned long count, const struct timespec *timeout, const sigset_t *mask,             \
-	   size_t room),                                                                                     \
-	  (fds, count, timeout, mask, room), POLL, count, READY)                                             \
-	X(int, select, (int count, fd_set *in, fd_set *out, fd_set *urgent, struct timeval *timeout),        \
-	  (count, in, out, urgent, timeout), POLL, count, READY)                                             \
-	X(int, pselect,                                                                                      \
-	  (int count, fd_set *in, fd_set *out, fd_set *urgent, const struct timespec *timeout,               \
-	   const sigset_t *mask),                                                                            \
-	  (count, in, out, urgent, timeout, mask), POLL, count, READY)                                       \
-	X(int, epoll_wait, (int fd, void *events, int room, int timeout_ms), (fd, events, room, timeout_ms), \
-	  POLL, fd, READY)                                                                                   \
-	X(int, epoll_pwait, (int fd, void *events, int room, int timeout_ms, const sigset_t *mask),          \
-	  (fd, events, room, timeout_ms, mask), POLL, fd, READY)                                             \
-	X(int, accept, (int fd, void *peer, void *peer_bytes), (fd, peer, peer_bytes), ACCEPT, fd, COUNT)    \
-	X(int, accept4, (int fd, void *peer, void *peer_bytes, int flags), (fd, peer, peer_bytes, flags),    \
-	  ACCEPT, fd, COUNT)                                                                                 \
-	X(int, connect, (int fd, const void *to, unsigned int to_bytes), (fd, to, to_bytes), CONNECT, fd,    \
+#define CALL_LIST_POLL(X)                                                                                 \
+	X(int, ppoll,                                                                                     \
+	  (void *fds, unsigned long count, const struct timespec *timeout, const sigset_t *mask),         \
+	  (fds, count, timeout, mask), POLL, count, READY)                                                \
+	X(int, __poll_chk, (void *fds, unsigned long count, int timeout_ms, size_t room),                 \
+	  (fds, count, timeout_ms, room), POLL, count, READY)                                             \
+	X(int, __ppoll_chk,                                                                               \
+	  (void *fds, unsigned long count, const struct timespec *timeout, const sigset_t *mask,          \
+	   size_t room),                                                                                  \
+	  (fds, count, timeout, mask, room), POLL, count, READY)                                          \
+	X(int, select, (int count, fd_set *in, fd_set *out, fd_set *urgent, struct timeval *timeout),     \
+	  (count, in, out, urgent, timeout), POLL, count, READY)                                          \
+	X(int, pselect,                                                                                   \
+	  (int count, fd_set *in, fd_set *out, fd_set *urgent, const struct timespec *timeout,            \
+	   const sigset_t *mask),                                                                         \
+	  (count, in, out, urgent, timeout, mask), POLL, count, READY)                                    \
+	X(int, epoll_pwait, (int fd, void *events, int room, int timeout_ms, const sigset_t *mask),       \
+	  (fd, events, room, timeout_ms, mask), POLL, fd, READY)                                          \
+	X(int, accept, (int fd, void *peer, void *peer_bytes), (fd, peer, peer_bytes), ACCEPT, fd, COUNT) \
+	X(int, accept4, (int fd, void *peer, void *peer_bytes, int flags), (fd, peer, peer_bytes, flags), \
+	  ACCEPT, fd, COUNT)                                                                              \
+	X(int, connect, (int fd, const void *to, unsigned int to_bytes), (fd, to, to_bytes), CONNECT, fd, \
 	  COUNT)
 
 #define CALL_LIST_SLEEP(X)                                                                                   \
@@ -147,7 +151,8 @@
 	  (set, out_info, timeout), result, out_info)
 
 /* What every libc has. */
-#define CALL_LIST_TIMED(X) CALL_LIST_READ(X) CALL_LIST_WRITE(X) CALL_LIST_POLL(X) CALL_LIST_SLEEP(X)
+#define CALL_LIST_SELDOM(X) CALL_LIST_READ(X) CALL_LIST_WRITE(X) CALL_LIST_POLL(X) CALL_LIST_SLEEP(X)
+#define CALL_LIST_TIMED(X) CALL_LIST_OFTEN(X) CALL_LIST_SELDOM(X)
 #define CALL_LIST(X) CALL_LIST_TIMED(X) CALL_LIST_SIGNAL(X)
 
 /* Since glibc 2.28 and 2.35. */

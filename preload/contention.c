@@ -35,7 +35,7 @@
 
 static const atomic_u32 off_word;
 
-const atomic_u32 *contention_word = &off_word;
+FRONT_WORD const atomic_u32 *contention_word = &off_word;
 
 void contention_follow_segment(void)
 {

@@ -21,12 +21,12 @@
 #define END_ERROR(result) ((result) != 0 ? CONTENTION_GAVE_UP : CONTENTION_ACQUIRED)
 #define END_SIGNAL(result) ((void)(result), CONTENTION_ACQUIRED)
 
-#define DEFINE_WATCHED(type, name, parameters, arguments) \
-	EXPORT HOT type INTERPOSED(name) parameters       \
-	{                                                 \
-		if (unlikely(trace_is_on()))              \
-			return traced_##name arguments;   \
-		return real.name arguments;               \
+#define DEFINE_WATCHED(type, name, parameters, arguments)  \
+	EXPORT FAST_SHORT type INTERPOSED(name) parameters \
+	{                                                  \
+		if (unlikely(trace_is_on()))               \
+			return traced_##name arguments;    \
+		return real.name arguments;                \
 	}
 
 #define DEFINE_CALL(type, name, parameters, arguments, what, object, end)                         \

@@ -66,7 +66,7 @@ enum nature { NATURE_UNKNOWN = 0, NATURE_COUNTS, NATURE_PASSES };
 		heap_record(block, size, &regs);                                                          \
 		return block;                                                                             \
 	}                                                                                                 \
-	EXPORT HOT void *INTERPOSED(name) parameters                                                      \
+	EXPORT FAST void *INTERPOSED(name) parameters                                                     \
 	{                                                                                                 \
 		ENSURE(name);                                                                             \
 		if (real.cxx_counts) {                                                                    \
@@ -80,7 +80,7 @@ enum nature { NATURE_UNKNOWN = 0, NATURE_COUNTS, NATURE_PASSES };
 	}
 
 #define DEFINE_DELETE(name, parameters, arguments)                        \
-	EXPORT HOT void INTERPOSED(name) parameters                       \
+	EXPORT FAST void INTERPOSED(name) parameters                      \
 	{                                                                 \
 		ENSURE(name);                                             \
 		if (unlikely(real.cxx_counts && !live_is_unknown(block))) \

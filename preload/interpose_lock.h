@@ -73,7 +73,7 @@ static inline enum contention_end interpose_lock_end_of_c11(int result)
 			contention_wake_record(&wake, (const void *)(uintptr_t)real.name, &regs);    \
 		return result;                                                                       \
 	}                                                                                            \
-	EXPORT HOT int INTERPOSED(name) parameters                                                   \
+	EXPORT FAST_SHORT int INTERPOSED(name) parameters                                            \
 	{                                                                                            \
 		if (unlikely(trace_is_on()))                                                         \
 			return watched_##name arguments;                                             \
@@ -81,12 +81,12 @@ static inline enum contention_end interpose_lock_end_of_c11(int result)
 	}
 
 /* The first one. */
-#define DEFINE_WATCHED(name, parameters, arguments)      \
-	EXPORT HOT int INTERPOSED(name) parameters       \
-	{                                                \
-		if (unlikely(contention_is_on()))        \
-			return watched_##name arguments; \
-		return real.name arguments;              \
+#define DEFINE_WATCHED(name, parameters, arguments)       \
+	EXPORT FAST_SHORT int INTERPOSED(name) parameters \
+	{                                                 \
+		if (unlikely(contention_is_on()))         \
+			return watched_##name arguments;  \
+		return real.name arguments;               \
 	}
 
 /* Whether an unlock by its owner gives the mutex up: not the inner ones of a recursive mutex. */

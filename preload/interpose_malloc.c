@@ -138,7 +138,7 @@ static COLD NOINLINE void *sampled_malloc(size_t size)
 	return block;
 }
 
-EXPORT HOT void *INTERPOSED(malloc)(size_t size)
+EXPORT FAST void *INTERPOSED(malloc)(size_t size)
 {
 	if (unlikely(sampler_take(size)))
 		return sampled_malloc(size);
@@ -153,7 +153,7 @@ static COLD NOINLINE void sampled_free(void *block)
 	real.free(block);
 }
 
-EXPORT HOT void INTERPOSED(free)(void *block)
+EXPORT FAST void INTERPOSED(free)(void *block)
 {
 	if (unlikely(!live_is_unknown(block))) {
 		sampled_free(block);
@@ -173,7 +173,7 @@ static COLD NOINLINE void *sampled_calloc(size_t count, size_t size)
 	return block;
 }
 
-EXPORT HOT void *INTERPOSED(calloc)(size_t count, size_t size)
+EXPORT FAST void *INTERPOSED(calloc)(size_t count, size_t size)
 {
 	if (unlikely(sampler_take(count * size)))
 		return sampled_calloc(count, size);
@@ -210,7 +210,7 @@ static COLD NOINLINE void *sampled_realloc(void *block, size_t size, bool take)
 	return moved;
 }
 
-EXPORT HOT void *INTERPOSED(realloc)(void *block, size_t size)
+EXPORT FAST void *INTERPOSED(realloc)(void *block, size_t size)
 {
 	bool take = sampler_take(size);
 	if (unlikely(take || !live_is_unknown(block)))

@@ -23,7 +23,7 @@
 
 static const atomic_u32 off_word;
 
-const atomic_u32 *trace_word = &off_word;
+FRONT_WORD const atomic_u32 *trace_word = &off_word;
 
 /* What include/cprof.h looks at, in the program's code: the same variable. */
 extern EXPORT const atomic_u32 *cprof_api_tracing __attribute__((alias("trace_word")));
