@@ -31,6 +31,15 @@ within()
 	done
 }
 
+# What all of them look at, and where they lie: each line or page more is cold where a program does much else.
+address() { echo $((0x$(nm "$CPROF_LIB" | awk -v name="$1" '$3 == name { print $1; exit }'))); }
+expect_equal "the words and the six most frequent calls are in one line" \
+	$(($(address contention_word) / 64)) $((($(address real) + 6 * 8 - 1) / 64))
+expect_equal "and malloc's begins the next" $(($(address contention_word) / 64 * 64 + 64)) $(($(address real) + 6 * 8))
+for name in free calloc realloc read write poll; do
+	expect_equal "$name is in malloc's page" $(($(address malloc) / 4096)) $(($(address $name) / 4096))
+done
+
 # What every program pays all the time.
 within "sampled" CPROF_HEAP_RATE=1G malloc 7 free 8 calloc 9 realloc 14 \
 	mutex_lock 5 mutex_unlock 5 read 5
