@@ -118,8 +118,9 @@ static int boot_clock_gettime(clockid_t clock, struct timespec *out_now)
 /* Until somebody resolves; afterwards only what is still missing is called through these. */
 #define BOOT(type, name, parameters, ...) .name = boot_##name,
 FRONT_TABLE struct real real = {.clock_gettime = boot_clock_gettime,
-		    REAL_MALLOC_FUNCTIONS(BOOT) REAL_WAIT_FUNCTIONS(BOOT) REAL_COND_FUNCTIONS(BOOT)
-			    REAL_LATE_WAIT_FUNCTIONS(BOOT) CALL_LIST(BOOT) CALL_LIST_LATE(BOOT)};
+				REAL_MALLOC_FUNCTIONS(BOOT) REAL_WAIT_FUNCTIONS(BOOT)
+					REAL_COND_FUNCTIONS(BOOT) REAL_LATE_WAIT_FUNCTIONS(BOOT)
+						CALL_LIST(BOOT) CALL_LIST_LATE(BOOT)};
 #undef BOOT
 
 static void *object_of(const void *function)
