@@ -219,7 +219,7 @@ test-programs: $(SUPPORT_PROGRAMS) $(VICTIMS) $(FUZZERS)
 
 # ThreadSanitizer sees threads of one process: the ring and the tables are what it can judge.
 TSAN_STEMS := test_ring_consumer test_stack_table test_live test_record test_rule_cache \
-	test_lock_waiters test_trace test_label_table
+	test_lock_waiters test_trace test_label_table test_modules
 UNIT_TESTS := $(PRELOAD_TESTS) $(COLLECTOR_TESTS) $(TOOL_TESTS)
 ifeq ($(SAN),tsan)
 UNIT_TESTS := $(foreach t,$(UNIT_TESTS),$(if $(filter $(TSAN_STEMS),$(notdir $(t))),$(t)))

@@ -180,10 +180,11 @@ static uint32_t without_deleted_suffix(char *path, uint32_t bytes)
 static bool reserve_strings(uint64_t bytes, uint64_t *out_offset)
 {
 	struct cprof_control *control = segment_control();
-	uint64_t used = load_relaxed(&control->strings_used); /* a reservation publishes nothing */
+	uint64_t used = load_relaxed(&control->strings_used); /* only whether there is room */
 	if (used > segment.geometry.strings_bytes || segment.geometry.strings_bytes - used < bytes)
 		return false;
-	uint64_t offset = add_relaxed(&control->strings_used, bytes);
+	/* Pairs with the release in trim_strings(): who gave this back has written there. */
+	uint64_t offset = add_acquire(&control->strings_used, bytes);
 	if (offset > segment.geometry.strings_bytes || segment.geometry.strings_bytes - offset < bytes)
 		return false;
 	*out_offset = offset;

@@ -306,6 +306,26 @@ Test(modules, threads_that_meet_at_a_new_object_agree_in_the_end)
 	cr_assert_leq(load_relaxed(&segment_control()->modules_used), 12);
 }
 
+/* What one gives back of the string arena the other may get at once: by tsan. */
+Test(modules, threads_that_write_names_at_a_time_do_not_meet)
+{
+	libraries[0] = dlsym(RTLD_DEFAULT, "qsort");
+	libraries[1] = dlsym(load(LIBRARY), LIBRARY_SYMBOL);
+	libraries[2] = dlsym(RTLD_DEFAULT, "zlibVersion");
+	for (int round = 0; round < 30; round++) {
+		pthread_t threads[4];
+		own_segment_open(UINT64_C(16) << 20);
+		modules_forget();
+		pthread_barrier_init(&together, NULL, 4);
+		for (int i = 0; i < 4; i++)
+			pthread_create(&threads[i], NULL, look_up_together, rows_seen[i]);
+		for (int i = 0; i < 4; i++)
+			pthread_join(threads[i], NULL);
+		for (int i = 0; i < 4; i++)
+			cr_assert(strstr(path_of(segment_module(rows_seen[i][1])), LIBRARY));
+	}
+}
+
 Test(modules, without_system_calls_the_loader_name_is_taken)
 {
 	safe_read_forbid_calls();
