@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -27,6 +28,15 @@
 static struct event {
 	uint64_t kind, time_ns, delay_ns, object;
 } events[THREADS][EVENTS];
+
+/* What recorder.h turns on and off. */
+extern EXPORTED int interposer_trace_is_on;
+int interposer_trace_is_on = 1;
+
+static bool is_on(void)
+{
+	return __atomic_load_n(&interposer_trace_is_on, __ATOMIC_RELAXED) != 0;
+}
 
 static unsigned thread_count; /* so far: each takes the next part of the window */
 static __thread struct event *own;
@@ -68,6 +78,8 @@ static void *next_of(const char *name, const char *version)
 EXPORTED int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
 	NEXT(int, "pthread_cond_wait", COND_VERSION, (pthread_cond_t *, pthread_mutex_t *));
+	if (!is_on())
+		return next(cond, mutex);
 	uint64_t start = now_ns();
 	int result = next(cond, mutex);
 	uint64_t end = now_ns();
@@ -78,7 +90,7 @@ EXPORTED int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 EXPORTED int pthread_cond_signal(pthread_cond_t *cond)
 {
 	NEXT(int, "pthread_cond_signal", COND_VERSION, (pthread_cond_t *));
-	if (__atomic_load_n(&cond->__data.__wrefs, __ATOMIC_RELAXED) >> 3 == 0)
+	if (!is_on() || __atomic_load_n(&cond->__data.__wrefs, __ATOMIC_RELAXED) >> 3 == 0)
 		return next(cond);
 	uint64_t time = now_ns();
 	int result = next(cond);
@@ -89,6 +101,8 @@ EXPORTED int pthread_cond_signal(pthread_cond_t *cond)
 EXPORTED int sem_wait(sem_t *semaphore)
 {
 	NEXT(int, "sem_wait", NULL, (sem_t *));
+	if (!is_on())
+		return next(semaphore);
 	uint64_t start = now_ns();
 	int result = next(semaphore);
 	uint64_t end = now_ns();
@@ -99,7 +113,8 @@ EXPORTED int sem_wait(sem_t *semaphore)
 EXPORTED int sem_post(sem_t *semaphore)
 {
 	NEXT(int, "sem_post", NULL, (sem_t *));
-	if (__atomic_load_n((const uint64_t *)(const void *)semaphore, __ATOMIC_RELAXED) >> 32 == 0)
+	if (!is_on() ||
+	    __atomic_load_n((const uint64_t *)(const void *)semaphore, __ATOMIC_RELAXED) >> 32 == 0)
 		return next(semaphore);
 	uint64_t time = now_ns();
 	int result = next(semaphore);
