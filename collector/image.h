@@ -3,9 +3,9 @@
  * ELF objects that the profiled processes have loaded, opened once and shared by all
  * processes of the tree (by build id, else by device and inode).  Opening keeps the file
  * readable even if it is deleted or replaced afterwards; symbols are read at the first
- * question.  A file that is gone before it was opened is looked for where it is mapped.  One that nobody
- * runs any more is let go some time later: it may be on a
- * file system that somebody wants to unmount, or one of thousands.
+ * question.  A file that is gone before it was opened is looked for where it is mapped.  One
+ * that nobody runs any more is let go some time later: it may be on a file system that somebody
+ * wants to unmount, or one of thousands.
  *
  * Context: collector, main thread.
  */

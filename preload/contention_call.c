@@ -43,9 +43,7 @@ static ALWAYS_INLINE void show(struct contention_call *out_call, struct cprof_th
 	out_call->object = object;
 	out_call->image = thread_private_of(slot)->image;
 	out_call->function = function;
-	contention_write_begin(&slot->waiting);
 	contention_show(&slot->waiting, &publication);
-	contention_write_end(&slot->waiting);
 }
 
 /* When it is time to look at the clock, or this is no call for the short way. */

@@ -48,7 +48,7 @@ bool contention_publish(struct cprof_thread *slot, const struct publication *pub
 		read_shown(shown, &private->outer[count]);
 		private->outer_count = count + 1;
 	}
-	contention_show(shown, publication);
+	contention_write_fields(shown, publication);
 	contention_write_end(shown);
 	return true;
 }
@@ -98,9 +98,7 @@ bool contention_withdraw(struct cprof_thread *slot, struct publication *out_publ
 		return true;
 	}
 	private->outer_count = count - 1;
-	contention_write_begin(shown);
 	contention_show(shown, &private->outer[count - 1]);
-	contention_write_end(shown);
 	return true;
 }
 

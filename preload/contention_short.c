@@ -53,9 +53,7 @@ HOT void contention_wait_begin(struct contention_wait *out_wait, enum cprof_wait
 		.sp = regs->sp,
 		.fp = regs->fp,
 	};
-	contention_write_begin(&slot->waiting);
 	contention_show(&slot->waiting, &publication);
-	contention_write_end(&slot->waiting);
 	if (unlikely(!stack)) {
 		stack = walk(slot, function, regs);
 		contention_publish_stack(slot, stack);

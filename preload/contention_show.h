@@ -49,7 +49,8 @@ static ALWAYS_INLINE void contention_write_end(struct cprof_waiting *shown)
 	store_release(&shown->sequence, load_relaxed(&shown->sequence) + 1); /* after all fields */
 }
 
-static ALWAYS_INLINE void contention_show(struct cprof_waiting *shown, const struct publication *publication)
+static ALWAYS_INLINE void contention_write_fields(struct cprof_waiting *shown,
+						  const struct publication *publication)
 {
 	/* Release, each: a reader that sees the new field sees the odd sequence. */
 	store_release(&shown->what, publication->what);
@@ -60,6 +61,13 @@ static ALWAYS_INLINE void contention_show(struct cprof_waiting *shown, const str
 	store_release(&shown->pc, publication->pc);
 	store_release(&shown->sp, publication->sp);
 	store_release(&shown->fp, publication->fp);
+}
+
+static ALWAYS_INLINE void contention_show(struct cprof_waiting *shown, const struct publication *publication)
+{
+	contention_write_begin(shown);
+	contention_write_fields(shown, publication);
+	contention_write_end(shown);
 }
 
 /*

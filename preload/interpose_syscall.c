@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * syscall(2): libseccomp loads its filter through it; Rust's standard library, C++20's atomic waits,
- * abseil and folly wait through it; Rust's io_uring waits by it, see uring_wait.h; who knows a thread by
- * its tid signals it by it.  Every other call is passed on by a jump.  The header declares it variadic; its callers always have these seven words in
- * place.
+ * syscall(2): libseccomp loads its filter through it; Rust's standard library, C++20's atomic
+ * waits, abseil and folly wait through it, Rust's io_uring too (uring_wait.h); who knows a thread
+ * by its tid signals it through it.  Every other call is passed on by a jump.  The header declares
+ * it variadic; its callers always have these seven words in place.
  *
  * Context: as the real function.
  */

@@ -210,9 +210,9 @@ struct nothrow; /* std::nothrow_t, by reference */
 	X(int, thrd_join, (thrd_t thread, int *out_result), (thread, out_result), thrd_error)
 
 /*
- * What a server calls between two batches of requests finds its caches filled with other things: each
- * line that is spared is some nanoseconds.  So the first line, behind the words of FRONT_WORD, is of the frequent calls,
- * and the next begins with malloc.
+ * What a server calls between two batches of requests finds its caches filled with other
+ * things: each line that is spared is some nanoseconds.  So the first line, behind the words of
+ * FRONT_WORD, is of the frequent calls, and the next begins with malloc.
  */
 struct real {
 #define REAL_FIELD(type, name, parameters, ...) type(*name) parameters;
