@@ -71,14 +71,20 @@ uint64_t flight_slow_begin(const char *type, size_t type_bytes, uint64_t now_ns)
 	return 0;
 }
 
+/* Nanoseconds between two times, which two threads may have seen a little differently. */
+static uint64_t between(uint64_t from_ns, uint64_t to_ns)
+{
+	return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
 void flight_slow_end(uint64_t watch, uint64_t now_ns)
 {
 	uint64_t rule = watch >> RULE_SHIFT;
 	if (likely(watch == 0) || rule >= rule_count ||
-	    (now_ns & TIME_MASK) - (watch & TIME_MASK) <= rules[rule].limit_ns || !process_is_recording())
+	    between(watch & TIME_MASK, now_ns) <= rules[rule].limit_ns || !process_is_recording())
 		return;
 	uint64_t last = load_relaxed(&last_ns); /* the CAS decides */
-	if (last != 0 && now_ns - last < segment_control()->flight_age_ns)
+	if (last != 0 && between(last, now_ns) < segment_control()->flight_age_ns)
 		return;
 	if (cas_acq_rel(&last_ns, &last, now_ns))
 		(void)flight_request(CPROF_FLIGHT_BY_SLOW);

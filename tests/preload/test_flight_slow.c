@@ -66,6 +66,16 @@ Test(flight_slow, a_window_is_asked_for_once_while_it_lasts)
 	cr_expect_eq(requests(), 3, "a forked child has asked for nothing yet");
 }
 
+Test(flight_slow, times_of_two_threads_may_differ_by_a_little)
+{
+	cr_assert(flight_slow_read("a:10ms"));
+	flight_slow_end(begin("a", BEGIN), BEGIN - 1000);
+	cr_expect_eq(requests(), 0, "it ended before it began");
+	flight_slow_end(begin("a", BEGIN), BEGIN + 11 * MS);
+	flight_slow_end(begin("a", BEGIN - 1000), BEGIN + 11 * MS - 1000);
+	cr_expect_eq(requests(), 1, "the second one was earlier than the first");
+}
+
 Test(flight_slow, nothing_is_asked_for_where_no_window_is_kept)
 {
 	cr_assert(flight_slow_read("a:10ms"));
