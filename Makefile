@@ -263,8 +263,8 @@ demo: deps
 # Some are parts of the collector or the library at work.
 $(BUILD)/bench/symbolise: BENCH_LIBS := $(COLLECTOR_LIB) $(COLLECTOR_LIBS)
 $(BUILD)/bench/symbolise: $(COLLECTOR_LIB)
-$(BUILD)/bench/trace: BENCH_LIBS := $(PRELOAD_TEST_OBJ) -ldl
-$(BUILD)/bench/trace: $(PRELOAD_TEST_OBJ)
+$(BUILD)/bench/trace: BENCH_LIBS := $(PRELOAD_TEST_OBJ) $(COLLECTOR_LIB) -ldl
+$(BUILD)/bench/trace: $(PRELOAD_TEST_OBJ) $(COLLECTOR_LIB)
 $(BUILD)/bench/%: tools/bench/%.c Makefile
 	@mkdir -p $(@D)
 	$(call quiet,BENCH)$(CC) $(BASE) -Iinclude $(call own_flags,cflags) -o $@ $< $(call own_flags,ldflags) \

@@ -190,10 +190,12 @@ static ALWAYS_INLINE struct cprof_trace_chunk *chunk_with_room(const struct guar
 	return NULL;
 }
 
-static ALWAYS_INLINE void fill(struct cprof_event *out_event, const struct trace_event *event, uint32_t more)
+static ALWAYS_INLINE void fill(struct cprof_thread *slot, struct cprof_event *out_event,
+			       const struct trace_event *event, uint32_t more)
 {
 	out_event->stack = event->stack;
-	out_event->time_ns = event->time_ns ? event->time_ns : real_monotonic_ns();
+	out_event->time_ns = event->time_ns ? event->time_ns
+					    : tick_clock_now(&thread_private_of(slot)->moment);
 	out_event->a = event->a;
 	out_event->b = event->b;
 	/* (B) release: pairs with (E); else the reader sees the kind before the fields. */
@@ -215,7 +217,7 @@ void trace_event(const struct guard *guard, const struct trace_event *event)
 	struct cprof_trace_chunk *chunk = chunk_with_room(guard, 1, &at);
 	if (unlikely(!chunk))
 		return;
-	fill(&chunk->events[at], event, 0);
+	fill(guard->slot, &chunk->events[at], event, 0);
 	keep(guard->slot, guard->level, chunk, at + 1);
 }
 
@@ -235,7 +237,7 @@ HOT void trace_event_outermost(struct cprof_thread *slot, const struct trace_eve
 		add_by_guard(slot, event);
 		return;
 	}
-	fill(&chunk->events[at], event, 0);
+	fill(slot, &chunk->events[at], event, 0);
 	keep(slot, 0, chunk, at + 1);
 }
 
@@ -288,7 +290,7 @@ void trace_event_text(const struct guard *guard, const struct trace_event *event
 		byte_count -= copied;
 		store_release(&next->head, cprof_event_head(CPROF_EVENT_TEXT, copied, 0, 0)); /* (B) */
 	}
-	fill(&chunk->events[at], event, more);
+	fill(guard->slot, &chunk->events[at], event, more);
 	keep(guard->slot, guard->level, chunk, at + 1 + more);
 }
 

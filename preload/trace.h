@@ -46,7 +46,7 @@ struct trace_event {
 	uint32_t what;
 	uint32_t flags;
 	uint32_t stack;
-	uint64_t time_ns; /* CLOCK_MONOTONIC, real_monotonic_ns(); 0: now */
+	uint64_t time_ns; /* CLOCK_MONOTONIC, by tick_clock.h; 0: now */
 	uint64_t a;
 	uint64_t b;
 };
