@@ -4,6 +4,9 @@
  * that a task or a region needs at its end is in the value that the program holds; so
  * nothing here is to be found, bounded or given back.
  *
+ * Regions nest by their times.  So these are the clock's: by the processor's counter (tick_clock.h)
+ * a thread's times may go back by some nanoseconds when its moment is renewed.
+ *
  * Context: any (async-signal-safe).
  */
 #include "annotate.h"
@@ -48,7 +51,7 @@ static struct thread_private *enter(struct guard *out_guard)
 /* Of the program's call, while a trace is taken. */
 static uint32_t stack_of(const struct guard *guard, const struct unwind_regs *regs)
 {
-	return trace_is_on() ? record_stack(guard, regs) : 0;
+	return trace_is_on() ? record_stack_again(guard, regs) : 0;
 }
 
 void annotate_thread_begins(struct cprof_thread *slot)

@@ -66,6 +66,15 @@ uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs)
 	return has_frames(guard) ? walk_and_intern(guard, 0, regs, NULL) : 0;
 }
 
+uint32_t record_stack_again(const struct guard *guard, const struct unwind_regs *regs)
+{
+	if (!has_frames(guard))
+		return 0;
+	struct stack_memo *memo = stack_memo_at(guard, regs);
+	uint32_t stack = memo ? stack_memo_find(memo, guard, regs) : 0;
+	return likely(stack) ? stack : walk_and_intern(guard, 0, regs, memo);
+}
+
 uint32_t record_stack_above(const struct guard *guard, const void *function, const struct unwind_regs *regs)
 {
 	uint64_t pc = (uint64_t)(uintptr_t)function;

@@ -19,10 +19,10 @@
  */
 uint32_t record_stack(const struct guard *guard, const struct unwind_regs *regs);
 
-/*
- * record_stack() and record_add() in one, where stacks are expected to come back: see stack_memo.h.
- * `regs` are a caller's.
- */
+/* The same where stacks are expected to come back, see stack_memo.h.  `regs` are a caller's. */
+uint32_t record_stack_again(const struct guard *guard, const struct unwind_regs *regs);
+
+/* That and record_add() in one. */
 uint32_t record_again(const struct guard *guard, const struct unwind_regs *regs, enum cprof_kind kind,
 		      uint64_t weight, uint64_t value);
 
