@@ -55,8 +55,8 @@ within "a CPU sample" CPROF_CPU_HZ=100 cpu_sample 2137
 within "every allocation" CPROF_HEAP_RATE=1 malloc 445 free 93
 
 # What a program says itself: the label is known already; begin and end of a region, with text, and
-# each with a stack and a reading of the clock.
+# each with a stack that came before and a reading of the clock.
 within "labels" CPROF_HEAP_RATE=1G labels 320
-within "a trace" CPROF_TRACE=flight region 1721
+within "a trace" CPROF_TRACE=flight region 801
 
 finish
