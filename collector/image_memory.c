@@ -33,19 +33,10 @@ struct loaded {
 	Elf64_Dyn entries[ENTRIES_MAX]; /* as in the file */
 };
 
-/* 0 or -errno. */
-static int copy(const struct loaded *loaded, uint64_t address, void *bytes, size_t size)
-{
-	ssize_t copied = remote_memory_copy(loaded->pid, address, bytes, size);
-	if (copied < 0)
-		return (int)copied;
-	return (size_t)copied == size ? 0 : -EFAULT;
-}
-
 static int read_headers(struct loaded *loaded, uint64_t start)
 {
 	Elf64_Ehdr *header = &loaded->header;
-	int error = copy(loaded, start, header, sizeof *header);
+	int error = remote_memory_copy_all(loaded->pid, start, header, sizeof *header);
 	if (error)
 		return error;
 	if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_ident[EI_CLASS] != ELFCLASS64 ||
@@ -55,8 +46,8 @@ static int read_headers(struct loaded *loaded, uint64_t start)
 	/* They are not in memory. */
 	header->e_shoff = 0;
 	header->e_shnum = header->e_shstrndx = 0;
-	return copy(loaded, start + header->e_phoff, loaded->segments,
-		    header->e_phnum * sizeof loaded->segments[0]);
+	return remote_memory_copy_all(loaded->pid, start + header->e_phoff, loaded->segments,
+				      header->e_phnum * sizeof loaded->segments[0]);
 }
 
 static bool is_address(int64_t tag)
@@ -86,8 +77,8 @@ static int read_dynamic(struct loaded *loaded)
 	uint64_t count = dynamic->p_filesz / sizeof loaded->entries[0];
 	loaded->entry_count = (uint32_t)(count < ENTRIES_MAX ? count : ENTRIES_MAX);
 	loaded->dynamic_offset = dynamic->p_offset;
-	int error = copy(loaded, loaded->bias + dynamic->p_vaddr, loaded->entries,
-			 loaded->entry_count * sizeof loaded->entries[0]);
+	int error = remote_memory_copy_all(loaded->pid, loaded->bias + dynamic->p_vaddr, loaded->entries,
+					   loaded->entry_count * sizeof loaded->entries[0]);
 	for (uint32_t i = 0; i < loaded->entry_count; i++) {
 		Elf64_Dyn *entry = &loaded->entries[i];
 		if (is_address(entry->d_tag) && entry->d_un.d_ptr >= loaded->bias)
@@ -122,7 +113,8 @@ static int put_segment(const struct loaded *loaded, int fd, const Elf64_Phdr *se
 	for (uint64_t done = 0; done < segment->p_filesz && !error; done += sizeof piece) {
 		uint64_t left = segment->p_filesz - done;
 		size_t size = left < sizeof piece ? left : sizeof piece;
-		error = copy(loaded, loaded->bias + segment->p_vaddr + done, piece, size);
+		error = remote_memory_copy_all(loaded->pid, loaded->bias + segment->p_vaddr + done, piece,
+					       size);
 		if (!error)
 			error = put(fd, piece, size, segment->p_offset + done);
 	}

@@ -43,6 +43,14 @@ ssize_t remote_memory_copy(pid_t pid, uint64_t address, unsigned char *bytes, si
 	return copied < 0 ? -errno : copied;
 }
 
+int remote_memory_copy_all(pid_t pid, uint64_t address, void *bytes, size_t size)
+{
+	ssize_t copied = remote_memory_copy(pid, address, bytes, size);
+	if (copied < 0)
+		return (int)copied;
+	return (size_t)copied == size ? 0 : -EFAULT;
+}
+
 void remote_memory_set_copy(struct remote_memory *memory, uint64_t start, unsigned char *bytes, size_t size)
 {
 	memory->copy_start = start;
@@ -57,11 +65,9 @@ static const unsigned char *kept_page(struct remote_memory *memory, uint64_t pag
 	if (memory->page_of[slot] == page + 1)
 		return memory->pages[slot];
 	memory->page_of[slot] = 0;
-	ssize_t copied = remote_memory_copy(memory->pid, page, memory->pages[slot], REMOTE_PAGE_BYTES);
-	if (copied != REMOTE_PAGE_BYTES) {
-		*out_error = copied < 0 ? (int)copied : -EFAULT;
+	*out_error = remote_memory_copy_all(memory->pid, page, memory->pages[slot], REMOTE_PAGE_BYTES);
+	if (*out_error)
 		return NULL;
-	}
 	memory->page_of[slot] = page + 1;
 	return memory->pages[slot];
 }
@@ -100,8 +106,5 @@ int remote_memory_read(struct remote_memory *memory, uint64_t address, void *byt
 	}
 	if (is_constant)
 		return read_kept(memory, address, bytes, size);
-	ssize_t copied = remote_memory_copy(memory->pid, address, bytes, size);
-	if (copied < 0)
-		return (int)copied;
-	return (size_t)copied == size ? 0 : -EFAULT;
+	return remote_memory_copy_all(memory->pid, address, bytes, size);
 }

@@ -39,6 +39,9 @@ void remote_memory_init(struct remote_memory *memory, pid_t pid);
 /* Copies at most `capacity` bytes from `address` on.  Their number, 0 if none can be read, or -errno. */
 ssize_t remote_memory_copy(pid_t pid, uint64_t address, unsigned char *bytes, size_t capacity);
 
+/* Copies exactly `size` bytes, at most 63 pages.  0, -EFAULT, -EPERM or -ESRCH. */
+int remote_memory_copy_all(pid_t pid, uint64_t address, void *bytes, size_t size);
+
 /* From now on reads within the copy are answered from it; NULL: there is none any more. */
 void remote_memory_set_copy(struct remote_memory *memory, uint64_t start, unsigned char *bytes, size_t size);
 

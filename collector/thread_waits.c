@@ -142,10 +142,8 @@ static struct thread_wait wait_by_frames(const struct thread_reading *reading,
 static uint32_t read_word(pid_t pid, uint64_t address)
 {
 	uint32_t word = 0;
-	unsigned char bytes[sizeof word];
-	if (remote_memory_copy(pid, address, bytes, sizeof bytes) != (ssize_t)sizeof bytes)
+	if (remote_memory_copy_all(pid, address, &word, sizeof word) != 0)
 		return 0;
-	memcpy(&word, bytes, sizeof word);
 	return word & FUTEX_TID_MASK;
 }
 
