@@ -3,7 +3,9 @@
  * Who ended a wait: the wakes on its object that lie within it, by another thread, tell;
  * which of them depends on what it waited for.
  *
- *   lock, barrier, end of a thread   the last one: it is free only after that
+ *   lock, barrier, end of a thread   the last one: it is free only after that; a reader lets
+ *                                    no reader go on, but may let go before another one that was
+ *                                    woken with it goes on
  *   condition variable, futex        the first one that woke nobody else yet, for a waiter
  *                                    stays only until it is woken; a broadcast wakes all
  *   semaphore                        a post may serve a thread that never waited.  There are
@@ -78,10 +80,12 @@ static int by_object(const void *left, const void *right)
 }
 
 /* Whether a wake may be what ended a wait, of an object that both are about. */
-static bool may_free(const struct sweep *sweep, uint32_t wake, const struct trace_wait *wait)
+static bool may_free(const struct sweep *sweep, uint32_t index, const struct trace_wait *wait)
 {
-	return sweep->left[wake] && sweep->model->wakes[wake].thread != wait->thread &&
-	       sweep->model->wakes[wake].time_ns >= wait->begin_ns;
+	const struct trace_wake *wake = &sweep->model->wakes[index];
+	bool is_reader_s = wake->what == CPROF_WAIT_RWLOCK_WRITE && wake->count == 1;
+	return sweep->left[index] && wake->thread != wait->thread && wake->time_ns >= wait->begin_ns &&
+	       !(is_reader_s && wait->what == CPROF_WAIT_RWLOCK_READ);
 }
 
 static uint32_t find_last(const struct sweep *sweep, const struct trace_wait *wait)

@@ -54,8 +54,9 @@ enum cprof_event_kind {
 	/* A wait is over: what: enum cprof_wait; flags; a: how long, ns; b: the object; stack. */
 	CPROF_EVENT_WAIT = 1,
 	/*
-	 * Somebody who waits may go on: what: enum cprof_wait of the waits; a: how many may, 0: all;
-	 * b: the object; stack.  Its time is taken before anybody can: it lies within their waits.
+	 * Somebody who waits may go on: what: enum cprof_wait of the waits; a: how many may, 0: all
+	 * (1 of a read-write lock: a writer); b: the object; stack.  Its time is taken before
+	 * anybody can: it lies within their waits.
 	 */
 	CPROF_EVENT_WAKE = 2,
 	/* The chunk's thread starts; a: tid of its creator, 0 if not known; stack: of the creating call. */

@@ -87,6 +87,15 @@ static bool is_shared(uint32_t what, const void *lock)
 	return what != CPROF_WAIT_SPIN && ((const pthread_rwlock_t *)lock)->__data.__shared != 0;
 }
 
+/* How many of those who wait may go on at a release; 0: all.  A reader's lets only a writer go on. */
+static uint32_t freed_by(uint32_t what, const void *lock)
+{
+	if (what != CPROF_WAIT_RWLOCK_READ && what != CPROF_WAIT_RWLOCK_WRITE)
+		return 1;
+	/* Relaxed: while the lock is held, as it is here, nobody else changes it. */
+	return __atomic_load_n(&((const pthread_rwlock_t *)lock)->__data.__cur_writer, __ATOMIC_RELAXED) ? 0 : 1;
+}
+
 static void abandon(const struct publication *stale)
 {
 	contention_expect_no_wake(stale->what, (const void *)(uintptr_t)stale->object);
@@ -290,11 +299,9 @@ void contention_release_begin(struct contention_release *out_release, enum cprof
 	const struct cprof_control *control = segment_control();
 	uint64_t now = real_monotonic_ns();
 	if (wakes && trace_is_on()) {
-		/* Of readers several may go on. */
-		uint32_t count = what == CPROF_WAIT_RWLOCK_READ || what == CPROF_WAIT_RWLOCK_WRITE ? 0 : 1;
 		out_release->is_waking = true;
 		out_release->wake = (struct contention_wake){
-			.what = what, .count = count, .object = lock, .time_ns = now};
+			.what = what, .count = freed_by(what, lock), .object = lock, .time_ns = now};
 	}
 	uint64_t rate_ns = load_relaxed(&control->block_rate_ns); /* as in contention_wait_begin() */
 	uint32_t fraction = load_relaxed(&control->mutex_fraction);

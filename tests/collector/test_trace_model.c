@@ -149,6 +149,20 @@ Test(trace_model, an_rwlock_is_one_for_readers_and_writers)
 	cr_expect_eq(woken_at(1, 1510), 1400);
 }
 
+Test(trace_model, a_reader_lets_writers_go_on_and_no_readers)
+{
+	add_wait(0, CPROF_WAIT_RWLOCK_READ, 1100, 1500);
+	add_wait(1, CPROF_WAIT_RWLOCK_READ, 1100, 1410);
+	add_wait(3, CPROF_WAIT_RWLOCK_WRITE, 1420, 1520);
+	add_wake(2, CPROF_WAIT_RWLOCK_WRITE, 1400, 0);
+	add_wake(1, CPROF_WAIT_RWLOCK_WRITE, 1450, 1); /* it was woken first, and has read */
+	add_wake(0, CPROF_WAIT_RWLOCK_WRITE, 1510, 1);
+	build();
+	cr_expect_eq(woken_at(0, 1500), 1400);
+	cr_expect_eq(woken_at(1, 1410), 1400);
+	cr_expect_eq(woken_at(3, 1520), 1510);
+}
+
 Test(trace_model, a_thread_that_ends_wakes_its_joiner)
 {
 	add_wait(0, CPROF_WAIT_JOIN, 1100, 1500);

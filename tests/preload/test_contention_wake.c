@@ -150,6 +150,27 @@ Test(contention_wake, unlock_of_a_writer_wakes_readers)
 	cr_expect_eq(wake.last.a, 0);
 }
 
+static void *lock_for_writing(void *unused)
+{
+	cprof_test_pthread_rwlock_wrlock(&rwlock);
+	cprof_test_pthread_rwlock_unlock(&rwlock);
+	return unused;
+}
+
+Test(contention_wake, unlock_of_a_reader_wakes_one_writer)
+{
+	pthread_t thread;
+	cprof_test_pthread_rwlock_rdlock(&rwlock);
+	pthread_create(&thread, NULL, lock_for_writing, NULL);
+	until_shown(CPROF_WAIT_RWLOCK_WRITE, &rwlock);
+	cprof_test_pthread_rwlock_unlock(&rwlock);
+	pthread_join(thread, NULL);
+	struct found wake = find(CPROF_EVENT_WAKE, CPROF_WAIT_RWLOCK_WRITE, &rwlock);
+	cr_expect_eq(wake.count, 1);
+	cr_expect_eq(wake.tid, thread_id());
+	cr_expect_eq(wake.last.a, 1, "it says so, for readers are not let go on by one");
+}
+
 Test(contention_wake, wait_shows_its_stack_before_it_is_over)
 {
 	pthread_t thread;
