@@ -97,8 +97,11 @@ bool contention_withdraw(struct cprof_thread *slot, struct publication *out_publ
 		store_release(&shown->what, (uint32_t)CPROF_WAIT_NONE);
 		return true;
 	}
+	/* All in one: a handler's wait in between would be put behind it once more. */
+	contention_write_begin(shown);
 	private->outer_count = count - 1;
-	contention_show(shown, &private->outer[count - 1]);
+	contention_write_fields(shown, &private->outer[count - 1]);
+	contention_write_end(shown);
 	return true;
 }
 

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <signal.h>
 
+#include "contention_publish.h"
 #include "contention_sums.h"
 #include "shown_wait.h"
 
@@ -170,4 +171,64 @@ Test(contention_publish, handlers_wait_on_a_stack_above_leaves_the_interrupted_o
 	cr_expect_eq(BLOCKED(pthread_mutex_lock), 2);
 	cr_expect_eq(CHARGED(pthread_mutex_unlock), 2);
 	cr_expect_not(lock_waiters_look(&shared));
+}
+
+/* ---- at each instruction ----------------------------------------------------------------- */
+
+static const struct publication waits[] = {
+	{.what = CPROF_WAIT_MUTEX, .object = 1, .since_ns = 10},
+	{.what = CPROF_WAIT_MUTEX, .object = 2, .since_ns = 20},
+	{.what = CPROF_WAIT_MUTEX, .object = 3, .since_ns = 30},
+};
+
+static struct {
+	struct cprof_thread *slot;
+	uint32_t steps; /* so far */
+	uint32_t at;    /* the handler waits after so many */
+	bool is_shown;  /* the handler's wait was */
+} stepping;
+
+static void wait_after_some_steps(int signal)
+{
+	struct publication own;
+	(void)signal;
+	if (stepping.steps++ != stepping.at)
+		return;
+	stepping.is_shown = contention_publish(stepping.slot, &waits[2]);
+	if (stepping.is_shown)
+		cr_assert(contention_withdraw(stepping.slot, &own));
+}
+
+static void set_trap_flag(bool is_on)
+{
+	if (is_on)
+		__asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "cc", "memory");
+	else
+		__asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "cc", "memory");
+}
+
+Test(contention_publish, handlers_wait_at_any_instruction_of_a_handlers_end_leaves_the_outer_one_shown)
+{
+	struct publication inner;
+	uint32_t hidden = 0;
+	own_thread_attach();
+	stepping.slot = thread_tls.slot;
+	signal(SIGTRAP, wait_after_some_steps);
+	for (stepping.at = 0; stepping.at == 0 || stepping.steps >= stepping.at; stepping.at++) {
+		contention_show_nothing(stepping.slot);
+		cr_assert(contention_publish(stepping.slot, &waits[0]));
+		cr_assert(contention_publish(stepping.slot, &waits[1]));
+		stepping.steps = 0;
+		stepping.is_shown = true;
+		set_trap_flag(true);
+		bool is_withdrawn = contention_withdraw(stepping.slot, &inner);
+		set_trap_flag(false);
+		hidden += !stepping.is_shown;
+		cr_assert(is_withdrawn);
+		cr_assert_eq(load_relaxed(&stepping.slot->waiting.object), 1,
+			     "after a handler at step %u", stepping.at);
+		cr_assert_eq(load_relaxed(&stepping.slot->waiting.since_ns), 10);
+	}
+	cr_expect_gt(hidden, 0, "some came in the middle of the change");
+	cr_expect_gt(stepping.at, 20);
 }
