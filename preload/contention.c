@@ -106,6 +106,7 @@ static void abandon(const struct publication *stale)
 void contention_thread_ends(struct cprof_thread *slot)
 {
 	struct publication stale;
+	contention_mend(slot); /* of half a wait nobody knows the object */
 	while (contention_withdraw(slot, &stale))
 		abandon(&stale);
 }

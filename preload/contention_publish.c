@@ -116,6 +116,9 @@ void contention_mend(struct cprof_thread *slot)
 
 void contention_show_nothing(struct cprof_thread *slot)
 {
+	/* Its last thread may have ended in the middle. */
+	if (unlikely(contention_is_being_written(&slot->waiting)))
+		contention_write_end(&slot->waiting);
 	store_release(&slot->waiting.what, (uint32_t)CPROF_WAIT_NONE);
 	thread_private_of(slot)->outer_count = 0;
 }

@@ -232,3 +232,27 @@ Test(contention_publish, handlers_wait_at_any_instruction_of_a_handlers_end_leav
 	cr_expect_gt(hidden, 0, "some came in the middle of the change");
 	cr_expect_gt(stepping.at, 20);
 }
+
+Test(contention_publish, who_begins_with_a_slot_that_was_left_in_the_middle_of_a_change_can_show_its_waits)
+{
+	own_thread_attach();
+	struct cprof_thread *slot = thread_tls.slot;
+	/* Its thread died at any instruction. */
+	store_relaxed(&slot->waiting.sequence, load_relaxed(&slot->waiting.sequence) + 1);
+	contention_show_nothing(slot);
+	cr_assert(contention_publish(slot, &waits[0]));
+	cr_expect_eq(load_relaxed(&slot->waiting.sequence) % 2, 0);
+	cr_expect(is_shown(CPROF_WAIT_MUTEX, (const void *)1));
+}
+
+Test(contention_publish, half_a_wait_of_a_thread_that_ends_is_nobody_s)
+{
+	own_thread_attach();
+	struct cprof_thread *slot = thread_tls.slot;
+	cr_assert(contention_publish(slot, &waits[0]));
+	store_relaxed(&slot->waiting.sequence, load_relaxed(&slot->waiting.sequence) + 1);
+	contention_thread_ends(slot);
+	cr_expect_eq(load_relaxed(&slot->waiting.what), (uint32_t)CPROF_WAIT_NONE);
+	cr_expect_eq(load_relaxed(&slot->waiting.sequence) % 2, 0);
+	cr_expect_eq(lock_waiters_look((const void *)1), 0, "it was not counted there");
+}
