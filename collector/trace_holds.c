@@ -17,13 +17,17 @@
 /* Those that were waited for most; more tracks than that nobody looks through. */
 #define LOCKS_SHOWN 64
 
+/* Of more who wait nobody looks for the first: a bound on the work that lies can make. */
+#define LOOK_AT_MAX 4096
+
 int trace_holds_begin(struct trace_holds *holds, struct trace_model *model)
 {
 	*holds = (struct trace_holds){.model = model, .holder = TRACE_NONE, .lock = TRACE_NONE};
 	holds->waits = calloc(model->wait_count + 1, sizeof *holds->waits);
+	holds->places = calloc(model->wait_count + 1, sizeof *holds->places);
 	model->locks = calloc(model->wake_count + 1, sizeof *model->locks);
 	model->holds = calloc(model->wake_count + 1, sizeof *model->holds);
-	return holds->waits && model->locks && model->holds ? 0 : -ENOMEM;
+	return holds->waits && holds->places && model->locks && model->holds ? 0 : -ENOMEM;
 }
 
 static int by_waited(const void *left, const void *right)
@@ -48,6 +52,7 @@ void trace_holds_end(struct trace_holds *holds)
 	}
 	free(waited);
 	free(holds->waits);
+	free(holds->places);
 	*holds = (struct trace_holds){0};
 }
 
@@ -63,6 +68,7 @@ void trace_holds_wait_begins(struct trace_holds *holds, uint32_t wait)
 		holds->last_wake_ns = 0;
 		holds->holder = TRACE_NONE;
 	}
+	holds->places[wait] = (uint32_t)holds->wait_count;
 	holds->waits[holds->wait_count++] = wait;
 }
 
@@ -72,7 +78,7 @@ static uint64_t held_since(const struct trace_holds *holds, const struct trace_w
 	uint64_t since_ns = 0;
 	if (holds->holder != TRACE_NONE)
 		return holds->holder == wake->thread ? holds->taken_ns : 0;
-	for (size_t i = 0; i < holds->wait_count; i++) {
+	for (size_t i = 0; i < holds->wait_count && holds->wait_count <= LOOK_AT_MAX; i++) {
 		uint64_t begin_ns = holds->model->waits[holds->waits[i]].begin_ns;
 		if (begin_ns > holds->last_wake_ns && (since_ns == 0 || begin_ns < since_ns))
 			since_ns = begin_ns;
@@ -99,11 +105,9 @@ void trace_holds_wakes(struct trace_holds *holds, uint32_t index)
 void trace_holds_wait_ends(struct trace_holds *holds, uint32_t index)
 {
 	const struct trace_wait *wait = &holds->model->waits[index];
-	for (size_t i = 0; i < holds->wait_count; i++)
-		if (holds->waits[i] == index) {
-			holds->waits[i] = holds->waits[--holds->wait_count];
-			break;
-		}
+	uint32_t last = holds->waits[--holds->wait_count];
+	holds->waits[holds->places[index]] = last;
+	holds->places[last] = holds->places[index];
 	if (holds->lock != TRACE_NONE)
 		holds->model->locks[holds->lock].waited_ns += wait->end_ns - wait->begin_ns;
 	if (wait->gave_up || wait->is_open)

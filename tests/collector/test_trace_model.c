@@ -338,3 +338,18 @@ Test(trace_model, knows_who_held_a_mutex_while_others_waited)
 	cr_expect_eq(held_since(1690), 1500);
 	cr_expect_eq(model.hold_count, 4);
 }
+
+/* Nobody waits for a mutex so often at a time; who writes what it likes may say so. */
+#define LIES 160000u
+
+Test(trace_model, lies_about_a_mutex_take_no_more_than_their_number, .timeout = 12)
+{
+	fake_trace.until_ns = UINT64_C(1) << 30;
+	for (uint32_t i = 0; i < LIES; i++) {
+		add_wake(1, CPROF_WAIT_MUTEX, 1000000 + i, 1);
+		add_wait(0, CPROF_WAIT_MUTEX, 900000 - i, 2000000 + i);
+	}
+	build();
+	cr_expect_eq(model.wait_count, LIES);
+	cr_expect_eq(woken_at(0, 2000000), 1000000 + LIES - 1);
+}
