@@ -48,6 +48,23 @@ static struct thread_private *enter(struct guard *out_guard)
 	return NULL;
 }
 
+static COLD NOINLINE void count_as_lost(void)
+{
+	if (process_is_recording())
+		segment_count(CPROF_LOST_TRACE_EVENTS, 1);
+}
+
+/* The same to begin or to say something, while a trace is taken; what cannot be told is counted. */
+static ALWAYS_INLINE struct thread_private *enter_trace(struct guard *out_guard)
+{
+	if (!trace_is_on())
+		return NULL;
+	struct thread_private *own = enter(out_guard);
+	if (unlikely(!own))
+		count_as_lost();
+	return own;
+}
+
 /* Of the program's call, while a trace is taken. */
 static uint32_t stack_of(const struct guard *guard, const struct unwind_regs *regs)
 {
@@ -66,7 +83,7 @@ EXPORT void cprof_api_task_begin(const char *type, uint64_t parent, struct cprof
 	struct guard guard;
 	struct unwind_regs regs;
 	unwind_regs_of_caller(&regs);
-	struct thread_private *own = trace_is_on() ? enter(&guard) : NULL;
+	struct thread_private *own = enter_trace(&guard);
 	if (!own)
 		return;
 	const struct trace_text text = text_of(type);
@@ -129,7 +146,7 @@ EXPORT void cprof_api_region_begin(const char *type, struct cprof_region *out_re
 	struct guard guard;
 	struct unwind_regs regs;
 	unwind_regs_of_caller(&regs);
-	struct thread_private *own = trace_is_on() ? enter(&guard) : NULL;
+	struct thread_private *own = enter_trace(&guard);
 	if (!own)
 		return;
 	const struct trace_text text = text_of(type);
@@ -172,7 +189,7 @@ EXPORT void cprof_api_log(const char *category, const char *message)
 	struct guard guard;
 	struct unwind_regs regs;
 	unwind_regs_of_caller(&regs);
-	struct thread_private *own = trace_is_on() ? enter(&guard) : NULL;
+	struct thread_private *own = enter_trace(&guard);
 	if (!own)
 		return;
 	const struct trace_text parts[] = {text_of(category), text_of(message)};

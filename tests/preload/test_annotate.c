@@ -207,3 +207,13 @@ Test(annotate, an_invalid_value_does_no_harm)
 	cprof_task_end(task);
 	cr_expect_eq(cprof_task_current().id, 0);
 }
+
+Test(annotate, what_a_thread_without_a_slot_says_is_counted_as_lost)
+{
+	thread_tls.state = THREAD_LIVE; /* it found none */
+	cprof_region_end(cprof_region_begin("no slot"));
+	struct cprof_task task = cprof_task_begin("no slot");
+	cprof_task_end(task);
+	cprof_log("", "no slot");
+	cr_expect_eq(load_relaxed(&segment_control()->counters[CPROF_LOST_TRACE_EVENTS]), 3);
+}
