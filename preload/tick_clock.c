@@ -39,5 +39,9 @@ COLD uint64_t tick_moment_renew(struct tick_moment *moment, uint64_t *ticks)
 	fence_signal();
 	/* Zero else: a handler's ticks may be there. */
 	moment->ticks = cprof_ticks() - before < MOMENT_TICKS_MAX ? before : 0;
+	fence_signal();
+	/* A handler's nanoseconds with these ticks are no moment either. */
+	if (unlikely(moment->ns != ns))
+		moment->ticks = 0;
 	return ns;
 }
