@@ -220,15 +220,31 @@ bool trace_stream_has_part(struct trace_stream *stream)
 	return is_part(stream) || (stream->parts.may_wait && !trace_parts_are_made(&stream->parts, WNOHANG));
 }
 
+/*
+ * When a part ends that everything was drained to: later than whatever is in its spool, which
+ * the next one does not have; and before a gap that goes on, which that one tells.
+ */
+static uint64_t end_of_part(struct writer *writer, const struct writer_moment *moment)
+{
+	if (moment->owner == RING_OWNER_DEAD)
+		return moment->end_monotonic_ns;
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC);
+	/* Relaxed: one that begins now begins later. */
+	uint64_t gap_ns = load_relaxed(&control_of(writer)->trace_gap_since_ns);
+	return gap_ns && gap_ns < end_ns ? gap_ns : end_ns;
+}
+
 void trace_stream_write_part(struct trace_stream *stream, struct writer *writer,
 			     const struct writer_moment *moment, pid_t visible_pid)
 {
-	uint64_t lost = stream->lost;
 	trace_drain(stream, writer);
+	struct writer_moment end = *moment;
+	end.end_monotonic_ns = end_of_part(writer, moment);
+	uint64_t lost = stream->lost;
 	if (is_part(stream) &&
-	    !trace_parts_close_spool(&stream->parts, writer, &stream->spool, &stream->tables, moment)) {
+	    !trace_parts_close_spool(&stream->parts, writer, &stream->spool, &stream->tables, &end)) {
 		trace_tables_free(&stream->tables);
-		int error = open_spool(stream, writer, true, moment->end_monotonic_ns, lost);
+		int error = open_spool(stream, writer, true, end.end_monotonic_ns, lost);
 		if (error) {
 			stream->is_whole = false;
 			stream->is_refused = true;

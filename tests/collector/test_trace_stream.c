@@ -393,7 +393,7 @@ Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
 	const struct writer_moment now = moment();
 	trace_stream_write_part(&stream, &files.writer, &now, 0);
 	cr_expect(eq(u32, stream.spool.page_count, 0));
-	cr_expect(eq(u64, stream.spool.note.from_ns, now.end_monotonic_ns));
+	cr_expect(stream.spool.note.from_ns >= now.end_monotonic_ns && stream.spool.note.from_ns <= now_ns());
 	cr_expect(eq(u32, load_relaxed(&files.control->snapshots_done), 1));
 	fake_tracer_events(&thread, 3 * FULL, now_ns());
 	tick();
@@ -402,6 +402,35 @@ Test(trace_stream, hands_a_large_spool_over_as_a_numbered_part)
 	cr_expect(fake_files_inode(&files, "fake.7.1.trace") != 0);
 	cr_expect(fake_files_inode(&files, "fake.7.1.perfetto-trace") != 0);
 	cr_expect(fake_files_inode(&files, "fake.7.trace") != 0);
+}
+
+/* What is read after the moment was taken is in the part's spool alone. */
+Test(trace_stream, ends_a_part_behind_all_that_it_has)
+{
+	fill_a_part();
+	const struct writer_moment now = moment();
+	uint64_t later_ns = now_ns();
+	fake_tracer_events(&thread, 2 * FULL, later_ns);
+	while (now_ns() < later_ns + 2 * FULL)
+		continue;
+	trace_stream_write_part(&stream, &files.writer, &now, 0);
+	cr_expect(ge(u64, stream.spool.note.from_ns, later_ns + 2 * FULL));
+	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
+}
+
+/* A gap that ends with a part's last reading is the part's alone. */
+Test(trace_stream, tells_what_is_lost_in_one_part)
+{
+	fill_a_part();
+	const struct writer_moment now = moment();
+	fake_tracer_events(&thread, (CHUNKS + 2) * FULL, now_ns());
+	uint64_t since_ns = load_relaxed(&files.control->trace_gap_since_ns);
+	cr_assert(ge(u64, since_ns, now.end_monotonic_ns));
+	trace_stream_write_part(&stream, &files.writer, &now, 0);
+	cr_assert(eq(u64, load_relaxed(&files.control->trace_gap_since_ns), 0));
+	cr_expect(gt(u64, stream.spool.note.from_ns, since_ns));
+	cr_expect(eq(u64, stream.lost, trace_assembly_lost(&files.writer)), "the next part does not count it again");
+	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
 }
 
 /* Parts are as large as they are meant to be, however long one takes. */
