@@ -77,7 +77,6 @@ struct cprof_thread *thread_slot_take(void)
 		segment_count(CPROF_THREADS_STARTED, 1);
 		return slot;
 	}
-	segment_count(CPROF_THREADS_NO_SLOT, 1);
 	return NULL;
 }
 
@@ -98,6 +97,9 @@ void thread_attach(struct cprof_thread *slot, const struct unwind_bounds *bounds
 		thread_private_of(slot)->image = segment_control()->pid;
 		annotate_thread_begins(slot);
 		store_release(&slot->state, (uint32_t)CPROF_THREAD_LIVE);
+	} else {
+		/* Here, not where it was taken: its creator may have looked for one in vain as well. */
+		segment_count(CPROF_THREADS_NO_SLOT, 1);
 	}
 	thread_tls.slot = slot;
 	thread_tls.bounds = *bounds;

@@ -66,7 +66,7 @@ struct guard {
 bool guard_enter(struct guard *out_guard);
 void guard_leave(struct guard *guard);
 
-/* Takes a free slot for a thread that is about to start; NULL if there is none (counted). */
+/* Takes a free slot for a thread that is about to start; NULL if there is none. */
 struct cprof_thread *thread_slot_take(void);
 /* Gives back a slot whose thread did not start. */
 void thread_slot_untake(struct cprof_thread *slot);

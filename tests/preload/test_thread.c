@@ -39,6 +39,18 @@ static NOINLINE uint32_t level_here(void)
 	return guard.level;
 }
 
+/* Its creator looks for a slot, and then the thread itself. */
+Test(thread, that_finds_no_slot_is_counted_once)
+{
+	const struct unwind_bounds bounds = thread_tls.bounds;
+	while (thread_slot_take())
+		continue;
+	cr_assert_null(thread_slot_take());
+	thread_attach(NULL, &bounds);
+	cr_assert_null(thread_tls.slot);
+	cr_expect_eq(load_relaxed(&segment_control()->counters[CPROF_THREADS_NO_SLOT]), 1);
+}
+
 Test(thread, guards_nest_each_with_its_own_scratch)
 {
 	struct guard guards[CPROF_SCRATCH_LEVELS + 1];
