@@ -98,6 +98,17 @@ static void end_thread(struct writer *writer, const struct trace_step *step)
 
 /* ---- waits ----------------------------------------------------------------------------------- */
 
+/* An address, or a number, see enum cprof_wait; none where it is any child that is waited for. */
+static void describe_object(struct perfetto_packets *packets, const struct trace_wait *wait)
+{
+	if (wait->object == 0 || wait->what == CPROF_WAIT_SIGNAL)
+		return;
+	if (wait->what < CPROF_WAIT_READ)
+		perfetto_event_pointer(packets, "object", wait->object);
+	else if ((int32_t)wait->object > 0)
+		perfetto_event_uint(packets, "object", wait->object);
+}
+
 static void begin_wait(struct writer *writer, const struct trace_step *step)
 {
 	const struct trace_wait *wait = &writer->model->waits[step->index];
@@ -106,10 +117,7 @@ static void begin_wait(struct writer *writer, const struct trace_step *step)
 			     perfetto_track_of_thread(writer->model, step->thread, PERFETTO_THREAD_WAITS),
 			     TYPE_SLICE_BEGIN, PERFETTO_WAITS, thread_waits_name(wait->what));
 	perfetto_event_stack(packets, wait->stack);
-	if (wait->object >= 4096)
-		perfetto_event_pointer(packets, "object", wait->object);
-	else if (wait->object && wait->what != CPROF_WAIT_SIGNAL)
-		perfetto_event_uint(packets, "object", wait->object);
+	describe_object(packets, wait);
 	if (wait->begin_ns < step->time_ns)
 		perfetto_event_uint(packets, "ns before the trace", step->time_ns - wait->begin_ns);
 	perfetto_event_end(packets, step->time_ns);

@@ -242,6 +242,7 @@ struct event {
 	uint64_t type, track, stack;
 	const char *name;
 	uint64_t object, before_ns;
+	bool is_address; /* the object */
 	bool is_open;
 };
 
@@ -256,9 +257,11 @@ static void read_annotation(struct reading *reading, const struct proto_field *f
 		event->is_open = true;
 	if (strcmp(name, "ns before the trace") == 0)
 		event->before_ns = proto_number(field, ANNOTATION_UINT, 0);
-	if (strcmp(name, "object") == 0 || strcmp(name, "events") == 0)
-		event->object = proto_number(field, ANNOTATION_POINTER,
-					     proto_number(field, ANNOTATION_UINT, 0));
+	if (strcmp(name, "object") == 0 || strcmp(name, "events") == 0) {
+		uint64_t address = proto_number(field, ANNOTATION_POINTER, 0);
+		event->is_address = address != 0;
+		event->object = address ? address : proto_number(field, ANNOTATION_UINT, 0);
+	}
 }
 
 static struct event read_event(struct reading *reading, const struct proto_field *field)
@@ -302,6 +305,7 @@ static void begin_slice(struct reading *reading, struct track *track, const stru
 	*slice = (struct perfetto_slice){.begin_ns = time_ns,
 					 .before_ns = event->before_ns,
 					 .object = event->object,
+					 .is_address = event->is_address,
 					 .name = event->name ? event->name : "",
 					 .kind = track->kind,
 					 .thread = track->thread,

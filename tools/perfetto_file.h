@@ -36,6 +36,7 @@ struct perfetto_slice {
 	uint32_t waker;  /* thread that ended the wait; PERFETTO_NONE: not known */
 	uint32_t stack;  /* into stacks; PERFETTO_NONE: none */
 	uint32_t outer;  /* slice around it; PERFETTO_NONE: none */
+	bool is_address; /* the object: to be shown as one */
 	bool is_open;    /* not over when the trace ended, or one end is not known */
 };
 

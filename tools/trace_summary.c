@@ -194,7 +194,7 @@ static void print_wait(const struct perfetto_file *file, const struct perfetto_s
 	amount_text_ns(duration(slice), text);
 	fprintf(to, "  %2zu. %8s  %s, %s", index + 1, text, who(file, slice->thread, name), slice->name);
 	if (slice->object)
-		fprintf(to, slice->object < 4096 ? " %" PRIu64 : " 0x%" PRIx64, slice->object);
+		fprintf(to, slice->is_address ? " 0x%" PRIx64 : " %" PRIu64, slice->object);
 	amount_text_ns(slice->begin_ns - file->begin_ns, text);
 	if (slice->before_ns)
 		fputs(", since before the trace", to);

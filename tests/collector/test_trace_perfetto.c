@@ -25,6 +25,23 @@ Test(trace_perfetto, shows_who_waited_and_who_woke)
 	expect_contains(text, "\n301000000 worker/4243/waits instant woken <-1\n");
 }
 
+/* Descriptors and processes are numbers however large, and any child is none. */
+Test(trace_perfetto, shows_what_a_call_waited_for)
+{
+	uint32_t thread = fake_trace_thread(4242, "app");
+	FAKE_EVENT(thread, .at = 1100 * FAKE_MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_CHILD,
+		   .a = 10 * FAKE_MS, .b = 31337);
+	FAKE_EVENT(thread, .at = 1200 * FAKE_MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_CHILD,
+		   .a = 10 * FAKE_MS, .b = UINT64_MAX);
+	FAKE_EVENT(thread, .at = 1300 * FAKE_MS, .kind = CPROF_EVENT_WAIT, .what = CPROF_WAIT_READ,
+		   .a = 10 * FAKE_MS, .b = 5000);
+	fake_trace_write(TRACE_PERFETTO, "t");
+	const char *text = fake_trace_perfetto_text("t");
+	expect_contains(text, "\n90000000 app/4242/waits begin end of process object=31337\n");
+	expect_contains(text, "\n190000000 app/4242/waits begin end of process\n");
+	expect_contains(text, "\n290000000 app/4242/waits begin input object=5000\n");
+}
+
 Test(trace_perfetto, shows_tasks_regions_and_messages)
 {
 	uint32_t first = fake_trace_thread(4242, "app");
@@ -64,7 +81,7 @@ Test(trace_perfetto, shows_what_began_before_and_what_is_not_over)
 	expect_contains(text, "\n0 app/4242 begin long ns before the trace=600000000\n");
 	expect_contains(text, "\n0 app/4242/waits begin sleep ns before the trace=300000000\n");
 	expect_contains(text, "\n100000000 app/4242/waits end\n");
-	expect_contains(text, "\n900000000 app/4242/waits begin input object=0x3\n");
+	expect_contains(text, "\n900000000 app/4242/waits begin input object=3\n");
 	expect_contains(text, "\n1000000000 app/4242/waits end not over=True\n");
 	expect_contains(text, "\n1000000000 app/4242 end not over=True\n");
 }

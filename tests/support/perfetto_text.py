@@ -12,6 +12,10 @@ The first wrong thing is named on stderr, and the status is 1.
 import sys
 
 
+class Address(int):
+    """A number that is shown as an address."""
+
+
 class Wrong(Exception):
     pass
 
@@ -140,7 +144,7 @@ class Reader:
     def annotation(self, data):
         msg = message(data)
         name = self.lookup(3, one(msg, 1))
-        for number, show in ((2, bool), (3, int), (7, int), (17, lambda iid: self.lookup(29, iid))):
+        for number, show in ((2, bool), (3, int), (7, Address), (17, lambda iid: self.lookup(29, iid))):
             if number in msg:
                 return name, show(one(msg, number))
         raise Wrong(f"annotation {name} without a value")
@@ -165,7 +169,7 @@ class Reader:
             line += f" {one(msg, 30)}"
         for iid in msg.get(3, []):
             self.lookup(1, iid)
-        line += "".join(f" {key}={hex(value) if key == 'object' else value}" for key, value in notes.items())
+        line += "".join(f" {key}={hex(value) if isinstance(value, Address) else value}" for key, value in notes.items())
         for flow in msg.get(47, []):
             need(flow not in self.flows, f"flow {flow} begins twice")
             self.flows[flow] = track
