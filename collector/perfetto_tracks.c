@@ -80,7 +80,7 @@ static void describe_process(struct describer *describer)
 	if (describer->model->heap_count)
 		describe_counter(describer, PERFETTO_TRACK_OF_HEAP, PERFETTO_HEAP, UNIT_BYTES);
 	describe_counter(describer, PERFETTO_TRACK_OF_THREAD_COUNT, PERFETTO_THREADS, UNIT_COUNT);
-	if (input->gap_count) {
+	if (input->gap_count || input->missing_threads) {
 		describe(describer, perfetto_track(describer->model, PERFETTO_TRACK_OF_GAPS), PERFETTO_GAPS,
 			 perfetto_track(describer->model, PERFETTO_TRACK_OF_PROCESS));
 		end_description(describer);

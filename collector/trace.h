@@ -60,6 +60,7 @@ struct trace_input {
 	uint32_t pid;
 	const char *process_name;
 	uint64_t live_heap_bytes;            /* estimate at until_ns */
+	uint64_t missing_threads;            /* of which nothing is recorded, since the process began */
 	const struct segment_reader *reader; /* for the stacks' frames */
 	const struct profile_module *modules;
 	size_t module_count;

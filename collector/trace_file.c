@@ -66,6 +66,8 @@ int trace_file_surround(struct writer *writer, const struct writer_moment *momen
 		.pid = writer->pid,
 		.process_name = writer->name,
 		.live_heap_bytes = live_bytes,
+		.missing_threads =
+			load_relaxed(&control->counters[CPROF_THREADS_NO_SLOT]), /* orders nothing */
 		.reader = writer->reader,
 		.modules = writer->rows->modules,
 		.module_count = writer->rows->count,

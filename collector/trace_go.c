@@ -294,10 +294,23 @@ static void show_event(struct writer *writer, const struct trace_step *step)
 static void show_gap(struct writer *writer, const struct trace_step *step)
 {
 	char text[64];
-	snprintf(text, sizeof text, "%" PRIu64 " events dropped",
-		 writer->model->input->gaps[step->index].events);
+	uint64_t events = writer->model->input->gaps[step->index].events;
+	if (events)
+		snprintf(text, sizeof text, "%" PRIu64 " events dropped", events);
+	else
+		snprintf(text, sizeof text, "what follows could not be written");
 	show_log(writer, TRACE_NONE, step->time_ns, 0, "cprof",
 		 step->kind == TRACE_STEP_GAP_BEGIN ? text : "recording again", 0);
+}
+
+static void show_missing_threads(struct writer *writer, uint64_t time_ns)
+{
+	char text[96];
+	if (!writer->model->input->missing_threads)
+		return;
+	snprintf(text, sizeof text, "%" PRIu64 " threads are missing: no slot was free (CPROF_MEM)",
+		 writer->model->input->missing_threads);
+	show_log(writer, TRACE_NONE, time_ns, 0, "cprof", text, 0);
 }
 
 /* Go has nothing like locks that are held. */
@@ -348,9 +361,16 @@ static void write_all(struct writer *writer)
 		     GO_ARGUMENTS(processors, 0));
 	number_goroutines(writer);
 	trace_first_functions(model, writer->symbols, writer->first_functions);
-	for (size_t i = 0; i < model->step_count; i++)
+	bool is_first = true;
+	for (size_t i = 0; i < model->step_count; i++) {
 		if (shows[model->steps[i].kind])
 			shows[model->steps[i].kind](writer, &model->steps[i]);
+		/* By the first thread there is. */
+		if (is_first && model->steps[i].kind == TRACE_STEP_THREAD_START) {
+			show_missing_threads(writer, model->steps[i].time_ns);
+			is_first = false;
+		}
+	}
 	/* Readers end the trace with its last event. */
 	go_batch_add(&writer->own, GO_MAXPROCS, go_clock_next(&writer->clock, model->input->until_ns),
 		     GO_ARGUMENTS(processors, 0));

@@ -12,7 +12,7 @@
 
 struct trace_holds {
 	struct trace_model *model;
-	uint32_t *waits; /* for the mutex, that are in progress */
+	uint32_t *waits;  /* for the mutex, that are in progress */
 	uint32_t *places; /* of each wait in these */
 	size_t wait_count;
 	uint64_t last_wake_ns;

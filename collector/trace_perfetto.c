@@ -352,9 +352,25 @@ static void show_gap(struct writer *writer, const struct trace_step *step)
 	perfetto_event_begin(packets, perfetto_track(writer->model, PERFETTO_TRACK_OF_GAPS),
 			     is_begin ? TYPE_SLICE_BEGIN : TYPE_SLICE_END, is_begin ? PERFETTO_GAPS : NULL,
 			     is_begin ? "events dropped" : NULL);
-	if (is_begin)
+	/* How many it is that could not be written is not known. */
+	if (is_begin && writer->model->input->gaps[step->index].events)
 		perfetto_event_uint(packets, "events", writer->model->input->gaps[step->index].events);
 	perfetto_event_end(packets, step->time_ns);
+}
+
+/* They are missing all the time: a slice around the gaps. */
+static void show_missing_threads(struct writer *writer, bool is_begin)
+{
+	const struct trace_input *input = writer->model->input;
+	struct perfetto_packets *packets = &writer->packets;
+	if (!input->missing_threads)
+		return;
+	perfetto_event_begin(packets, perfetto_track(writer->model, PERFETTO_TRACK_OF_GAPS),
+			     is_begin ? TYPE_SLICE_BEGIN : TYPE_SLICE_END, is_begin ? PERFETTO_GAPS : NULL,
+			     is_begin ? PERFETTO_MISSING_THREADS : NULL);
+	if (is_begin)
+		perfetto_event_uint(packets, "threads", input->missing_threads);
+	perfetto_event_end(packets, is_begin ? input->from_ns : input->until_ns);
 }
 
 static void (*const shows[])(struct writer *, const struct trace_step *) = {
@@ -389,14 +405,17 @@ int trace_perfetto_write(const struct trace_model *model, struct trace_symbols *
 		perfetto_packets_clocks(packets, input->from_ns,
 					input->from_ns + (uint64_t)input->realtime_offset_ns);
 		perfetto_describe_all(model, packets);
+		show_missing_threads(&writer, true);
 	}
 	for (size_t i = 0; i < model->step_count && !error; i++) {
 		shows[model->steps[i].kind](&writer, &model->steps[i]);
 		if (packets->out.size >= PIECE_BYTES)
 			error = perfetto_packets_put(packets, sink);
 	}
-	if (!error)
+	if (!error) {
+		show_missing_threads(&writer, false);
 		error = perfetto_packets_put(packets, sink);
+	}
 	perfetto_packets_fini(packets);
 	free(writer.lane_of_task);
 	free(writer.free_lanes);

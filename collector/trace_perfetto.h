@@ -21,6 +21,7 @@
 #define PERFETTO_LOGS "logs"
 #define PERFETTO_THREADS "threads"
 #define PERFETTO_GAPS "gaps"
+#define PERFETTO_MISSING_THREADS "threads missing" /* a slice among the gaps, as long as the trace */
 #define PERFETTO_HEAP "live heap"
 
 /* 0 or -errno. */

@@ -257,7 +257,7 @@ static void read_annotation(struct reading *reading, const struct proto_field *f
 		event->is_open = true;
 	if (strcmp(name, "ns before the trace") == 0)
 		event->before_ns = proto_number(field, ANNOTATION_UINT, 0);
-	if (strcmp(name, "object") == 0 || strcmp(name, "events") == 0) {
+	if (strcmp(name, "object") == 0 || strcmp(name, "events") == 0 || strcmp(name, "threads") == 0) {
 		uint64_t address = proto_number(field, ANNOTATION_POINTER, 0);
 		event->is_address = address != 0;
 		event->object = address ? address : proto_number(field, ANNOTATION_UINT, 0);

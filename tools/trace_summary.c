@@ -14,6 +14,7 @@
 
 #include "compare.h"
 #include "rate_text.h"
+#include "trace_perfetto.h"
 
 #define CAUSES_SHOWN 4
 #define THREADS_SHOWN 40
@@ -271,8 +272,16 @@ static void print_head(const struct perfetto_file *file, size_t wait_count, FILE
 		const struct perfetto_slice *slice = &file->slices[i];
 		if (slice->kind != PERFETTO_GAP)
 			continue;
+		if (strcmp(slice->name, PERFETTO_MISSING_THREADS) == 0) {
+			fprintf(to, "LOST: %" PRIu64 " threads, for which no slot was free (CPROF_MEM)\n",
+				slice->object);
+			continue;
+		}
 		amount_text_ns(slice->end_ns - slice->begin_ns, text);
-		fprintf(to, "LOST: %" PRIu64 " events in %s", slice->object, text);
+		if (slice->object)
+			fprintf(to, "LOST: %" PRIu64 " events in %s", slice->object, text);
+		else
+			fprintf(to, "LOST: all that could not be written in %s", text);
 		amount_text_ns(slice->begin_ns - file->begin_ns, text);
 		fprintf(to, ", after %s\n", text);
 	}

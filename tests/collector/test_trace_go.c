@@ -69,6 +69,21 @@ Test(trace_go, shows_tasks_messages_and_the_heap)
 	expect_contains(events, "G=4243 TaskEnd Time=500000000 ID=8");
 }
 
+Test(trace_go, says_what_is_missing)
+{
+	uint32_t first = fake_trace_thread(4242, "app");
+	fake_trace.missing_threads = 3;
+	fake_trace_gap(1600 * FAKE_MS, 1900 * FAKE_MS, 0);
+	FAKE_EVENT(first, .at = 1100 * FAKE_MS, .kind = CPROF_EVENT_HEAP, .a = 4096);
+	fake_trace_write(TRACE_GO, "t");
+	const char *events = fake_trace_go_events("t");
+	expect_contains(events,
+			"Category=\"cprof\" Message=\"3 threads are missing: no slot was free (CPROF_MEM)\"");
+	expect_contains(
+		events,
+		"Time=600000000 Task=0 Category=\"cprof\" Message=\"what follows could not be written\"");
+}
+
 Test(trace_go, tells_threads_apart_that_had_one_number)
 {
 	for (int i = 0; i < 2; i++) {

@@ -117,6 +117,19 @@ Test(trace_perfetto, shows_threads_samples_counters_and_gaps)
 	expect_contains(text, "\n700000000 gaps end\n");
 }
 
+Test(trace_perfetto, says_what_is_missing)
+{
+	uint32_t first = fake_trace_thread(4242, "app");
+	fake_trace.missing_threads = 3;
+	fake_trace_gap(1600 * FAKE_MS, 2000 * FAKE_MS, 0);
+	FAKE_EVENT(first, .at = 1100 * FAKE_MS, .kind = CPROF_EVENT_LOG, .text = "one", .category = "two");
+	fake_trace_write(TRACE_PERFETTO, "t");
+	const char *text = fake_trace_perfetto_text("t");
+	expect_contains(text, "\n0 gaps begin threads missing threads=3\n");
+	expect_contains(text, "\n600000000 gaps begin events dropped\n");
+	expect_contains(text, "\n1000000000 gaps end\n1000000000 gaps end\n");
+}
+
 Test(trace_perfetto, shows_who_held_a_lock)
 {
 	uint32_t holder = fake_trace_thread(4242, "app");

@@ -55,6 +55,22 @@ expect_range "$what: has gaps" 1 "$gaps" 80000
 expect_range "$what: what is there and what is dropped is all" 80000 $(($(wc -l <"$TMP/seen") + dropped)) 80100
 expect_equal "$what: none is there twice" "" "$(uniq -d "$TMP/seen")"
 
+# With 1 MB there are slots for some ten threads.
+fresh_out
+what="more threads than there is room for"
+LIMIT=60 profiled CPROF_TRACE=full CPROF_MEM=1M "$VICTIMS/thread_many" 200 >"$TMP/many" &
+run=$!
+expect "$what: they are there" wait_until 20 grep -q ready "$TMP/many"
+kill -TERM "$(our_processes thread_many)"
+expect "$what: nobody noticed" wait $run
+settle
+expect_traces "$what" thread_many
+"$CPROF" trace "$(trace_of thread_many perfetto-trace)" >"$TMP/text"
+there=$(sed -nE '1s/.* ([0-9]+) threads, .*/\1/p' "$TMP/text")
+missing=$(sed -nE 's/^LOST: ([0-9]+) threads, for which no slot was free.*/\1/p' "$TMP/text")
+expect_equal "$what: those that are there and those that are said to be missing are all" 201 $((there + ${missing:-0}))
+expect_range "$what: some are missing" 100 "${missing:-0}" 200
+
 fresh_out
 what="a worker killed in mid-stream"
 LIMIT=100 profiled CPROF_TRACE=full "$VICTIMS/trace_logs" 4 5000 300 exit "$TMP/table" >/dev/null &
