@@ -115,7 +115,9 @@ int cmd_trace(int argc, char **argv)
 		return reject("more than one file:", argv[2]);
 	int error = map_file(argv[1], &bytes, &size);
 	if (error) {
-		fprintf(stderr, "cprof trace: %s: %s\n", argv[1], strerror(-error));
+		fprintf(stderr, "cprof trace: %s: %s\n", argv[1],
+			error == -EINVAL ? "is not a regular file; accepted: NAME.PID.perfetto-trace"
+					 : strerror(-error));
 		return EXIT_FAILURE;
 	}
 	int status = show(argv[1], bytes, size);
