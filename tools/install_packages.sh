@@ -17,7 +17,7 @@ packages=(
 	libcriterion-dev libunwind-dev protobuf-compiler clang-format clang-tidy cppcheck shellcheck
 	# programs to profile, and what the tests look at them with
 	redis-server redis-tools sqlite3 nginx-light wrk python3 libpython3.11-testsuite
-	memcached mariadb-server-core mariadb-client-core python3-yaml
+	memcached mariadb-server-core mariadb-client-core python3-yaml prometheus
 	libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4
 	strace util-linux procps file elfutils ca-certificates curl git perl bzip2 xz-utils dwz llvm clang stress-ng
 )

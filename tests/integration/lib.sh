@@ -77,6 +77,15 @@ skip_test()
 	exit 77
 }
 
+# has_commands NAME...: all of them are installed (`command -v` is content with one).
+has_commands()
+{
+	local name
+	for name in "$@"; do
+		command -v "$name" >/dev/null || return 1
+	done
+}
+
 # skip_check WHAT: one check cannot be made here.
 skip_check()
 {

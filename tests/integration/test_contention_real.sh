@@ -35,7 +35,7 @@ served()
 }
 
 # ---- mariadb ----
-if command -v mariadbd mariadb >/dev/null; then
+if has_commands mariadbd mariadb; then
 	mkdir "$TMP/data"
 	chmod 755 "$TMP"
 	sql()
@@ -98,7 +98,7 @@ else
 fi
 
 # ---- redis with threads for its connections ----
-if command -v redis-server redis-benchmark >/dev/null; then
+if has_commands redis-server redis-benchmark; then
 	serve redis redis-server --port 0 --unixsocket "$TMP/redis" --save '' --io-threads 3 --io-threads-do-reads yes --dir "$TMP"
 	expect "redis answers" wait_until 10 redis-cli -s "$TMP/redis" ping
 	expect "redis: load" bounded redis-benchmark -s "$TMP/redis" -q -n 20000 -c 40 -P 8 -d 200 incr counter

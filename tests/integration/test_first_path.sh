@@ -4,7 +4,7 @@
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
-command -v redis-server redis-benchmark redis-cli >/dev/null || skip_test "redis is not installed"
+has_commands redis-server redis-benchmark redis-cli || skip_test "redis is not installed"
 
 socket=$TMP/redis.sock
 LIMIT=120 profiled CPROF_HEAP_RATE=16384 redis-server --port 0 --unixsocket "$socket" --save '' \

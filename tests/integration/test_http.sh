@@ -5,7 +5,7 @@
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
-command -v curl redis-server redis-benchmark >/dev/null || skip_test "curl or redis is not installed"
+has_commands curl redis-server redis-benchmark || skip_test "curl or redis is not installed"
 
 port=$(free_ports)
 redis_port=$((port + 1))

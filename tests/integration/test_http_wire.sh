@@ -5,7 +5,7 @@
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
-command -v curl python3 >/dev/null || skip_test "curl or python3 is not installed"
+has_commands curl python3 || skip_test "curl or python3 is not installed"
 
 port=$(free_ports)
 mkfifo "$TMP/in"

@@ -5,7 +5,7 @@
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
-command -v prometheus promtool curl >/dev/null || skip_test "prometheus is not installed"
+has_commands prometheus promtool curl || skip_test "prometheus is not installed"
 share=$HERE/../../share/cprof
 
 expect "the rules are valid" promtool check rules "$share/alerts.yml"

@@ -6,7 +6,7 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 source "$HERE/steps.sh"
 
-command -v curl python3 >/dev/null || skip_test "curl or python3 is not installed"
+has_commands curl python3 || skip_test "curl or python3 is not installed"
 [[ $(/sbin/ldconfig -p) =~ libcurl(-gnutls)?\.so\.4 ]] || skip_test "libcurl is not installed"
 
 port=$((20000 + $$ % 20000))

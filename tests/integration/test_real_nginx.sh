@@ -4,7 +4,7 @@
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
-[[ -x /usr/sbin/nginx ]] && command -v wrk curl >/dev/null || skip_test "nginx, wrk or curl is not installed"
+[[ -x /usr/sbin/nginx ]] && has_commands wrk curl || skip_test "nginx, wrk or curl is not installed"
 
 port=$(free_ports)
 mkdir -p "$TMP/nginx"

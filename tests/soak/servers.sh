@@ -188,7 +188,7 @@ compared()
 	((checks_failed)) || tally "$1 under load: restarted, reloaded, replaced" $((ROUNDS * 2))
 }
 
-if is_asked_for redis && command -v redis-server redis-benchmark >/dev/null; then compared redis-server redis; fi
+if is_asked_for redis && has_commands redis-server redis-benchmark; then compared redis-server redis; fi
 if is_asked_for nginx && [[ -x /usr/sbin/nginx ]] && command -v curl >/dev/null; then compared nginx nginx_run; fi
 ((checks_made)) || skip_test "neither redis-server nor nginx is installed"
 finish
