@@ -251,6 +251,8 @@ int main(int argc, char **argv)
 		mode_handler(ns, 1, 0, 0);
 	else if (!strcmp(mode, "handler-altstack"))
 		mode_handler(ns, 1, SA_ONSTACK, 65536);
+	else if (!strcmp(mode, "handler-smallstack")) /* less than Debian's SIGSTKSZ asks for */
+		mode_handler(ns, 0, SA_ONSTACK, getauxval(AT_MINSIGSTKSZ) + 6144);
 	else if (!strcmp(mode, "handler-tinystack")) /* as much as the kernel asks for, and a little for the handler */
 		mode_handler(ns, 0, SA_ONSTACK, getauxval(AT_MINSIGSTKSZ) + 1024);
 	else if (!strcmp(mode, "deep"))
