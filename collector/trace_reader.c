@@ -194,6 +194,15 @@ static void read_name(pid_t pid, uint32_t tid, char out_name[16])
 	out_name[strcspn(out_name, "\n")] = '\0';
 }
 
+/* As the thread left it: of one that cannot be asked any more. */
+static void take_name(const struct cprof_thread *slot, char out_name[16])
+{
+	/* Relaxed: whatever is there is shown. */
+	const uint64_t words[] = {load_relaxed(&slot->name[0]), load_relaxed(&slot->name[1])};
+	memcpy(out_name, words, sizeof words);
+	out_name[sizeof words - 1] = '\0';
+}
+
 int trace_reader_threads(const struct segment_reader *reader, pid_t visible_pid,
 			 struct trace_thread **out_threads, size_t *out_count)
 {
@@ -228,6 +237,8 @@ int trace_reader_threads(const struct segment_reader *reader, pid_t visible_pid,
 		}
 		if (thread->is_live && visible_pid > 0)
 			read_name(visible_pid, thread->tid, thread->name);
+		if (!thread->name[0])
+			take_name(slot, thread->name);
 		count++;
 	}
 	*out_threads = threads;

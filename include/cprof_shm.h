@@ -25,7 +25,7 @@
 
 #define CPROF_MAGIC UINT64_C(0x314d4853464f5250) /* "PROFSHM1" in memory */
 /* Changes with every change of this file or of where things lie: both ends must be of one build. */
-#define CPROF_SHM_VERSION 13
+#define CPROF_SHM_VERSION 14
 
 /* ---- frames and stacks ------------------------------------------------------------------ */
 
@@ -339,7 +339,9 @@ struct cprof_thread {
 	atomic_u64 stack_low;  /* bounds of the thread's stack, 0 if not known */
 	atomic_u64 stack_high;
 	atomic_u32 created_by; /* stack id of the call that created the thread, 0 if not known */
-	uint8_t pad0[28];
+	/* While a trace is taken, by the thread: its name as bytes, for who comes when it is dead; 0: not known. */
+	atomic_u64 name[2];
+	uint8_t pad0[8];
 	/* Line 1: producer. */
 	atomic_u64 head; /* next position to reserve */
 	uint8_t pad1[56];

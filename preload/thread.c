@@ -73,6 +73,8 @@ struct cprof_thread *thread_slot_take(void)
 		trace_slot_begins(slot);
 		/* What the slot's last thread left for dumps; published by LIVE. */
 		store_relaxed(&slot->created_by, UINT32_C(0));
+		store_relaxed(&slot->name[0], UINT64_C(0));
+		store_relaxed(&slot->name[1], UINT64_C(0));
 		store_relaxed(&slot->waiting.what, (uint32_t)CPROF_WAIT_NONE);
 		segment_count(CPROF_THREADS_STARTED, 1);
 		return slot;

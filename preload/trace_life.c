@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread that others gave its name is asked for it at its end: until then the collector
- * can ask the kernel.
+ * A thread is asked for its name at its start, when it gives itself another one, and at its
+ * end, as others may have given it one: until then the collector can ask the kernel.
  *
  * Context: any (async-signal-safe), on the thread concerned.
  */
@@ -29,22 +29,35 @@ static bool begin(struct guard *out_guard)
 	return trace_is_on() && process_is_recording() && process_may_call() && guard_enter(out_guard);
 }
 
+/* Asks for the thread's name, and leaves it in its slot. */
+static void read_name(struct cprof_thread *slot, char out_name[THREAD_NAME_BYTES])
+{
+	uint64_t words[THREAD_NAME_BYTES / sizeof(uint64_t)];
+	memset(out_name, 0, THREAD_NAME_BYTES);
+	(void)sys_call2(SYS_prctl, PR_GET_NAME, (long)out_name);
+	out_name[THREAD_NAME_BYTES - 1] = '\0';
+	memcpy(words, out_name, sizeof words);
+	for (size_t i = 0; slot && i < ARRAY_LENGTH(words); i++)
+		store_relaxed(&slot->name[i], words[i]); /* a reader may see half of a new one */
+}
+
 static void add_name(const struct guard *guard)
 {
-	char name[THREAD_NAME_BYTES] = "";
-	(void)sys_call2(SYS_prctl, PR_GET_NAME, (long)name);
-	name[sizeof name - 1] = '\0';
+	char name[THREAD_NAME_BYTES];
+	read_name(guard->slot, name);
 	const struct trace_text text = {name, strlen(name)};
 	trace_event_text(guard, &(struct trace_event){.kind = CPROF_EVENT_THREAD_NAME}, &text, 1);
 }
 
 void trace_life_thread_starts(uint32_t creator, uint32_t created_by)
 {
+	char name[THREAD_NAME_BYTES];
 	struct guard guard;
 	if (!begin(&guard))
 		return;
 	trace_event(&guard, &(struct trace_event){
 				    .kind = CPROF_EVENT_THREAD_START, .stack = created_by, .a = creator});
+	read_name(guard.slot, name);
 	guard_leave(&guard);
 }
 

@@ -111,6 +111,18 @@ file=$(trace_of trace_logs perfetto-trace)
 expect_equal "$what: no line is missing between two" "" "$(lines_of "$file" | grep broken)"
 expect_range "$what: holds what it has room for" 500 "$(lines_of "$file" | awk '{ n += $4 } END { print n + 0 }')" 1008
 
+# The events that named them are gone from the window, and the kernel has forgotten the threads.
+what="threads with names, killed"
+begin CPROF_FLIGHT_BYTES=64K CPROF_CPU_HZ=0 CPROF_HEAP_RATE=0 2 10000000 10 hang
+wait_until 20 eval "(( \$(logged_lines '$TMP/table' 0) > 5000 && \$(logged_lines '$TMP/table' 1) > 5000 ))" || fail "$what: they log"
+kill -9 "$PID"
+settle
+perfetto_lines "$(trace_of trace_logs perfetto-trace)" >"$TMP/lines"
+for thread in 0 1; do
+	expect "$what: who says t$thread" grep -Eq "logger $thread/[0-9]+ instant t$thread n[0-9]+ category=count" "$TMP/lines"
+	expect_equal "$what: nobody else says it" "" "$(grep " instant t$thread n" "$TMP/lines" | grep -v "logger $thread/" | head -n 3)"
+done
+
 for how in segv abort term; do
 	what="ended by $how"
 	begin 2 500 100 $how

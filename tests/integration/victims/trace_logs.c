@@ -47,6 +47,9 @@ static void pause_between_lines(void)
 static void *log_lines(void *argument)
 {
 	unsigned long number = (unsigned long)argument;
+	char name[16];
+	snprintf(name, sizeof name, "logger %u", (unsigned)number);
+	pthread_setname_np(pthread_self(), name);
 	for (unsigned long i = 0; i < line_count; i++) {
 		cprof_logf("count", "t%lu n%lu", number, i);
 		logged[number] = i + 1;
