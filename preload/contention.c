@@ -93,7 +93,8 @@ static uint32_t freed_by(uint32_t what, const void *lock)
 	if (what != CPROF_WAIT_RWLOCK_READ && what != CPROF_WAIT_RWLOCK_WRITE)
 		return 1;
 	/* Relaxed: while the lock is held, as it is here, nobody else changes it. */
-	return __atomic_load_n(&((const pthread_rwlock_t *)lock)->__data.__cur_writer, __ATOMIC_RELAXED) ? 0 : 1;
+	return __atomic_load_n(&((const pthread_rwlock_t *)lock)->__data.__cur_writer, __ATOMIC_RELAXED) ? 0
+													 : 1;
 }
 
 static void abandon(const struct publication *stale)

@@ -429,7 +429,8 @@ Test(trace_stream, tells_what_is_lost_in_one_part)
 	trace_stream_write_part(&stream, &files.writer, &now, 0);
 	cr_assert(eq(u64, load_relaxed(&files.control->trace_gap_since_ns), 0));
 	cr_expect(gt(u64, stream.spool.note.from_ns, since_ns));
-	cr_expect(eq(u64, stream.lost, trace_assembly_lost(&files.writer)), "the next part does not count it again");
+	cr_expect(eq(u64, stream.lost, trace_assembly_lost(&files.writer)),
+		  "the next part does not count it again");
 	cr_assert(zero(trace_stream_write(&stream, &files.writer, &now, 0)));
 }
 

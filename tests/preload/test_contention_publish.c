@@ -225,8 +225,8 @@ Test(contention_publish, handlers_wait_at_any_instruction_of_a_handlers_end_leav
 		set_trap_flag(false);
 		hidden += !stepping.is_shown;
 		cr_assert(is_withdrawn);
-		cr_assert_eq(load_relaxed(&stepping.slot->waiting.object), 1,
-			     "after a handler at step %u", stepping.at);
+		cr_assert_eq(load_relaxed(&stepping.slot->waiting.object), 1, "after a handler at step %u",
+			     stepping.at);
 		cr_assert_eq(load_relaxed(&stepping.slot->waiting.since_ns), 10);
 	}
 	cr_expect_gt(hidden, 0, "some came in the middle of the change");
