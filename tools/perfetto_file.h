@@ -29,7 +29,7 @@ struct perfetto_slice {
 	uint64_t begin_ns;
 	uint64_t end_ns;
 	uint64_t before_ns; /* how long before the trace it began */
-	uint64_t object;    /* of a wait; of a gap: events */
+	uint64_t object;    /* of a wait; of a gap: how many events, or threads, are missing */
 	const char *name;
 	uint32_t kind;   /* enum perfetto_slice_kind */
 	uint32_t thread; /* PERFETTO_NONE: of none */

@@ -18,8 +18,9 @@
  * between these, by how it happens to go, and differ by more than what is to be measured.
  *
  * Who has handed an item over has nothing to do before it comes back.  So nearly each turn begins
- * with a wait, and a wake ends it, which cost many times what is to be measured: with a queue, from which a
- * thread takes what it finds, there were half as many or twice as many from one run to the next.
+ * with a wait, and a wake ends it, which cost many times what is to be measured: with a queue,
+ * from which a thread takes what it finds, there were half as many or twice as many from one run
+ * to the next.
  * Two processes that do the same still differ by more than the recorder costs, by how their
  * memory happens to lie and by what the machine does meanwhile.  So it is turned on and off in
  * one process, for milliseconds, and neighbours are compared.
@@ -144,11 +145,6 @@ static uint64_t work(uint64_t x)
 	return x;
 }
 
-static void count(atomic_u64 *number)
-{
-	store_relaxed(number, load_relaxed(number) + 1); /* only this thread writes it */
-}
-
 /* `place`: two for each item, one for each of its threads. */
 static void *relay(void *place)
 {
@@ -159,7 +155,7 @@ static void *relay(void *place)
 	pin_thread(me);
 	for (;;) {
 		pthread_mutex_lock(&item->mutex);
-		for (; item->whose != me; count(&done[number].waits))
+		for (; item->whose != me; add_own(&done[number].waits, 1))
 			pthread_cond_wait(&item->comes[me], &item->mutex);
 		pthread_mutex_unlock(&item->mutex);
 		x = work(x);
@@ -167,7 +163,7 @@ static void *relay(void *place)
 		item->whose = !me;
 		pthread_mutex_unlock(&item->mutex);
 		pthread_cond_signal(&item->comes[!me]);
-		count(&done[number].turns);
+		add_own(&done[number].turns, 1);
 	}
 	return NULL;
 }
